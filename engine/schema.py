@@ -1,0 +1,121 @@
+"""The dataclasses that cross the boundary between the engine and its front ends. No torch, no terminal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Role = Literal["system", "user", "assistant"]
+FinishReason = Literal["stop", "length", "stopped", "error"]
+Language = Literal["en", "zh"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text given with a question: what it is called and what it says."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of an answer. The joined `text` of all chunks is the answer; the last one has a `finish_reason`."""
+
+    text: str
+    ids: tuple[int, ...] = ()
+    """Tokens since the previous chunk; their text may still be held back (half a character, half a stop string)."""
+    logprobs: tuple[float, ...] = ()
+    """Natural log-probability of each of `ids` under the model, before temperature and filters."""
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    """How many of the prompt's tokens were still in the KV cache."""
+    output_tokens: int = 0
+    """Generated so far, the stop token not counted."""
+    prefill_seconds: float = 0.0
+    decode_seconds: float = 0.0
+    """Since the first token."""
+    finish_reason: FinishReason | None = None
+
+    @property
+    def mean_logprob(self) -> float:
+        """Mean log-probability of this chunk's tokens; 0 where it has none."""
+        return sum(self.logprobs) / len(self.logprobs) if self.logprobs else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScores:
+    """A judgement: the best label and the probability of each. The scores sum to 1."""
+
+    label: str
+    scores: dict[str, float]
+
+    @property
+    def score(self) -> float:
+        """Probability of the best label."""
+        return self.scores[self.label]
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of an input the model read."""
+
+    chunks_read: int
+    chunks_total: int
+    lines_read: int
+    lines_total: int
+    tokens_read: int
+    tokens_total: int
+    unread_lines: tuple[tuple[int, int], ...] = ()
+    """First and last line, from 1, of each stretch that the model did not see."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the model saw everything."""
+        return self.tokens_read == self.tokens_total
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageQuality:
+    """What int8 costs on a text of one language, against the float model."""
+
+    tokens: int
+    perplexity_float: float
+    perplexity_int8: float
+    kl: float
+    """Mean Kullback-Leibler divergence of int8 from float, nats a token."""
+    same_top_token: float
+    """Share of positions where both name the same most probable token."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSummary:
+    """A model as `llm models list` and `show` know it; read from its manifest, without loading weights."""
+
+    name: str
+    path: str
+    family: str
+    parameters: int
+    bytes_on_disk: int
+    context: int
+    """Tokens."""
+    licence: str
+    source: str
+    sha256: str
+    """Of the file that the weights were converted from; empty for a folder of several."""
+    chat: bool
+    """Whether it has a chat template of its own; base models are prompted with transcripts."""
+    quality: dict[str, LanguageQuality] = field(default_factory=dict)
+    """By language; empty if it was not measured."""
+    notices: tuple[str, ...] = ()
+    """Licence and notice files beside the weights."""
+    kernel: str = ""
+    """The int8 kernel that `quality` was measured with."""

@@ -1,0 +1,1 @@
+"""SentencePiece models that the project ships, each with its recipe, licence and sha256."""
