@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "stopped", "error"]
 Language = Literal["en", "zh"]
+Stage = Literal["wait", "connect", "download", "verify", "convert", "install"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,5 +122,54 @@ class ModelSummary:
     """By language; empty if it was not measured."""
     notices: tuple[str, ...] = ()
     """Licence and notice files beside the weights."""
+    kernel: str = ""
+    """The int8 kernel that `quality` was measured with."""
+    licence_url: str = ""
+    problem: str = ""
+    """Why the model can't be used; empty when it can. Facts that could not be read are then empty or 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a pull or an import is. `total_bytes` 0: not known; `detail` is for people."""
+
+    stage: Stage
+    done_bytes: int = 0
+    total_bytes: int = 0
+    detail: str = ""
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a model comes from: what its manifest says about the file or folder it was converted from."""
+
+    name: str
+    """What the model is called here."""
+    source: str
+    """Where the bytes came from, for people."""
+    spec: str = ""
+    """What `models pull` takes to bring it again; empty for an import."""
+    licence: str = ""
+    """Its SPDX id or the publisher's own short name; empty: not stated."""
+    licence_url: str = ""
+    file: str = ""
+    """The source file's name; empty for a folder of several."""
+    sha256: str = ""
+    """Of the source file; empty for a folder of several."""
+    source_files: tuple[tuple[str, str], ...] = ()
+    """Name and sha256 of each file of a source folder."""
+    notices: tuple[Path, ...] = ()
+    """Licence and notice files, which the library copies beside the weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What a converter reports about the model it wrote."""
+
+    quality: dict[str, LanguageQuality] = field(default_factory=dict)
+    """By language; empty if it was not measured."""
     kernel: str = ""
     """The int8 kernel that `quality` was measured with."""

@@ -1,0 +1,385 @@
+"""The folder of installed models: list, find, describe, remove, the default; pulling and importing on top.
+
+Torch-free until a model is converted. A model's folder appears complete, by rename of a temporary sibling.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from engine import catalog, manifest
+from engine.config import ModelConfig
+from engine.disk import disk_errors, require_space, sync_folder
+from engine.errors import CheckpointError, EngineError, ModelNotFound, UsageError
+from engine.manifest import Manifest
+from engine.naming import matches, nearest, safe_name, to_name
+from engine.schema import Conversion, ModelSummary, Progress, Provenance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from filelock import BaseFileLock
+
+    from engine.catalog import CatalogEntry
+    from engine.fetch import Source
+    from engine.schema import ProgressCallback
+
+    Installer = Callable[[Path, Path, Provenance, ProgressCallback], Conversion]
+
+_DEFAULT = "default.json"
+_PARTIAL, _REMOVED = ".partial-", ".removed-"
+
+
+def silent(progress: Progress) -> None:
+    """A progress callback for nobody."""
+
+
+class Library:
+    """The models of one person on this machine, a folder each in `models_dir`; downloads pass through `cache_dir`."""
+
+    def __init__(self, models_dir: Path, cache_dir: Path) -> None:
+        self.models_dir = models_dir
+        self.cache_dir = cache_dir
+
+    def names(self) -> list[str]:
+        """All installed models, broken ones too, sorted."""
+        try:
+            folders = [path.name for path in self.models_dir.iterdir() if path.is_dir()]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise CheckpointError(
+                f"the models' folder {self.models_dir} can't be read: {error.strerror or error}",
+                hint="check the folder, or move everything with LOCAL_LLM_HOME",
+            ) from error
+        return sorted((name for name in folders if not name.startswith(".")), key=str.casefold)
+
+    def list(self) -> list[ModelSummary]:
+        """A summary of each model, sorted by name; a broken one has its `problem` filled in."""
+        return [self._describe(name) for name in self.names()]
+
+    def summary(self, name: str) -> ModelSummary:
+        """What is known of a model. Raises ModelNotFound."""
+        return self._describe(self.find(name).name)
+
+    def find(self, name: str) -> Path:
+        """The folder of the model of that name, alias or unique part of a name. Raises ModelNotFound."""
+        known = catalog.aliases()
+        installed = self.names()
+        found = matches(name, {model: known.get(model, ()) for model in installed})
+        exact = [model for model in found if model.casefold() == name.strip().casefold()]
+        # A model that the catalog calls so, but that is not here, must not be mistaken for one with a longer name.
+        meant = exact or matches(name, known)
+        if not exact and len(meant) == 1 and _is_name_of(name, meant[0]) and meant[0] not in installed:
+            raise _not_installed(name, meant[0], installed)
+        if len(found) == 1:
+            return self.models_dir / found[0]
+        if found:
+            raise ModelNotFound(f"{name!r} could be any of {', '.join(found)}", hint="give more of the name")
+        raise _not_installed(name, meant[0] if len(meant) == 1 else "", installed)
+
+    def remove(self, name: str) -> str:
+        """Deletes a model, all at once for whoever looks; returns its name. Raises ModelNotFound."""
+        folder = self.find(name)
+        with disk_errors(self.models_dir):
+            self._discard(folder)
+        return folder.name
+
+    @property
+    def default(self) -> str | None:
+        """The model used when none is named: the chosen one, else the catalog's default, else the first that works."""
+        installed = self.names()
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            chosen = json.loads((self.models_dir / _DEFAULT).read_text(encoding="utf-8"))["name"]
+            if chosen in installed:
+                return chosen
+        if (usual := catalog.default_entry().name) in installed:
+            return usual
+        sound = (model.name for model in self.list() if not model.problem)
+        return next(sound, installed[0] if installed else None)
+
+    def set_default(self, name: str) -> str:
+        """Chooses the model used when none is named; returns its full name. Raises ModelNotFound."""
+        name = self.find(name).name
+        with disk_errors(self.models_dir):
+            manifest.write_atomically(self.models_dir / _DEFAULT, json.dumps({"name": name}) + "\n")
+        return name
+
+    @staticmethod
+    def check(folder: Path, *, full: bool = False) -> Manifest:
+        """Compares a folder with its manifest (`engine.manifest.check`). Raises CheckpointError."""
+        return manifest.check(folder, full=full)
+
+    def verify(self, name: str, *, full: bool = False) -> Manifest:
+        """`check` by name; `full` hashes every file. Raises ModelNotFound, CheckpointError."""
+        return manifest.check(self.find(name), full=full)
+
+    def pull(
+        self,
+        spec: str,
+        source: Source = "auto",
+        progress: ProgressCallback = silent,
+        *,
+        name: str | None = None,
+        install: Installer | None = None,
+    ) -> ModelSummary:
+        """Brings a model of the catalog or `hf:OWNER/REPO[@REVISION][/FILE.gguf]` here, unless it is here already.
+
+        Can be interrupted at any moment and run again: it goes on where it stopped. Of two at once the second waits.
+        Raises ModelNotFound (no such name), UsageError (the name is taken by another model), FetchError,
+        CheckpointError (the converter refuses the file).
+        """
+        from engine.fetch import fetch
+
+        entry = catalog.resolve(spec)
+        name = safe_name(name or entry.name)
+        with self._alone_with(name, progress):
+            if self._is_here(name, entry):
+                return self._describe(name)
+            downloads = self.cache_dir / "downloads" / name
+            fetched = fetch(entry, downloads, source, progress)
+            self._install(fetched.path, replace(fetched.provenance, name=name), progress, install)
+            shutil.rmtree(downloads, ignore_errors=True)
+        return self._describe(name)
+
+    def import_path(
+        self,
+        path: Path,
+        name: str | None = None,
+        progress: ProgressCallback = silent,
+        *,
+        install: Installer | None = None,
+    ) -> ModelSummary:
+        """Converts a `.gguf` file or a Hugging Face folder that is already on this machine.
+
+        Raises InputError (no such thing), UsageError (the name is taken), FetchError (disk), CheckpointError.
+        """
+        from engine.local_source import describe
+
+        provenance = describe(path, progress)
+        name = safe_name(name) if name else to_name(provenance.name)
+        with self._alone_with(name, progress):
+            if taken := self._taken(name):
+                raise UsageError(
+                    f"there is already a model {taken!r}", hint=f"llm models rm {taken}, or import it by another name"
+                )
+            self._install(path.resolve(), replace(provenance, name=name), progress, install)
+        return self._describe(name)
+
+    def _describe(self, name: str) -> ModelSummary:
+        folder = self.models_dir / name
+        known = Manifest(name=name, source="")
+        try:
+            known = manifest.read(folder)
+            config = _read_config(folder)
+            _require_sizes(folder, known)
+            problem = ""
+        except EngineError as error:
+            config, problem = None, error.message
+        return ModelSummary(
+            name=name,
+            path=str(folder),
+            family=config.family if config else "",
+            parameters=config.num_parameters if config else 0,
+            bytes_on_disk=_bytes_in(folder),
+            context=config.max_context if config else 0,
+            licence=known.licence,
+            licence_url=known.licence_url,
+            source=known.source,
+            sha256=known.sha256,
+            chat=(folder / "chat_template.jinja").is_file(),
+            quality=known.quality,
+            notices=known.notices,
+            kernel=known.kernel,
+            problem=problem,
+        )
+
+    def _taken(self, name: str) -> str:
+        """The installed model whose name differs at most in case, which some file systems can't tell apart."""
+        return next((model for model in self.names() if model.casefold() == name.casefold()), "")
+
+    def _is_here(self, name: str, entry: CatalogEntry) -> bool:
+        """Whether the model is installed and sound; a broken one counts as absent. UsageError if it's another."""
+        taken = self._taken(name)
+        if not taken:
+            return False
+        try:
+            known = manifest.check(self.models_dir / taken)
+            _read_config(self.models_dir / taken)
+        except CheckpointError:
+            return False
+        if taken == name and (known.spec == entry.pull_spec or (entry.sha256 and known.sha256 == entry.sha256)):
+            return True
+        raise UsageError(
+            f"{taken!r} is already the name of another model, from {known.source}",
+            hint=f"llm models rm {taken}, then pull again",
+        )
+
+    @contextlib.contextmanager
+    def _alone_with(self, name: str, progress: ProgressCallback) -> Iterator[None]:
+        """Holds the lock of a name, so that one process at a time makes that model; leftovers are swept first."""
+        from filelock import Timeout
+
+        with disk_errors(self.models_dir):
+            (self.models_dir / ".locks").mkdir(parents=True, exist_ok=True)
+            lock = self._lock(name)
+            try:
+                lock.acquire(blocking=False)
+            except Timeout:
+                progress(Progress("wait", detail=f"another pull of {name} is running"))
+                lock.acquire(poll_interval=0.2)
+        try:
+            self._sweep(name)
+            yield
+        finally:
+            lock.release()
+
+    def _lock(self, name: str) -> BaseFileLock:
+        from filelock import FileLock
+
+        return FileLock(self.models_dir / ".locks" / f"{name.casefold()}.lock", preserve_lock_file=True)
+
+    def _sweep(self, mine: str) -> None:
+        """Deletes what dead processes left: whoever holds a name's lock owns all its temporary folders."""
+        from filelock import Timeout
+
+        for path in self.models_dir.glob(".*-*"):
+            prefix = next((p for p in (_PARTIAL, _REMOVED) if path.name.startswith(p)), None)
+            if prefix is None:
+                continue
+            owner = path.name.removeprefix(prefix).rsplit("-", 1)[0]
+            if prefix == _REMOVED or owner == mine:
+                shutil.rmtree(path, ignore_errors=True)
+                continue
+            with contextlib.suppress(Timeout, OSError), self._lock(owner).acquire(blocking=False):
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _discard(self, folder: Path) -> None:
+        gone = self.models_dir / f"{_REMOVED}{folder.name}-{os.getpid()}"
+        shutil.rmtree(gone, ignore_errors=True)
+        if folder.is_symlink():
+            folder.unlink()
+            return
+        folder.rename(gone)
+        sync_folder(self.models_dir)
+        shutil.rmtree(gone, ignore_errors=True)
+
+    def _install(
+        self, source: Path, provenance: Provenance, progress: ProgressCallback, install: Installer | None
+    ) -> None:
+        """Converts into a temporary sibling, describes it in a manifest and renames it into place."""
+        if install is None:
+            from engine import convert
+
+            install = convert.install
+        require_space(self.models_dir, _room_for(source), "convert")
+        target = self.models_dir / f"{_PARTIAL}{provenance.name}-{os.getpid()}"
+        shutil.rmtree(target, ignore_errors=True)
+        try:
+            with disk_errors(self.models_dir):
+                progress(Progress("convert", detail=provenance.name))
+                conversion = install(source, target, provenance, progress)
+                progress(Progress("install", detail=provenance.name))
+                _finish(target, provenance, conversion)
+                if taken := self._taken(provenance.name):
+                    self._discard(self.models_dir / taken)  # a broken one: `_is_here` refuses the others
+                target.rename(self.models_dir / provenance.name)
+                sync_folder(self.models_dir)
+        finally:
+            shutil.rmtree(target, ignore_errors=True)
+
+
+def _is_name_of(word: str, name: str) -> bool:
+    return word.strip().casefold() in {name.casefold(), *(a.casefold() for a in catalog.aliases()[name])}
+
+
+def _not_installed(wanted: str, known: str, installed: list[str]) -> ModelNotFound:
+    """The error for a model that is not here; `known` is its name in the catalog, or empty."""
+    if known:
+        return ModelNotFound(f"the model {known!r} is not on this machine", hint=f"llm models pull {known}")
+    near = nearest(wanted, installed)
+    if near:
+        return ModelNotFound(f"no model {wanted!r} on this machine", hint=f"did you mean {' or '.join(near)}?")
+    near = nearest(wanted, catalog.aliases())
+    hint = f"llm models pull {near[0]}" if near else "llm models list"
+    return ModelNotFound(f"no model {wanted!r} on this machine", hint=hint)
+
+
+def _read_config(folder: Path) -> ModelConfig:
+    """The model's shape. Raises CheckpointError."""
+    path = folder / "config.json"
+    try:
+        return ModelConfig.from_json(json.loads(path.read_text(encoding="utf-8"))["model"])
+    except OSError as error:
+        raise CheckpointError(f"{path} can't be read: {error.strerror or error}") from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{path} is damaged: {type(error).__name__}: {error}") from error
+
+
+def _require_sizes(folder: Path, known: Manifest) -> None:
+    for name, record in known.files.items():
+        try:
+            size = (folder / name).stat().st_size
+        except OSError as error:
+            raise CheckpointError(f"{folder / name} is missing: {error.strerror or error}") from error
+        if size != record.bytes:
+            raise CheckpointError(f"{folder / name} has {size:,} bytes, expected {record.bytes:,}")
+
+
+def _bytes_in(folder: Path) -> int:
+    total = 0
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            with contextlib.suppress(OSError):
+                total += path.stat().st_size
+    return total
+
+
+def _room_for(source: Path) -> int:
+    """About how many bytes the int8 model will take: 4-bit files grow, folders of 16-bit weights shrink."""
+    if source.is_file():
+        return int(source.stat().st_size * 1.4)
+    return int(sum(path.stat().st_size for path in source.glob("*.safetensors")) * 0.7)
+
+
+def _finish(target: Path, provenance: Provenance, conversion: Conversion) -> None:
+    """Adds notices and the manifest to a converted model, flushed to disk."""
+    notices = []
+    for notice in provenance.notices:
+        if not (target / notice.name).exists():
+            shutil.copyfile(notice, target / notice.name)
+        notices.append(notice.name)
+    known = Manifest(
+        name=provenance.name,
+        source=provenance.source,
+        spec=provenance.spec,
+        licence=provenance.licence,
+        licence_url=provenance.licence_url,
+        source_file=provenance.file,
+        sha256=provenance.sha256,
+        source_files=dict(provenance.source_files),
+        notices=tuple(notices),
+        files=manifest.record_files(target),
+        quality=conversion.quality,
+        kernel=conversion.kernel,
+        created_by=f"local-llm {_version()}",
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    manifest.write(target, known)
+    sync_folder(target)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("local-llm")
+    except PackageNotFoundError:
+        return "unknown"
