@@ -58,6 +58,7 @@ class Tokenizer:
         if self._pieces > config.vocab_size + 1:
             raise CheckpointError(f"{self._pieces} pieces do not fit a vocabulary of {config.vocab_size}")
         self._bytes: dict[int, bytes] = {}
+        self._names = {i: name for name, i in config.text_tokens.items()}
         self._control_ids = frozenset(config.control_tokens.values())
         self._splitters = [_compile(expression) for expression in config.pre_tokenizer]
         self._text_tokens = _compile(_any_of(config.text_tokens)) if config.text_tokens else None
@@ -153,6 +154,8 @@ class Tokenizer:
         return token
 
     def _bytes_of(self, token: int) -> bytes:
+        if token in self._names:
+            return self._names[token].encode()
         if token == self._unknown:
             return "\ufffd".encode() if token == self.config.unk_id else b""
         if token >= self._pieces or token in self._control_ids or self._processor.is_control(token):
@@ -162,8 +165,6 @@ class Tokenizer:
             return bytes([int(name[1:-1], 16)])
         if self.config.kind == "native":
             return name.replace(META_SPACE, " ").encode()
-        if token in self.config.text_tokens.values():
-            return name.encode()
         return b"".join(bytes([_BYTE_OF[c]]) if c in _BYTE_OF else c.encode() for c in name)
 
     def _encode_run(self, text: str, *, prefix: bool) -> list[int]:
