@@ -1,0 +1,48 @@
+# `make run` and `make test` do all the set-up on a fresh machine; the second run of each is quick.
+.DELETE_ON_ERROR:
+.PHONY: run test check fmt bench clean
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+MODEL  ?=
+
+run: $(VENV)/.installed
+	@$(BIN)/llm models show $(MODEL) >/dev/null 2>&1 || $(BIN)/llm models pull $(MODEL)
+	@if [ -t 0 ] && [ -t 1 ]; then exec $(BIN)/llm chat; else exec $(BIN)/llm demo; fi
+
+test: check
+	$(BIN)/python -m pytest
+
+# Exactly what must hold before a commit, but the tests.
+check: $(VENV)/.test-installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fmt: $(VENV)/.test-installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.test-installed
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Python 3.11 or newer is needed; found: $$($(PYTHON) --version 2>&1 || echo none)." >&2; \
+	  echo "Name another one: make $(firstword $(MAKECMDGOALS) run) PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# Editable, so that a changed source needs no new install; a changed pyproject.toml does.
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check -q "pip>=25.1"
+	$(BIN)/python -m pip install --disable-pip-version-check -q -e .
+	@touch $@
+
+$(VENV)/.test-installed: $(VENV)/.installed
+	$(BIN)/python -m pip install --disable-pip-version-check -q --group test --group static
+	@touch $@

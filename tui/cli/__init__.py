@@ -1,0 +1,1 @@
+"""The command line: one short file for each group of commands. Heavy imports stay inside the commands."""

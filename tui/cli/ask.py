@@ -1,0 +1,86 @@
+"""`llm ask`: one question, about documents or not, one answer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from engine.errors import UsageError
+from engine.schema import Coverage, Document
+from tui.cli.deliver import print_json
+from tui.cli.help import HelpfulCommand
+from tui.cli.inputs import argument_text, documents, read_file, read_stdin, stdin_has_input, text_or_file
+from tui.cli.opening import Run
+from tui.cli.options import ANSWER, DECODING, MODEL, SAMPLING, Options, takes
+from tui.cli.reading import coverage_json, tell_coverage
+
+EXAMPLES = """
+llm ask "Why is the sky blue?"
+llm ask 什么是人工智能？
+cat notes.txt | llm ask "What is still open?"
+llm ask "What differs?" -f old.py -f new.py
+echo "Why is the sky blue?" | llm ask
+llm ask "Name three colours" --json --temperature 0.7 --seed 1
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("ask", cls=HelpfulCommand, epilog=EXAMPLES)(ask)
+
+
+@takes(*MODEL, "system", *SAMPLING, "overflow", "file", *DECODING, *ANSWER, "dry_run")
+def ask(
+    options: Options,
+    question: Annotated[str | None, typer.Argument(help="The question; without it, stdin.", show_default=False)] = None,
+) -> None:
+    """Answer a question. Files and piped text are documents that the answer is taken from."""
+    run = Run(options)
+    question, given = read_question(options, question)
+    system = text_or_file(run.settings["system"], "--system") if run.settings["system"] else None
+    sampling = run.sampling()
+    policy = run.settings["overflow"] or "error"
+    with run.session() as session:
+        from engine.tasks import answer
+
+        if options.dry_run:
+            prompt, count = answer.plan(session, question, given, system=system)
+            if options.json:
+                print_json(run.console, {"model": session.name, "prompt_tokens": count, "prompt": prompt})
+            else:
+                run.console.line(prompt)
+                run.console.note(f"{count} of {session.context} tokens")
+            return
+        read: list[Coverage] = []
+
+        def on_event(event: Any) -> None:
+            if isinstance(event, Coverage):
+                read[:] = [event]
+                tell_coverage(run.console, event)
+
+        run.delivery.show(
+            answer.answer(session, question, given, sampling, system=system, overflow=policy),
+            model=session.name,
+            place=f"{session.device}/{session.kernel}",
+            extra=lambda: coverage_json(read[0]) if read else {},
+            on_event=on_event,
+        )
+
+
+def read_question(options: Options, argument: str | None) -> tuple[str, list[Document]]:
+    """The question and its documents, by the join rule. Raises UsageError where there is no question."""
+    files = options.file or []
+    if argument not in {None, "-"}:
+        given = documents(files, encoding=options.encoding, errors=options.errors)
+        question = argument_text(str(argument), "the question")
+    elif "-" in files:
+        raise UsageError("stdin can't be the question and a document", hint='give the question: llm ask "…" -f -')
+    else:
+        if argument is None and not stdin_has_input():
+            raise UsageError("no question", hint='such as: llm ask "Why is the sky blue?" (more: llm ask --help)')
+        question = read_stdin(options.encoding, options.errors).text
+        given = [read_file(path, options.encoding, options.errors) for path in files]
+    if not question.strip():
+        raise UsageError("the question is empty", hint='such as: llm ask "Why is the sky blue?"')
+    return question.strip(), given

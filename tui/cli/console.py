@@ -1,0 +1,161 @@
+"""The three streams, each judged for itself: terminal or not, colour or not. The answer alone goes to stdout."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+ColorChoice = Literal["auto", "always", "never"]
+_STYLES = {"red": "31", "yellow": "33", "green": "32", "dim": "2", "bold": "1"}
+
+
+def program() -> str:
+    """The name we were called by: `llm` or `local-llm`."""
+    name = Path(sys.argv[0] or "llm").stem
+    return name if name in {"llm", "local-llm"} else "llm"
+
+
+def is_terminal(stream: IO[str] | None) -> bool:
+    """Whether a stream exists, is open and is a terminal."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:  # closed
+        return False
+
+
+def wants_color(stream: IO[str] | None, choice: ColorChoice) -> bool:
+    """Colour on this stream? `--color` first, then NO_COLOR, FORCE_COLOR, TERM=dumb and the terminal."""
+    if choice != "auto":
+        return choice == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return is_terminal(stream) and os.environ.get("TERM") != "dumb"
+
+
+def visible(text: str) -> str:
+    """Text that can't steer a terminal: control characters but newline and tab are shown as symbols."""
+    if text.isprintable():
+        return text
+    return "".join(_symbol(char) for char in text)
+
+
+def _symbol(char: str) -> str:
+    code = ord(char)
+    if char in "\n\t" or not (code < 32 or 127 <= code < 160):
+        return char
+    return chr(0x2400 + code) if code < 32 else "\N{REPLACEMENT CHARACTER}"
+
+
+@dataclass
+class Console:
+    """stdin, stdout and stderr of one run, with what the user asked about them."""
+
+    color: ColorChoice = "auto"
+    quiet: bool = False
+    verbose: bool = False
+
+    @property
+    def stdin_is_terminal(self) -> bool:
+        """Whether a person can answer."""
+        return is_terminal(sys.stdin)
+
+    @property
+    def stdout_is_terminal(self) -> bool:
+        """Whether a person reads the answer."""
+        return is_terminal(sys.stdout)
+
+    @property
+    def stderr_is_terminal(self) -> bool:
+        """Whether a bar may move."""
+        return is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
+
+    @property
+    def color_out(self) -> bool:
+        """Colour on stdout?"""
+        return wants_color(sys.stdout, self.color)
+
+    def styled(self, text: str, style: str, stream: IO[str] | None = None) -> str:
+        """Text in a style, plain where the stream (stderr unless told) has no colour."""
+        if not wants_color(sys.stderr if stream is None else stream, self.color):
+            return text
+        return f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
+
+    def answer(self, text: str) -> None:
+        """Write to stdout at once; nothing is added. Raises BrokenPipeError when the reader is gone."""
+        if sys.stdout is None:
+            raise BrokenPipeError("stdout is closed")
+        sys.stdout.write(visible(text) if self.stdout_is_terminal else text)
+        sys.stdout.flush()
+
+    def line(self, text: str) -> None:
+        """A line of answer on stdout."""
+        self.answer(text if text.endswith("\n") else text + "\n")
+
+    def note(self, text: str) -> None:
+        """A remark on stderr; `--quiet` drops it."""
+        if not self.quiet:
+            self._err(self.styled(visible(text), "dim"))
+
+    def detail(self, text: str) -> None:
+        """A remark for `--verbose`."""
+        if self.verbose:
+            self.note(text)
+
+    def warn(self, text: str) -> None:
+        """A warning on stderr; `--quiet` drops it."""
+        if not self.quiet:
+            self._err(self.styled("warning: ", "yellow") + visible(text))
+
+    def error(self, where: str, message: str, hint: str = "") -> None:
+        """What went wrong and what to do next: three lines at most, always shown."""
+        lines = [line for line in visible(message).splitlines() if line.strip()] or ["unknown error"]
+        lines = lines[: 2 if hint else 3]
+        lines[0] = self.styled(f"{where}: ", "red") + lines[0]
+        if hint:
+            lines.append(self.styled("→ ", "bold") + " ".join(visible(hint).split()))
+        self._err("\n".join(lines))
+
+    def _err(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # stderr closed: nobody to tell
+            sys.stderr.write(text + "\n")
+            sys.stderr.flush()
+
+    @contextlib.contextmanager
+    def spinner(self, label: str) -> Iterator[None]:
+        """A turning sign on a terminal's stderr while the body runs; nothing elsewhere."""
+        if self.quiet or not self.stderr_is_terminal:
+            yield
+            return
+        done = threading.Event()
+        thread = threading.Thread(target=self._spin, args=(label, done), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def _spin(self, label: str, done: threading.Event) -> None:
+        started, shown = time.monotonic(), False
+        signs = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏" if "utf" in (sys.stderr.encoding or "").lower() else "|/-\\"
+        while not done.wait(0.1):
+            elapsed = time.monotonic() - started
+            if elapsed < 0.3:  # nothing flashes up for what is quick
+                continue
+            shown = True
+            with contextlib.suppress(OSError, ValueError):
+                sys.stderr.write(f"\r{signs[int(elapsed * 10) % len(signs)]} {label} {elapsed:.0f} s\x1b[K")
+                sys.stderr.flush()
+        if shown:
+            with contextlib.suppress(OSError, ValueError):
+                sys.stderr.write("\r\x1b[K")
+                sys.stderr.flush()

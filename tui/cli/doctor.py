@@ -1,0 +1,70 @@
+"""`llm doctor`: what runs when you type `llm`, what this machine can do, and whether it really works offline."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import Annotated
+
+import typer
+
+from tui.cli import examine
+from tui.cli.deliver import print_json
+from tui.cli.examine import Finding
+from tui.cli.help import HelpfulCommand
+from tui.cli.opening import Run
+from tui.cli.options import MODEL, Options, takes
+
+EXAMPLES = """
+llm doctor
+llm doctor --json
+llm doctor --no-run
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("doctor", cls=HelpfulCommand, epilog=EXAMPLES)(doctor)
+
+
+@takes(*MODEL, "json")
+def doctor(
+    options: Options,
+    no_run: Annotated[bool, typer.Option("--no-run", help="Do not load a model.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Hash every file of every model.")] = False,
+) -> None:
+    """Look at the installation, the machine and the models. Exits 1 if something is broken."""
+    run = Run(options)
+    findings: list[Finding] = []
+    for look in (
+        examine.commands_on_path,
+        examine.python,
+        examine.torch,
+        examine.memory,
+        examine.devices,
+        examine.folders,
+        lambda run: examine.models(run, full=full),
+        *(() if no_run else (examine.generation,)),
+    ):
+        with run.console.spinner("looking"):
+            found = look(run)
+        findings += found
+        if not options.json:
+            for finding in found:
+                _print(run, finding)
+    broken = [finding for finding in findings if finding.status == "fail"]
+    if options.json:
+        print_json(run.console, {"ok": not broken, "checks": [dataclasses.asdict(finding) for finding in findings]})
+    if broken:
+        raise typer.Exit(1)
+
+
+def _print(run: Run, finding: Finding) -> None:
+    style = {"ok": "green", "note": "yellow", "fail": "red"}[finding.status]
+    # Cut to shape first: colour codes have no width.
+    run_line = f"{finding.status:<5}{finding.name:<12}"
+    colored = run.console.styled(f"{finding.status:<5}", style, sys.stdout)
+    sys.stdout.write(colored + run_line[5:] + finding.text.replace("\n", "\n" + " " * 17) + "\n")
+    if finding.hint:
+        sys.stdout.write(f"{'':17}→ {finding.hint}\n")
+    sys.stdout.flush()

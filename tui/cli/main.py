@@ -1,0 +1,150 @@
+"""The command `llm` (also `local-llm`): all groups in one Typer app, and errors turned into exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from engine.errors import CheckpointError, EngineError, InputTooLong, ModelNotFound, OutputError, UsageError
+from tui.cli import ask, chat, complete, config, demo, doctor, models, paths, sentiment, summarize, tokens
+from tui.cli.console import Console, program
+from tui.cli.help import make_app
+from tui.cli.interrupt import Terminated, raise_on_sigterm
+from tui.cli.opening import current, note_console
+
+app = make_app(
+    "Language models in your terminal, on your own machine.",
+    """
+    llm models pull                          get the default model (once)
+    llm ask "Why is the sky blue?"
+    cat notes.txt | llm ask "What is still open?"
+    llm summarize report.txt
+    printf 'I loved every minute' | llm sentiment
+    llm chat
+    """,
+    no_args_is_help=False,
+    invoke_without_command=True,
+    subcommand_metavar="COMMAND …",
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            number = version("local-llm")
+        except PackageNotFoundError:  # run from a folder of sources
+            number = "(not installed)"
+        Console().line(f"{program()} {number} (local-llm)")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    _version_flag: Annotated[
+        bool, typer.Option("-V", "--version", help="Show the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Language models in your terminal, on your own machine."""
+    if ctx.invoked_subcommand is None:
+        sys.stderr.write(ctx.get_help() + "\n")
+        raise typer.Exit(2)
+
+
+for module in (ask, chat, complete, summarize, sentiment, tokens, doctor, paths, demo):
+    module.register(app)
+app.add_typer(models.app, name="models")
+app.add_typer(config.app, name="config")
+
+
+def exit_code(error: BaseException) -> int:
+    """The documented exit code of an error."""
+    if isinstance(error, typer.TyperException | UsageError):
+        return 2
+    if isinstance(error, ModelNotFound | CheckpointError):
+        return 3
+    return 4 if isinstance(error, InputTooLong) else 5 if isinstance(error, OutputError) else 1
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code; errors are told in three lines at most."""
+    note_console(Console(), debug=bool(arguments and "--debug" in arguments))
+    try:
+        status = typer.main.get_command(app).main(arguments, prog_name=program(), standalone_mode=False)
+        _flush()
+    except KeyboardInterrupt:
+        return 130
+    except Terminated:
+        return 143
+    except BrokenPipeError:
+        _silence()
+        return 141
+    except Exception as error:  # noqa: BLE001  (the one place where everything is told to a person)
+        return _report(error)
+    return status if isinstance(status, int) else 0
+
+
+def _report(error: Exception) -> int:
+    console, debug = current()
+    if debug:
+        traceback.print_exception(error)
+    context = getattr(error, "ctx", None)
+    where = context.command_path if context else program()
+    if type(error).__name__ == "NoArgsIsHelpError":
+        sys.stderr.write(f"{error}\n")
+    elif isinstance(error, typer.TyperException):
+        console.error(where, _suggestion(error.format_message()), f"{where} --help")
+    elif isinstance(error, EngineError):
+        console.error(where, error.message, error.hint)
+    elif isinstance(error, OSError):
+        name = f"{error.filename}: " if error.filename else ""
+        console.error(where, f"{name}{error.strerror or error}")
+    elif isinstance(error, MemoryError):
+        console.error(where, "not enough memory", "try a smaller model, or a smaller --ctx")
+    else:
+        console.error(where, f"unexpected {type(error).__name__}: {error}", "--debug shows where it happened")
+    return exit_code(error)
+
+
+def _suggestion(message: str) -> str:
+    """Typer's message, with its list of options worded as ours."""
+    head, _, tail = message.partition(" (Possible options: ")
+    return f"{head}. Did you mean {tail.rstrip(')')}?" if tail else message
+
+
+def _flush() -> None:
+    if sys.stdout is not None and not sys.stdout.closed:
+        sys.stdout.flush()
+
+
+def _silence() -> None:
+    """Nothing more can be written to stdout: let Python's own flush at exit find an open nowhere."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def main() -> None:
+    """The console script."""
+    raise_on_sigterm()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # Chinese must come out of a pipe in any locale; what no terminal can show becomes an escape.
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    code = run(sys.argv[1:])
+    try:
+        _flush()
+    except BrokenPipeError:
+        _silence()
+        code = 141
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

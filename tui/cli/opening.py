@@ -1,0 +1,152 @@
+"""From options to an open session: settings merged, the model found or offered, the weights loaded."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from engine.config import SamplingConfig
+from engine.errors import EngineError, ModelNotFound
+from engine.schema import ModelSummary
+from tui.cli.console import Console, program
+from tui.cli.deliver import Delivery
+from tui.cli.options import Options
+from tui.paths import Places, ensure, places
+from tui.settings import Settings
+
+if TYPE_CHECKING:
+    from engine.library import Library
+    from engine.session import Session
+
+
+def open_library(folders: Places) -> Library:
+    """The installed models of these folders."""
+    from engine.library import Library
+
+    return Library(folders.models, folders.cache)
+
+
+def installed_names() -> list[str]:
+    """Names of the installed models, for completion: quick, silent, never an error."""
+    try:
+        return open_library(places()).names()
+    except EngineError:
+        return []
+
+
+class Run:
+    """One run of a command: its options, settings, folders and streams."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.places = places()
+        flags = {name: value for name, value in vars(options).items() if value is not None and value != []}
+        self.settings = Settings.load(self.places.config_file).with_flags(flags)
+        self.console = Console(self.settings["color"], quiet=options.quiet, verbose=options.verbose)
+        note_console(self.console, debug=options.debug)
+
+    @cached_property
+    def library(self) -> Library:
+        """The installed models."""
+        return open_library(self.places)
+
+    def sampling(self, **defaults: Any) -> SamplingConfig:
+        """Sampling from flags and settings; the command's own defaults where nobody said anything."""
+        fields = ("temperature", "top_k", "top_p", "min_p", "seed", "max_tokens", "stop")
+        values = {name: self.settings[name] for name in fields} | {
+            "repetition_penalty": self.settings["repeat_penalty"]
+        }
+        given = {name: value for name, value in values.items() if value is not None}
+        if "stop" in given:
+            given["stop"] = tuple(given["stop"])
+        return SamplingConfig(**(defaults | given))
+
+    @property
+    def delivery(self) -> Delivery:
+        """How this command's answers leave it."""
+        return Delivery(
+            self.console, self.options, markdown=self.settings["markdown"], stats=bool(self.settings["stats"])
+        )
+
+    def may_ask(self) -> bool:
+        """Whether a question may be put: a person at stdin and stderr, and not forbidden."""
+        return self.console.stdin_is_terminal and self.console.stderr_is_terminal and not self.options.no_input
+
+    def confirm(self, question: str) -> bool:
+        """Ask yes or no on stderr; `--yes` answers, and where nobody can be asked the answer is no."""
+        if self.options.yes:
+            return True
+        if not self.may_ask():
+            return False
+        sys.stderr.write(f"{question} [y/N] ")
+        sys.stderr.flush()
+        return sys.stdin.readline().strip().lower() in {"y", "yes", "是", "好"}
+
+    def find_model(self) -> ModelSummary:
+        """The chosen or default model; on a terminal offers to pull a missing default. Raises ModelNotFound."""
+        if not os.path.isdir(self.places.models):
+            ensure(self.places.models)  # says now what a pull would run into
+        wanted = self.settings["model"] or self.library.default
+        if wanted and (self.library.names() or not self.may_ask()):
+            return self.library.summary(wanted)
+        from engine.catalog import default_entry
+
+        wanted = wanted or default_entry().pull_spec
+        if self.may_ask() and self.confirm(f"No model is installed. Pull {wanted} now?"):
+            from tui.cli.models import pull_with_progress
+
+            return pull_with_progress(self, wanted)
+        raise ModelNotFound("no model is installed", hint=f"run: {program()} models pull")
+
+    @contextlib.contextmanager
+    def session(self) -> Iterator[Session]:
+        """The model, loaded; closed at the end."""
+        summary = self.find_model()
+        session = self.load(summary)
+        try:
+            yield session
+        finally:
+            session.close()
+
+    def load(self, summary: ModelSummary) -> Session:
+        """A model's session, with a sign of life on stderr while the weights come in."""
+        import time
+        from pathlib import Path
+
+        started = time.monotonic()
+        with self.console.spinner(f"loading {summary.name}"):
+            from engine.session import Session
+
+            session = Session.open(
+                Path(summary.path),
+                device=self.settings["device"],
+                threads=self.settings["threads"],
+                context=self.settings["ctx"],
+            )
+        elapsed = time.monotonic() - started
+        self.console.detail(
+            f"{session.name} on {session.device} ({session.kernel}), context {session.context} tokens, "
+            f"{session.memory_bytes / 1e6:.0f} MB, loaded in {elapsed:.1f} s"
+        )
+        return session
+
+
+class _Current:
+    """What `main` needs to report an error as this run wants it."""
+
+    console: Console = Console()
+    debug: bool = False
+
+
+def note_console(console: Console, *, debug: bool) -> None:
+    """Remember how the running command speaks."""
+    _Current.console, _Current.debug = console, debug
+
+
+def current() -> tuple[Console, bool]:
+    """The running command's console, and whether tracebacks are wanted."""
+    return _Current.console, _Current.debug

@@ -1,0 +1,39 @@
+"""How much of an input the model read, told to people and to programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.schema import Coverage
+from tui.cli.console import Console
+
+
+def tell_coverage(console: Console, read: Coverage, name: str = "") -> None:
+    """One line on stderr: what was read, and which lines were not."""
+    text = (
+        f"read chunks {read.chunks_read}/{read.chunks_total}, lines {read.lines_read}/{read.lines_total}, "
+        f"tokens {read.tokens_read}/{read.tokens_total}"
+    )
+    text = f"{name}: {text}" if name else text
+    if read.complete:
+        console.note(text)
+        return
+    gaps = ", ".join(f"{first}–{last}" if first != last else str(first) for first, last in read.unread_lines[:8])
+    more = " …" if len(read.unread_lines) > 8 else ""
+    console.warn(f"{text}; not read: {'lines ' + gaps + more if gaps else 'parts of lines'}")
+
+
+def coverage_json(read: Coverage) -> dict[str, Any]:
+    """The keys that `--json` adds."""
+    return {
+        "coverage": {
+            "chunks_read": read.chunks_read,
+            "chunks_total": read.chunks_total,
+            "lines_read": read.lines_read,
+            "lines_total": read.lines_total,
+            "tokens_read": read.tokens_read,
+            "tokens_total": read.tokens_total,
+            "unread_lines": [list(stretch) for stretch in read.unread_lines],
+            "complete": read.complete,
+        }
+    }

@@ -1,0 +1,241 @@
+"""What the words of the line chat do. Their names, aliases and help are in `tui/commands.py`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from engine.errors import InputError, UsageError
+from engine.schema import Chunk, Document, Message
+from tui import commands
+from tui.cli import conversation as kept_chats
+from tui.cli.clipboard import copy as copy_text
+from tui.cli.config import run_editor
+from tui.cli.conversation import Conversation
+from tui.cli.inputs import read_file, text_or_file
+from tui.cli.repl import Chat, place, reply
+from tui.commands import Command
+from tui.paths import write_output
+from tui.settings import SETTINGS, find_key, parse
+
+# Settings that a loaded session can still take.
+CHANGEABLE = (
+    "max_tokens", "temperature", "top_p", "top_k", "min_p", "repeat_penalty", "seed", "stop", "markdown", "stats",
+)  # fmt: skip
+
+
+def obey(chat: Chat, command: Command, rest: str) -> bool:
+    """Do what a word says; True to leave. Raises EngineError."""
+    if command.argument == "none" and not command.usage and rest:
+        raise UsageError(f"/{command.name} takes nothing after it, got {rest!r}")
+    return bool(_HANDLERS[command.name](chat, rest))
+
+
+def _help(chat: Chat, rest: str) -> None:
+    console = chat.run.console
+    if rest:
+        command = commands.find(rest)
+        names = " ".join(f"/{name}" for name in (command.name, *command.aliases))
+        console.note(f"{names} {command.usage}\n  {command.help}")
+        return
+    lines = []
+    for command in commands.COMMANDS:
+        names = " ".join(f"/{name}" for name in (command.name, *command.aliases))
+        lines.append(f"  {f'{names} {command.usage}'.strip():<32} {command.help}")
+    lines.append(
+        '  //text sends /text; """ begins and ends several lines; Ctrl+J breaks a line; Ctrl-C stops an answer'
+    )
+    console.note("\n".join(lines))
+
+
+def _exit(chat: Chat, rest: str) -> bool:
+    return True
+
+
+def _clear(chat: Chat, rest: str) -> None:
+    chat.conversation = Conversation(chat.conversation.system)
+    chat.run.console.note("a new conversation")
+
+
+def _regen(chat: Chat, rest: str) -> bool:
+    chat.conversation.drop_answer()
+    return reply(chat)
+
+
+def _continue(chat: Chat, rest: str) -> bool:
+    turns = chat.conversation.turns
+    if not turns or turns[-1].role != "assistant":
+        raise UsageError("there is no answer to go on with")
+    return reply(chat, continued=True)
+
+
+def _undo(chat: Chat, rest: str) -> None:
+    question = chat.conversation.drop_question()
+    chat.run.console.note(f"took back: {question[:200]}")
+
+
+def _edit(chat: Chat, rest: str) -> bool:
+    conversation = chat.conversation
+    last = next((turn.content for turn in reversed(conversation.turns) if turn.role == "user"), None)
+    if last is None:
+        raise UsageError("nothing was asked yet")
+    text = rest or _edited(chat, last)
+    if not text.strip():
+        raise UsageError("the question is empty: nothing was changed")
+    conversation.drop_question()
+    conversation.ask(text)
+    return reply(chat)
+
+
+def _edited(chat: Chat, text: str) -> str:
+    if not chat.lines.interactive:
+        raise UsageError("/edit without a text needs a terminal", hint="/edit NEW QUESTION")
+    with tempfile.TemporaryDirectory() as folder:  # 0700
+        path = Path(folder) / "question.md"
+        path.write_text(text, "utf-8")
+        run_editor(path)
+        return read_file(str(path)).text.strip()
+
+
+def _system(chat: Chat, rest: str) -> None:
+    if rest:
+        chat.conversation.system = None if rest == "-" else text_or_file(rest, "/system")
+    chat.run.console.note(f"system prompt: {chat.conversation.system or 'none'}")
+
+
+def _model(chat: Chat, rest: str) -> None:
+    if rest:
+        summary = chat.run.library.summary(rest)
+        fresh = chat.run.load(summary)
+        chat.session.close()
+        chat.session = fresh
+    session = chat.session
+    chat.run.console.note(f"{session.name} on {place(chat)}, context {session.context} tokens")
+
+
+def _set(chat: Chat, rest: str) -> None:
+    key, _, value = rest.partition(" ")
+    if not key:
+        shown = chat.sampling().to_json()
+        lines = [
+            f"{name} = {shown.get({'repeat_penalty': 'repetition_penalty'}.get(name, name), chat.setting(name))}"
+            for name in CHANGEABLE
+        ]
+        chat.run.console.note("\n".join(lines))
+        return
+    setting = find_key(key)
+    if setting.name not in CHANGEABLE:
+        raise UsageError(f"/set can't change {setting.name}", hint=f"it can change: {', '.join(CHANGEABLE)}")
+    if not value.strip():
+        raise UsageError(f"/set {setting.name} needs a value ({SETTINGS[setting.name].help})")
+    chat.overrides[setting.name] = parse(setting, value.strip(), "/set")
+    chat.run.console.note(f"{setting.name} = {chat.overrides[setting.name]}")
+
+
+def _save(chat: Chat, rest: str) -> None:
+    if not chat.conversation.turns:
+        raise UsageError("there is nothing to save yet")
+    name = rest or _title(chat.conversation)
+    path = kept_chats.place_of(name, chat.run.places.chats)
+    kept_chats.save(chat.conversation, chat.session.name, path)
+    chat.run.console.note(f"saved {path}; /load {name} takes it up")
+
+
+def _title(conversation: Conversation) -> str:
+    from datetime import datetime
+
+    words = "".join(c if c.isalnum() else "-" for c in conversation.turns[0].content[:40]).strip("-")
+    return f"{datetime.now():%Y-%m-%d-%H%M%S}-{words}".rstrip("-")
+
+
+def _load(chat: Chat, rest: str) -> None:
+    folder = chat.run.places.chats
+    if not rest:
+        names = kept_chats.kept(folder)
+        chat.run.console.note("\n".join(names) if names else "no conversation is kept yet; /save keeps this one")
+        return
+    path = kept_chats.place_of(rest, folder)
+    if not path.is_file():
+        raise InputError(f"no kept conversation {rest!r}", hint="/load lists them")
+    chat.conversation = kept_chats.from_json(read_file(str(path)).text, rest)
+    chat.run.console.note(f"loaded {rest}: {len(chat.conversation.turns)} messages")
+
+
+def _export(chat: Chat, rest: str) -> None:
+    if not rest:
+        raise UsageError("/export needs a file", hint="/export chat.md or /export chat.json")
+    path = Path(rest).expanduser()
+    as_json = path.suffix == ".json"
+    text = chat.conversation.to_json(chat.session.name) if as_json else chat.conversation.to_markdown()
+    write_output(path, text.encode())
+    chat.run.console.note(f"wrote {path}")
+
+
+def _copy(chat: Chat, rest: str) -> None:
+    if rest and not (rest.isdecimal() and int(rest) > 0):
+        raise UsageError(f"/copy takes a number from 1, got {rest!r}")
+    answers = chat.conversation.answers()
+    number = int(rest or 1)
+    if number > len(answers):
+        raise UsageError(f"there are {len(answers)} answers so far")
+    taker = copy_text(answers[number - 1])
+    chat.run.console.note(f"copied {len(answers[number - 1])} characters to {taker}")
+
+
+def _file(chat: Chat, rest: str) -> None:
+    if not rest:
+        raise UsageError("/file needs a file", hint="/file notes.txt")
+    options = chat.run.options
+    document = read_file(str(Path(rest).expanduser()), options.encoding, options.errors)
+    if not document.text.strip():
+        raise InputError(f"{rest} is empty")
+    chat.conversation.pending.append(Document(rest, document.text))
+    count = chat.session.count(document.text)
+    chat.run.console.note(f"{rest}: {count} tokens, given with the next question")
+
+
+def _context(chat: Chat, rest: str) -> None:
+    messages = chat.conversation.messages()
+    used = chat.session.count_messages(messages) if messages else 0
+    waiting = sum(chat.session.count(document.text) for document in chat.conversation.pending)
+    total = chat.session.context
+    text = f"{used} of {total} tokens used ({used / total:.0%}), {len(chat.conversation.turns)} messages"
+    chat.run.console.note(text + (f"; {waiting} more with the next question" if waiting else ""))
+
+
+def _stats(chat: Chat, rest: str) -> None:
+    if rest:
+        chat.overrides["stats"] = parse(SETTINGS["stats"], rest, "/stats")
+    if chat.last:
+        chat.run.console.note(chat.last.stats(chat.session.name, place(chat)))
+    elif not rest:
+        chat.run.console.note("no answer yet")
+
+
+def _compact(chat: Chat, rest: str) -> None:
+    from engine.tasks.summarize import summarize
+
+    conversation = chat.conversation
+    if len(conversation.turns) < 2:
+        raise UsageError("there is nothing to compact yet")
+    transcript = Document("conversation", "\n\n".join(f"{turn.role}: {turn.content}" for turn in conversation.turns))
+    with chat.run.console.spinner("compacting"):
+        events = summarize(chat.session, transcript, language=None, sampling=chat.run.sampling(), length="medium")
+        summary = "".join(event.text for event in events if isinstance(event, Chunk)).strip()
+    before = chat.session.count_messages(conversation.messages())
+    question = "What have we talked about so far?"
+    conversation.turns = [Message("user", question), Message("assistant", summary)]
+    after = chat.session.count_messages(conversation.messages())
+    chat.run.console.note(f"compacted {before} tokens to {after}:\n{summary}")
+
+
+def _multi(chat: Chat, rest: str) -> None:
+    raise UsageError('/multi stands on a line of its own, then your lines, then """')
+
+
+_HANDLERS: dict[str, Callable[[Chat, str], bool | None]] = {
+    "help": _help, "exit": _exit, "clear": _clear, "regen": _regen, "continue": _continue, "undo": _undo,
+    "edit": _edit, "system": _system, "model": _model, "set": _set, "save": _save, "load": _load, "export": _export,
+    "copy": _copy, "file": _file, "context": _context, "stats": _stats, "compact": _compact, "multi": _multi,
+}  # fmt: skip

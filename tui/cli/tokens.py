@@ -1,0 +1,69 @@
+"""`llm tokens`: how many tokens a text has for a model, and which; needs its tokenizer only, not its weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine.errors import UsageError
+from engine.schema import Document
+from tui.cli.deliver import print_json
+from tui.cli.help import HelpfulCommand
+from tui.cli.inputs import argument_text, documents
+from tui.cli.opening import Run
+from tui.cli.options import DECODING, Options, takes
+
+EXAMPLES = """
+llm tokens "Hello, 世界"
+llm tokens "Hello, 世界" --pieces
+cat *.txt | llm tokens
+llm tokens -f a.txt -f b.txt --json
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("tokens", cls=HelpfulCommand, epilog=EXAMPLES)(tokens)
+
+
+@takes("model", "yes", "no_input", "file", *DECODING, "json")
+def tokens(
+    options: Options,
+    text: Annotated[str | None, typer.Argument(help="The text; without it, stdin.", show_default=False)] = None,
+    pieces: Annotated[bool, typer.Option("--pieces", help="List each token: id, piece, bytes.")] = False,
+) -> None:
+    """Count the tokens of a text."""
+    paths = list(options.file or [])
+    if text == "-":
+        paths.append("-")
+    given = [Document("text", argument_text(text))] if text not in {None, "-"} else []
+    if not given or paths:
+        given += documents(paths, encoding=options.encoding, errors=options.errors)
+    if not given:
+        raise UsageError("no text to count", hint='such as: llm tokens "Hello" or llm tokens -f FILE')
+    run = Run(options)
+    summary = run.find_model()
+    from engine.session import load_tokenizer
+
+    tokenizer = load_tokenizer(Path(summary.path))
+    for document in given:
+        listed = tokenizer.pieces(document.text) if pieces else []
+        count = len(listed) if pieces else tokenizer.count(document.text)
+        if options.json:
+            row = {
+                "model": summary.name,
+                "name": document.name,
+                "tokens": count,
+                "characters": len(document.text),
+                "bytes": len(document.text.encode()),
+                "context": summary.context,
+            }
+            if pieces:
+                row["pieces"] = [{"id": id_, "piece": piece, "bytes": data.hex()} for id_, piece, data in listed]
+            print_json(run.console, row)
+            continue
+        for id_, piece, data in listed:
+            run.console.line(f"{id_}\t{piece!r}\t{data.hex(' ')}")
+        run.console.line(f"{count}\t{document.name}" if len(given) > 1 else str(count))

@@ -1,0 +1,149 @@
+"""Where things are kept: XDG folders on every Unix, native ones elsewhere, all moved by `LOCAL_LLM_HOME`.
+
+Nothing is created until something is written; folders that hold a user's text are 0700, files 0600.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import EngineError, InputError
+
+APP = "local-llm"
+HOME_VARIABLE = "LOCAL_LLM_HOME"
+
+
+class PlaceError(EngineError):
+    """A folder or file of our own can't be made or written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The folders of one user."""
+
+    config: Path
+    data: Path
+    state: Path
+    """Prompt-line history and logs."""
+    cache: Path
+    """Safe to delete."""
+
+    @property
+    def models(self) -> Path:
+        """One folder for each installed model."""
+        return self.data / "models"
+
+    @property
+    def config_file(self) -> Path:
+        """The user's settings."""
+        return self.config / "config.toml"
+
+    @property
+    def history_file(self) -> Path:
+        """What was typed at the chat's prompt."""
+        return self.state / "chat-history"
+
+    @property
+    def chats(self) -> Path:
+        """What `/save` keeps."""
+        return self.data / "chats"
+
+    def named(self) -> dict[str, Path]:
+        """Every place by its name, in the order that `paths` prints."""
+        return {
+            "config": self.config_file,
+            "data": self.data,
+            "models": self.models,
+            "chats": self.chats,
+            "state": self.state,
+            "cache": self.cache,
+        }
+
+
+def places(environ: Mapping[str, str] | None = None) -> Places:
+    """The folders that the environment names. Raises PlaceError where no home can be found."""
+    environ = os.environ if environ is None else environ
+    if home := environ.get(HOME_VARIABLE):
+        root = Path(home).expanduser().absolute()
+        return Places(config=root, data=root, state=root / "state", cache=root / "cache")
+    return Places(*(_folder(kind, environ) for kind in ("config", "data", "state", "cache")))
+
+
+def _folder(kind: str, environ: Mapping[str, str]) -> Path:
+    explicit = environ.get(f"XDG_{kind.upper()}_HOME", "")
+    if os.name == "posix" and os.path.isabs(explicit):  # the specification: relative paths are ignored
+        return Path(explicit) / APP
+    import platformdirs
+
+    try:
+        native: Path = getattr(platformdirs, f"user_{kind}_path")(APP, appauthor=False)
+    except RuntimeError as error:  # no HOME and no entry in the user database
+        raise PlaceError("no home folder is known for this user", hint=f"set {HOME_VARIABLE} to a folder") from error
+    return native
+
+
+def ensure(folder: Path) -> Path:
+    """The folder, made with mode 0700 where it is missing. Raises PlaceError if it can't be made or written."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise _unwritable(folder, PermissionError(13, "Permission denied"))
+    return folder
+
+
+def _unwritable(path: Path, error: OSError) -> PlaceError:
+    reason = error.strerror or type(error).__name__
+    return PlaceError(f"can't write {path}: {reason}", hint=f"set {HOME_VARIABLE} to a folder that can be written")
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file of our own whole or not at all, mode 0600. Raises PlaceError."""
+    ensure(path.parent)
+    try:
+        _replace(path, data, mode=0o600)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def write_output(path: Path, data: bytes) -> None:
+    """Write a file that the user asked for, whole or not at all, with the mode it had or the umask's.
+
+    Raises InputError where the folder is missing or can't be written.
+    """
+    target = path.resolve() if path.is_symlink() else path
+    try:
+        if target.exists() and not target.is_file():  # a device or a named pipe: nothing to rename
+            target.write_bytes(data)
+        else:
+            _replace(target, data, mode=_mode_for(target))
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InputError(f"can't write {path}: {reason}", hint="check the folder, its permissions and space") from error
+
+
+def _mode_for(path: Path) -> int:
+    if path.exists():
+        return path.stat().st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _replace(path: Path, data: bytes, mode: int) -> None:
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, mode)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

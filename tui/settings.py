@@ -1,0 +1,237 @@
+"""The user's settings: flag > environment > project file > user file > default, each value with its origin.
+
+Reads TOML and checks every key and value; knows nothing of flags' spelling or of what a setting does.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from engine.config import DeviceChoice, Overflow, SamplingConfig
+from engine.errors import UsageError
+
+PREFIX = "LOCAL_LLM_"
+PROJECT_FILE = ".local-llm.toml"
+Scalar = str | int | float | bool | list[str] | None
+
+
+class SettingsError(UsageError):
+    """A settings file or variable with an unknown key or a wrong value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One thing that can be set. A default of None leaves the choice to each command."""
+
+    name: str
+    kind: type
+    help: str
+    default: Scalar = None
+    choices: tuple[str, ...] = ()
+    check: Callable[[Any], object] | None = None
+    """Raises UsageError for a value that makes no sense."""
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return PREFIX + self.name.upper()
+
+
+def _sampling(field: str) -> Callable[[Any], object]:
+    def check(value: Any) -> object:
+        values: dict[str, Any] = {field: tuple(value) if isinstance(value, list) else value}
+        return SamplingConfig(**values)
+
+    return check
+
+
+def _positive(value: int) -> None:
+    if value < 1:
+        raise UsageError(f"expected 1 or more, got {value}")
+
+
+SETTINGS: dict[str, Setting] = {
+    setting.name: setting
+    for setting in (
+        Setting("model", str, "the model to use"),
+        Setting("system", str, "system prompt of ask and chat"),
+        Setting("device", str, "where to compute", "auto", choices=get_args(DeviceChoice)),
+        Setting("threads", int, "CPU threads", check=_positive),
+        Setting("ctx", int, "context in tokens", check=_positive),
+        Setting("max_tokens", int, "longest reply in tokens", check=_sampling("max_tokens")),
+        Setting("temperature", float, "0 is greedy, higher is freer", check=_sampling("temperature")),
+        Setting("top_p", float, "keep the likeliest tokens with this much probability", check=_sampling("top_p")),
+        Setting("top_k", int, "keep the k likeliest tokens, 0 keeps all", check=_sampling("top_k")),
+        Setting("min_p", float, "keep tokens with this fraction of the best one", check=_sampling("min_p")),
+        Setting("repeat_penalty", float, "above 1 repeats less", check=_sampling("repetition_penalty")),
+        Setting("seed", int, "same seed, same text", check=_sampling("seed")),
+        Setting("stop", list, "texts that end a reply", check=_sampling("stop")),
+        Setting("overflow", str, "what to do with input that does not fit", choices=get_args(Overflow)),
+        Setting("color", str, "colours", "auto", choices=("auto", "always", "never")),
+        Setting("markdown", bool, "render Markdown on a terminal", True),
+        Setting("stats", bool, "print timings after an answer", False),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A setting's value and where it comes from."""
+
+    value: Any
+    origin: str
+
+
+def find_key(name: str) -> Setting:
+    """The setting of a name, dashes allowed. Raises SettingsError that names the nearest."""
+    key = name.replace("-", "_")
+    if key in SETTINGS:
+        return SETTINGS[key]
+    near = difflib.get_close_matches(key, SETTINGS, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(SETTINGS)}"
+    raise SettingsError(f"unknown setting {name!r}", hint=hint)
+
+
+def checked(setting: Setting, value: Any, where: str) -> Any:
+    """The value in its setting's type. Raises SettingsError that says what was expected and what came."""
+    kind = setting.kind
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    wrong_list = kind is list and isinstance(value, list) and not all(isinstance(item, str) for item in value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool) or wrong_list:
+        expected = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", list: "texts"}[kind]
+        raise SettingsError(f"{where}: {setting.name} expects {expected}, got {value!r}")
+    if setting.choices and value not in setting.choices:
+        raise SettingsError(f"{where}: {setting.name} expects {' | '.join(setting.choices)}, got {value!r}")
+    if setting.check:
+        try:
+            setting.check(value)
+        except UsageError as error:
+            raise SettingsError(f"{where}: {setting.name}: {error.message}") from error
+    return value
+
+
+def parse(setting: Setting, text: str, where: str) -> Any:
+    """A value written as text, as variables, `config set` and `/set` have it. Raises SettingsError."""
+    value: Any = text
+    if setting.kind is bool:
+        value = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False,
+                 "off": False}.get(text.strip().lower(), text)  # fmt: skip
+    elif setting.kind is list:
+        value = _texts(text)
+    elif setting.kind in {int, float}:
+        try:
+            value = setting.kind(text)
+        except ValueError:
+            value = text
+    return checked(setting, value, where)
+
+
+def _texts(text: str) -> list[str] | str:
+    """A TOML array, or one text as it is."""
+    if text.lstrip().startswith("["):
+        try:
+            array: list[str] = tomllib.loads(f"x = {text}")["x"]
+        except tomllib.TOMLDecodeError:
+            return [text]
+        return array
+    return [text]
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Checked values of a settings file, {} if it does not exist. Raises SettingsError."""
+    try:
+        data = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except FileNotFoundError:
+        return {}
+    except NotADirectoryError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise SettingsError(
+            f"{path}: {reason}", hint="the file must be UTF-8 TOML, such as: temperature = 0.7"
+        ) from error
+    values = {}
+    for key, value in data.items():
+        try:
+            setting = find_key(key)
+        except SettingsError as error:
+            raise SettingsError(f"{path}: {error.message}", hint=error.hint) from error
+        values[setting.name] = checked(setting, value, str(path))
+    return values
+
+
+def project_file(folder: Path) -> Path | None:
+    """The nearest `.local-llm.toml`, from a folder upwards."""
+    for parent in (folder, *folder.parents):
+        candidate = parent / PROJECT_FILE
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+class Settings:
+    """All settings of a run, each with its origin."""
+
+    def __init__(self, values: Mapping[str, Value]) -> None:
+        self._values = dict(values)
+
+    @classmethod
+    def load(cls, user_file: Path, *, environ: Mapping[str, str] | None = None, folder: Path | None = None) -> Settings:
+        """Merge all sources but flags. Raises SettingsError for unknown keys and wrong values."""
+        environ = os.environ if environ is None else environ
+        values = {name: Value(setting.default, "default") for name, setting in SETTINGS.items()}
+        files = [user_file]
+        try:
+            project = project_file(Path.cwd() if folder is None else folder)
+        except OSError:  # the working directory was deleted, or may not be read
+            project = None
+        if project:
+            files.append(project)
+        for path in files:
+            values |= {name: Value(value, str(path)) for name, value in read_file(path).items()}
+        for setting in SETTINGS.values():
+            if text := environ.get(setting.variable):
+                values[setting.name] = Value(parse(setting, text, setting.variable), setting.variable)
+        return cls(values)
+
+    def with_flags(self, flags: Mapping[str, Any]) -> Settings:
+        """These settings below flags that were given (not None). Raises SettingsError for wrong values."""
+        given = {}
+        for name, value in flags.items():
+            if value is None or name not in SETTINGS:
+                continue
+            flag = "--" + name.replace("_", "-")
+            given[name] = Value(checked(SETTINGS[name], value, flag), flag)
+        return Settings(self._values | given)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name].value
+
+    def origin(self, name: str) -> str:
+        """Where a value comes from: a flag, a variable, a file, or `default`."""
+        return self._values[name].origin
+
+    def items(self) -> list[tuple[str, Value]]:
+        """Every setting, in the order of the table."""
+        return list(self._values.items())
+
+
+def edit_file(path: Path, change: Callable[[Any], None]) -> bytes:
+    """A settings file's text after a change to its TOML document, comments kept. Raises SettingsError."""
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    try:
+        text = path.read_text("utf-8-sig") if path.exists() else ""
+        document = tomlkit.parse(text)
+    except (OSError, UnicodeDecodeError, TOMLKitError) as error:
+        raise SettingsError(f"{path}: {error}", hint="mend or remove the file first") from error
+    change(document)
+    return tomlkit.dumps(document).encode()
