@@ -17,6 +17,7 @@ DummyPrefix = Literal["none", "first", "always", "model"]
 
 MODEL_FILE = "tokenizer.model"
 CONFIG_FILE = "tokenizer_config.json"
+TEMPLATE_FILE = "chat_template.jinja"
 _FORMAT = 1
 
 

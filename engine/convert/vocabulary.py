@@ -12,13 +12,12 @@ from engine.convert.pre_tokenizers import by_gguf_name
 from engine.convert.vocabulary_proto import CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED
 from engine.errors import CheckpointError
 from engine.tokenizer import PLACEHOLDER, Tokenizer
-from engine.tokenizer_config import MODEL_FILE, TokenizerConfig
+from engine.tokenizer_config import MODEL_FILE, TEMPLATE_FILE, TokenizerConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-TEMPLATE_FILE = "chat_template.jinja"
 END_TOKENS = (
     "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|end|>", "<end_of_turn>", "</s>",
     "<eos>",
