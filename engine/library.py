@@ -343,10 +343,10 @@ def _bytes_in(folder: Path) -> int:
 
 
 def _room_for(source: Path) -> int:
-    """About how many bytes the int8 model will take: 4-bit files grow, folders of 16-bit weights shrink."""
+    """At most about how many bytes the int8 model will take: 4-bit files grow, folders of 16-bit weights shrink."""
     if source.is_file():
-        return int(source.stat().st_size * 1.4)
-    return int(sum(path.stat().st_size for path in source.glob("*.safetensors")) * 0.7)
+        return source.stat().st_size * 2
+    return sum(path.stat().st_size for path in source.glob("*.safetensors"))
 
 
 def _finish(target: Path, provenance: Provenance, conversion: Conversion) -> None:
