@@ -141,12 +141,11 @@ class Tokenizer:
     def piece(self, token: int) -> str:
         """A token for people to read: its text with spaces as ▁, `<0xE4>` for half characters, or its name."""
         data = self.token_bytes(token)
-        if data or token in self._control_ids or token >= self._pieces:
-            names = {i: name for name, i in self.config.control_tokens.items() if i == token}
-            text = names.get(token) or _readable(data)
-            return text or f"[unused {token}]"
-        name: str = self._processor.id_to_piece(token)
-        return name.removeprefix(PLACEHOLDER)
+        if data:
+            return _readable(data)
+        if token in self._control_ids:
+            return next(name for name, i in self.config.control_tokens.items() if i == token)
+        return f"[unused {token}]"
 
     def _known(self, token: int) -> int:
         if not 0 <= token < self.config.vocab_size:

@@ -11,7 +11,7 @@ from engine.convert import hugging_face_vocabulary, vocabulary_proto
 from engine.convert.pre_tokenizers import by_gguf_name
 from engine.convert.vocabulary_proto import CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED
 from engine.errors import CheckpointError
-from engine.tokenizer import PLACEHOLDER, Tokenizer
+from engine.tokenizer import META_SPACE, PLACEHOLDER, Tokenizer
 from engine.tokenizer_config import MODEL_FILE, TEMPLATE_FILE, TokenizerConfig
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ def _native_gguf(fields: Mapping[str, Any], pieces: list[str], types: list[int])
     scores = _field(fields, "scores", list)
     unknown = _unknown_of(fields, pieces, types)
     types = [CONTROL if kind == UNKNOWN else kind for kind in types]
-    size, pieces, scores = len(pieces), list(pieces), list(scores)
+    size, scores = len(pieces), list(scores)
+    # Converters write the spaces of added tokens as spaces; SentencePiece knows them as ▁.
+    pieces = [n.replace(" ", META_SPACE) if t == USER_DEFINED else n for n, t in zip(pieces, types, strict=True)]
     if unknown is None:
         pieces.append(PLACEHOLDER + "unknown")
         scores.append(0.0)
@@ -64,8 +66,7 @@ def _native_gguf(fields: Mapping[str, Any], pieces: list[str], types: list[int])
     config = TokenizerConfig(
         kind="native",
         vocab_size=size,
-        bos_id=fields.get("tokenizer.ggml.bos_token_id"),
-        add_bos=bool(fields.get("tokenizer.ggml.add_bos_token", True)),
+        **_gguf_beginning(fields, default=True),
         eos_ids=_gguf_ends(fields, control),
         unk_id=unknown,
         control_tokens=control,
@@ -101,8 +102,7 @@ def _byte_level_gguf(
     config = TokenizerConfig(
         kind="byte_level",
         vocab_size=len(pieces),
-        bos_id=fields.get("tokenizer.ggml.bos_token_id"),
-        add_bos=bool(fields.get("tokenizer.ggml.add_bos_token", pre in _LLAMA_3)),
+        **_gguf_beginning(fields, default=pre in _LLAMA_3),
         eos_ids=_gguf_ends(fields, control),
         control_tokens=control,
         text_tokens=text_tokens,
@@ -122,6 +122,12 @@ def split_merges(merges: Iterable[str]) -> list[tuple[str, str]]:
             raise CheckpointError(f"expected a merge of two pieces, got {line!r}")
         pairs.append((left, right))
     return pairs
+
+
+def _gguf_beginning(fields: Mapping[str, Any], *, default: bool) -> dict[str, Any]:
+    """`bos_id` and `add_bos`; files that do not say follow the habit of their kind."""
+    bos = fields.get("tokenizer.ggml.bos_token_id")
+    return {"bos_id": bos, "add_bos": bool(fields.get("tokenizer.ggml.add_bos_token", default and bos is not None))}
 
 
 def _gguf_ends(fields: Mapping[str, Any], control: Mapping[str, int]) -> tuple[int, ...]:
