@@ -70,7 +70,7 @@ def _first_that_works(entry: CatalogEntry, folder: Path, ways: list[str], progre
         except FetchError as error:
             if not failures:
                 raise
-            raise FetchError(f"{failures[0].message}; {error.message}", hint=error.hint) from error
+            raise FetchError(f"{error.message} (before that, {failures[0].message})", hint=error.hint) from error
     message = "; ".join(failure.message for failure in failures)
     raise FetchError(f"{entry.name} could not be fetched: {message}", hint=failures[-1].hint) from failures[-1]
 

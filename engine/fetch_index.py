@@ -209,7 +209,7 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
 
 def _explain(wanted: PackageFile, log: str, work: Path) -> FetchError:
     if any(words in log for words in _FULL_WORDS):
-        return full_disk(work)
+        return full_disk(work.parent)
     errors = [line.removeprefix("ERROR:").strip() for line in log.splitlines() if line.startswith("ERROR:")]
     lines = errors or [line.strip() for line in log.splitlines() if line.strip()] or ["no message"]
     return SourceError(

@@ -144,6 +144,7 @@ class Library:
             if self._is_here(name, entry):
                 return self._describe(name)
             downloads = self.cache_dir / "downloads" / name
+            self._require_room(entry, downloads)
             fetched = fetch(entry, downloads, source, progress)
             self._install(fetched.path, replace(fetched.provenance, name=name), progress, install)
             shutil.rmtree(downloads, ignore_errors=True)
@@ -240,6 +241,15 @@ class Library:
             yield
         finally:
             lock.release()
+
+    def _require_room(self, entry: CatalogEntry, downloads: Path) -> None:
+        """Raises FetchError if download and model together can't fit, before anybody waits for the download."""
+        with disk_errors(downloads):
+            downloads.mkdir(parents=True, exist_ok=True)
+            if downloads.stat().st_dev != self.models_dir.stat().st_dev:
+                return  # each is checked when its turn comes
+            present = sum(path.stat().st_size for path in downloads.rglob("*") if path.is_file())
+        require_space(self.models_dir, max(2 * entry.size - present, 0), "download and convert")
 
     def _lock(self, name: str) -> BaseFileLock:
         from filelock import FileLock
@@ -345,7 +355,7 @@ def _bytes_in(folder: Path) -> int:
 def _room_for(source: Path) -> int:
     """At most about how many bytes the int8 model will take: 4-bit files grow, folders of 16-bit weights shrink."""
     if source.is_file():
-        return source.stat().st_size * 2
+        return int(source.stat().st_size * 1.8)
     return sum(path.stat().st_size for path in source.glob("*.safetensors"))
 
 

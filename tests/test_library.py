@@ -183,10 +183,17 @@ def test_a_conversion_that_fails_leaves_nothing_and_the_next_one_works(library, 
     assert library.pull(SPEC, install=install).problem == ""
 
 
-def test_no_room_for_the_conversion_is_noticed_before_it(library, monkeypatch, tmp_path):
+def test_no_room_for_the_conversion_is_noticed_before_it(library, monkeypatch):
     monkeypatch.setattr("engine.disk._SPARE", 2**60)
     with pytest.raises(FetchError, match="not enough room to convert"):
         add(library, "tiny")
+
+
+def test_no_room_for_download_and_model_together_is_noticed_before_the_download(library, hub, monkeypatch):
+    monkeypatch.setattr("engine.catalog.CATALOG", (*CATALOG, entry_of(DATA, size=2**60)))
+    with pytest.raises(FetchError, match="not enough room to download and convert"):
+        library.pull("tiny", install=install)
+    assert hub.requests == []
 
 
 def test_a_models_folder_that_can_not_be_made_is_told_plainly(tmp_path, hub):
