@@ -86,6 +86,11 @@ def run(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         _silence()
         return 141
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # Typer's own answer to a reader that is gone
+            _silence()
+            return 141
+        return error.code if isinstance(error.code, int) else 0
     except Exception as error:  # noqa: BLE001  (the one place where everything is told to a person)
         return _report(error)
     return status if isinstance(status, int) else 0

@@ -1,0 +1,126 @@
+"""Texts from files and pipes: every bad one is named, nothing is guessed."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.errors import InputError, UsageError
+from tui.cli import inputs
+from tui.cli.inputs import argument_text, decode, documents, read_file, stdin_has_input, text_or_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def no_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+
+
+def piped(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+
+def test_files_come_in_the_order_given_and_stdin_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = []
+    for name in ("b", "a"):
+        (tmp_path / name).write_text(f"text {name}")
+        paths.append(str(tmp_path / name))
+    piped(monkeypatch, b"piped")
+    assert [document.text for document in documents(paths)] == ["text b", "text a", "piped"]
+    piped(monkeypatch, b"piped")
+    assert [document.name for document in documents(["-", *paths])] == ["stdin", *paths]
+
+
+def test_empty_stdin_is_no_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    piped(monkeypatch, b" \n")
+    assert documents([]) == []
+
+
+@pytest.mark.usefixtures("no_stdin")
+def test_closed_stdin_is_no_document() -> None:
+    assert not stdin_has_input()
+    assert documents([]) == []
+    with pytest.raises(InputError, match="stdin is closed"):
+        documents(["-"])
+
+
+def test_stdin_can_be_named_only_once() -> None:
+    with pytest.raises(UsageError, match="only once"):
+        documents(["-", "-"])
+
+
+def test_invalid_utf8_names_the_file_and_the_byte(tmp_path: Path) -> None:
+    path = tmp_path / "bad.txt"
+    path.write_bytes(b"abc\xffdef")
+    with pytest.raises(InputError, match=r"bad\.txt.*UTF-8 at byte 3") as caught:
+        read_file(str(path))
+    assert "--encoding" in caught.value.hint
+    assert read_file(str(path), errors="replace").text == "abc\ufffddef"
+
+
+def test_binary_files_are_refused_with_the_byte(tmp_path: Path) -> None:
+    path = tmp_path / "image.png"
+    path.write_bytes(b"\x89PNG\x00")
+    with pytest.raises(InputError, match=r"binary.*byte 4"):
+        read_file(str(path))
+
+
+@pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_byte_order_mark_is_obeyed_and_dropped(codec: str) -> None:
+    assert decode("你好\n".encode(codec), "x") == "你好\n"
+
+
+def test_other_encodings_are_read_when_named() -> None:
+    assert decode("你好".encode("gb18030"), "x", "gb18030") == "你好"
+    assert decode("你好".encode("utf-16-le"), "x", "utf-16-le") == "你好"
+
+
+@pytest.mark.parametrize("name", ["klingon", "rot13", "hex", "a\0b"])
+def test_an_unknown_encoding_is_a_usage_error(name: str) -> None:
+    with pytest.raises(UsageError, match="unknown encoding"):
+        decode(b"x", "x", name)
+
+
+def test_windows_line_ends_become_newlines() -> None:
+    assert decode(b"a\r\nb\r\n", "x") == "a\nb\n"
+
+
+def test_folders_missing_and_empty_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is a folder"):
+        read_file(str(tmp_path))
+    with pytest.raises(InputError, match="no such file"):
+        read_file(str(tmp_path / "none"))
+    (tmp_path / "empty").touch()
+    with pytest.raises(InputError, match="empty is empty"):
+        documents([str(tmp_path / "empty")])
+
+
+def test_a_name_that_no_file_can_have_is_an_error() -> None:
+    with pytest.raises(InputError):
+        read_file("a\0b")
+    with pytest.raises(InputError):
+        read_file("x" * 5000)
+
+
+def test_huge_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inputs, "MAX_BYTES", 10)
+    (tmp_path / "big").write_bytes(b"x" * 11)
+    with pytest.raises(InputError, match="larger than"):
+        read_file(str(tmp_path / "big"))
+
+
+def test_an_argument_of_invalid_bytes_is_an_error() -> None:
+    with pytest.raises(InputError, match="not valid UTF-8"):
+        argument_text(os.fsdecode(b"a\xff"))
+
+
+def test_an_option_takes_text_or_a_file(tmp_path: Path) -> None:
+    (tmp_path / "prompt").write_text("be brief\n")
+    assert text_or_file(f"@{tmp_path}/prompt", "--system") == "be brief"
+    assert text_or_file("@", "--system") == "@"

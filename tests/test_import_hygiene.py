@@ -1,0 +1,112 @@
+"""What a command loads, proved in processes of their own: quick ones load neither torch nor textual."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from cli_process import ROOT, environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEAVY = (
+    "torch",
+    "textual",
+    "transformers",
+    "sentencepiece",
+    "gguf",
+    "huggingface_hub",
+    "prompt_toolkit",
+    "safetensors",
+)
+TERMINAL = ("typer", "rich", "textual", "prompt_toolkit", "tui")
+PROBE = """
+import json, sys
+from tui.cli.main import run
+sys.argv[0] = "llm"
+code = run(json.loads(sys.argv[1]))
+json.dump({"code": code, "modules": sorted({name.partition(".")[0] for name in sys.modules})}, open(sys.argv[2], "w"))
+"""
+
+
+def loaded_by(home: Path, *arguments: str, **environ: str) -> tuple[int, set[str]]:
+    report = home / "report.json"
+    subprocess.run(
+        [sys.executable, "-c", PROBE, json.dumps(arguments), str(report)],
+        env=environment(home, environ),
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    data = json.loads(report.read_text())
+    return data["code"], set(data["modules"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--help"], 0),
+        (["--version"], 0),
+        (["ask", "--help"], 0),
+        (["chat", "-h"], 0),
+        (["models", "list"], 0),
+        (["models", "list", "--all", "--json"], 0),
+        (["config", "show", "--origin"], 0),
+        (["config", "set", "seed", "1"], 0),
+        (["paths"], 0),
+        (["nonsense"], 2),
+        (["ask", "--nonsense"], 2),
+        (["ask"], 2),
+        (["ask", "hi", "--temperature", "-1"], 2),
+        (["ask", "hi"], 3),
+        (["summarize", "--length", "tiny", "x"], 2),
+        (["models"], 2),
+        (["models", "rm", "nothing"], 3),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
+)
+def test_quick_commands_load_nothing_heavy(tmp_path: Path, arguments: list[str], code: int) -> None:
+    got, modules = loaded_by(tmp_path, *arguments)
+    assert modules.isdisjoint(HEAVY)
+    assert got == code
+
+
+def test_completion_knows_models_and_loads_nothing_heavy(tmp_path: Path) -> None:
+    (tmp_path / "models" / "some-model").mkdir(parents=True)
+    probe = (
+        "import sys, os; sys.argv[0] = 'llm'\n"
+        "from tui.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: print(sorted({name.partition('.')[0] for name in sys.modules}), file=sys.stderr)\n"
+    )
+    variables = {"_LLM_COMPLETE": "complete_bash", "COMP_WORDS": "llm ask -m so", "COMP_CWORD": "3"}
+    done = subprocess.run(
+        [sys.executable, "-c", probe],
+        env=environment(tmp_path, variables),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.split() == ["some-model"]
+    assert not [name for name in HEAVY if f"'{name}'" in done.stderr]
+
+
+def test_the_engine_loads_no_terminal_library() -> None:
+    """Every module of the engine that can be imported here, at once; huggingface_hub is only imported in functions."""
+    probe = (
+        "import importlib, json, pkgutil, sys, engine\n"
+        "for module in pkgutil.walk_packages(engine.__path__, 'engine.'): importlib.import_module(module.name)\n"
+        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True
+    )
+    assert set(json.loads(done.stdout)).isdisjoint(TERMINAL)

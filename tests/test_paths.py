@@ -1,0 +1,104 @@
+"""Where things are kept, and that what is written appears whole and private."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.errors import InputError
+from tui.paths import PlaceError, ensure, places, write_output, write_private
+
+posix = pytest.mark.skipif(os.name != "posix", reason="modes and XDG are Unix's")
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_one_variable_moves_everything(tmp_path: Path) -> None:
+    found = places({"LOCAL_LLM_HOME": str(tmp_path), "XDG_CONFIG_HOME": "/elsewhere"})
+    assert all(path.is_relative_to(tmp_path) for path in found.named().values())
+    assert found.models == tmp_path / "models"
+    assert found.config_file == tmp_path / "config.toml"
+
+
+@posix
+def test_explicit_xdg_folders_are_obeyed_on_every_unix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    found = places({f"XDG_{kind}_HOME": f"/x/{kind.lower()}" for kind in ("CONFIG", "DATA", "STATE", "CACHE")})
+    assert found.config_file == Path("/x/config/local-llm/config.toml")
+    assert found.models == Path("/x/data/local-llm/models")
+    assert found.history_file == Path("/x/state/local-llm/chat-history")
+    assert found.cache == Path("/x/cache/local-llm")
+
+
+@posix
+def test_a_relative_xdg_folder_is_ignored() -> None:
+    assert places({"XDG_DATA_HOME": "data"}).data.is_absolute()
+
+
+@posix
+def test_a_folder_is_made_only_when_needed_and_is_private(tmp_path: Path) -> None:
+    state = places({"LOCAL_LLM_HOME": str(tmp_path / "new")}).state
+    assert not state.exists()
+    assert mode(ensure(state)) == 0o700
+
+
+def test_a_folder_that_cannot_be_made_says_which_variable_moves_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(PlaceError, match="file/below") as caught:
+        ensure(tmp_path / "file" / "below")
+    assert "LOCAL_LLM_HOME" in caught.value.hint
+
+
+@posix
+def test_private_files_are_0600_and_replace_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "kept.json"
+    path.write_text("old")
+    path.chmod(0o644)
+    write_private(path, b"new")
+    assert path.read_text() == "new"
+    assert mode(path) == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@posix
+def test_an_output_file_keeps_its_mode_and_its_link(tmp_path: Path) -> None:
+    path, link = tmp_path / "out.txt", tmp_path / "link.txt"
+    path.write_text("old")
+    path.chmod(0o640)
+    link.symlink_to(path)
+    write_output(link, b"new")
+    assert link.is_symlink()
+    assert path.read_text() == "new"
+    assert mode(path) == 0o640
+
+
+def test_an_output_in_a_missing_folder_is_an_input_error_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="missing"):
+        write_output(tmp_path / "missing" / "out.txt", b"text")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_write_leaves_the_old_file_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "out.txt"
+    path.write_text("old")
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match="No space left"):
+        write_output(path, b"new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@posix
+def test_an_output_can_be_a_device() -> None:
+    write_output(Path("/dev/null"), b"text")
+    assert Path("/dev/null").is_char_device()

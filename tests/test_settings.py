@@ -1,0 +1,125 @@
+"""Precedence, origins, types and unknown keys of the settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from engine.errors import UsageError
+from tui.settings import SETTINGS, Settings, SettingsError, edit_file, find_key, parse, read_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def load(tmp_path: Path, user: str = "", project: str = "", **environ: str) -> Settings:
+    user_file = tmp_path / "config.toml"
+    user_file.write_text(user, "utf-8")
+    folder = tmp_path / "project" / "inner"
+    folder.mkdir(parents=True)
+    if project:
+        (tmp_path / "project" / ".local-llm.toml").write_text(project, "utf-8")
+    return Settings.load(user_file, environ=environ, folder=folder)
+
+
+def test_every_source_stands_above_the_one_below_and_each_value_knows_its_origin(tmp_path: Path) -> None:
+    settings = load(
+        tmp_path,
+        user='model = "user"\ntop_k = 1\nseed = 1\nmin_p = 0.1\n',
+        project='model = "project"\ntop_k = 2\nseed = 2\n',
+        LOCAL_LLM_MODEL="variable",
+        LOCAL_LLM_TOP_K="3",
+    ).with_flags({"model": "flag", "seed": None})
+    assert [settings[name] for name in ("model", "top_k", "seed", "min_p", "device")] == ["flag", 3, 2, 0.1, "auto"]
+    origins = [settings.origin(name) for name in ("model", "top_k", "seed", "min_p", "device")]
+    assert origins[0] == "--model"
+    assert origins[1] == "LOCAL_LLM_TOP_K"
+    assert origins[2].endswith(".local-llm.toml")
+    assert origins[3].endswith("config.toml")
+    assert origins[4] == "default"
+
+
+def test_an_unknown_key_names_the_file_and_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="temprature") as caught:
+        load(tmp_path, user="temprature = 1")
+    assert "config.toml" in caught.value.message
+    assert "temperature" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ('top_k = "many"', "a whole number"),
+        ("top_k = true", "a whole number"),
+        ("temperature = -1", "temperature must be 0 or more"),
+        ("temperature = nan", "temperature must be 0 or more"),
+        ('device = "tpu"', "auto | cpu | cuda | mps"),
+        ("stop = [1]", "texts"),
+        ("threads = 0", "1 or more"),
+        ("max_tokens = 0", "at least 1"),
+        ("stats = 1", "true or false"),
+        ("model = [", "config.toml"),
+    ],
+)
+def test_a_wrong_value_says_what_was_expected(tmp_path: Path, toml: str, said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(tmp_path, user=toml)
+    assert said in caught.value.message
+    assert "config.toml" in caught.value.message
+
+
+def test_a_wrong_variable_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="LOCAL_LLM_SEED"):
+        load(tmp_path, LOCAL_LLM_SEED="soon")
+
+
+def test_a_settings_error_is_a_usage_error() -> None:
+    with pytest.raises(UsageError):
+        find_key("nonsense")
+
+
+def test_a_byte_order_mark_and_chinese_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes('\ufeffsystem = "用中文回答"\n'.encode())
+    assert read_file(path) == {"system": "用中文回答"}
+
+
+def test_a_file_of_other_bytes_is_an_error_not_a_traceback(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingsError, match=r"config\.toml"):
+        read_file(path)
+
+
+def test_a_missing_file_is_no_settings(tmp_path: Path) -> None:
+    assert read_file(tmp_path / "none.toml") == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("top-k", "40", 40),
+        ("temperature", "1", 1.0),
+        ("stats", "on", True),
+        ("markdown", "No", False),
+        ("stop", "END", ["END"]),
+        ("stop", '["a", "b"]', ["a", "b"]),
+        ("seed", "7", 7),
+    ],
+)
+def test_texts_become_the_settings_type(name: str, text: str, value: Any) -> None:
+    assert parse(find_key(name), text, "test") == value
+
+
+def test_editing_keeps_comments(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("# mine\ntop_k = 1  # few\n")
+    text = edit_file(path, lambda document: document.__setitem__("top_k", 2)).decode()
+    assert text == "# mine\ntop_k = 2  # few\n"
+
+
+def test_every_default_is_valid() -> None:
+    for setting in SETTINGS.values():
+        assert setting.default is None or isinstance(setting.default, setting.kind)
+        assert not setting.choices or setting.default is None or setting.default in setting.choices
