@@ -79,21 +79,21 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         status = typer.main.get_command(app).main(arguments, prog_name=program(), standalone_mode=False)
         _flush()
-    except KeyboardInterrupt:
-        return 130
-    except Terminated:
-        return 143
-    except BrokenPipeError:
-        _silence()
-        return 141
-    except SystemExit as error:
-        if isinstance(error.__context__, BrokenPipeError):  # Typer's own answer to a reader that is gone
-            _silence()
-            return 141
-        return error.code if isinstance(error.code, int) else 0
+    except (KeyboardInterrupt, Terminated) as stop:
+        return 143 if isinstance(stop, Terminated) else 130
+    except (BrokenPipeError, SystemExit) as left:
+        return _left(left)
     except Exception as error:  # noqa: BLE001  (the one place where everything is told to a person)
         return _report(error)
     return status if isinstance(status, int) else 0
+
+
+def _left(error: BrokenPipeError | SystemExit) -> int:
+    """The exit code of a reader that is gone, which Typer turns into an exit of its own, and of other exits."""
+    if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
+        _silence()
+        return 141
+    return error.code if isinstance(error.code, int) else 0
 
 
 def _report(error: Exception) -> int:

@@ -91,6 +91,13 @@ def _keys() -> Any:
     def _(event: Any) -> None:
         event.current_buffer.insert_text("\n")
 
+    @bindings.add("c-c")
+    def _(event: Any) -> None:
+        if event.current_buffer.text:
+            event.current_buffer.reset()
+        else:
+            event.app.exit(exception=KeyboardInterrupt())
+
     return bindings
 
 

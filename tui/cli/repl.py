@@ -78,7 +78,7 @@ def _tell(chat: Chat, error: EngineError) -> None:
 
 
 def _read(chat: Chat) -> str:
-    """A turn: a line, or several between fences. Ctrl-C drops what was typed, at an empty prompt it leaves."""
+    """A turn: a line, or several between fences. Raises EOFError, and KeyboardInterrupt for Ctrl-C at an empty line."""
     line = chat.lines.read(PROMPT)
     if line.strip() == "/multi":
         return _fenced(chat, "")

@@ -1,0 +1,181 @@
+"""The line chat as a person meets it, on a pseudo-terminal, and as a pipe meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cli_process import COMMAND, ROOT, environment, llm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pexpect = pytest.importorskip("pexpect", reason="pseudo-terminals are Unix's")
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are Unix's")
+IDLE = r"\x1b\[\?25h$"  # the cursor is shown again: the prompt waits
+
+
+def plain(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", text)
+
+
+class Person:
+    """Someone at a terminal."""
+
+    def __init__(self, home: Path, *arguments: str, **environ: str) -> None:
+        variables = environment(home, {"TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1"} | environ)
+        self.terminal: Any = pexpect.spawn(
+            sys.executable,
+            [*COMMAND[1:], *arguments],
+            env=variables,
+            cwd=str(ROOT),
+            encoding="utf-8",
+            dimensions=(24, 100),
+            timeout=30,
+        )
+
+    def sees(self, pattern: str) -> str:
+        self.terminal.expect(pattern)
+        return plain(self.terminal.before + self.terminal.after)
+
+    def types(self, text: str) -> None:
+        self.terminal.send(text)
+
+    def says(self, line: str, answer: str) -> str:
+        self.types(line + "\r")
+        seen = self.sees(answer)
+        self.sees(IDLE)
+        return seen
+
+    def leaves(self) -> int:
+        self.terminal.expect(pexpect.EOF)
+        self.terminal.close()
+        return int(self.terminal.exitstatus)
+
+
+@pytest.fixture
+def person(tiny_model_home: Path) -> Iterator[Person]:
+    chat = Person(tiny_model_home, "chat", "-m", "tiny", "--max-tokens", "8", "--seed", "1")
+    chat.sees("/help lists the words")
+    chat.sees(IDLE)
+    yield chat
+    chat.terminal.close(force=True)
+
+
+def test_ctrl_d_leaves_with_0_and_the_terminal_is_as_before(person: Person) -> None:
+    person.terminal.sendeof()
+    assert person.leaves() == 0
+
+
+def test_ctrl_c_clears_a_typed_line_and_leaves_at_an_empty_one(person: Person) -> None:
+    person.types("half a line")
+    person.terminal.sendintr()
+    person.says("/context", "0 of .* tokens used")
+    person.terminal.sendintr()
+    assert person.leaves() == 0
+
+
+def test_a_question_is_answered_and_counted_in_the_context(person: Person) -> None:
+    person.says("hello", "tokens; /continue goes on|\n")
+    assert "2 messages" in person.says("/context", "messages")
+    person.says("/undo", "took back: hello")
+    assert "0 messages" in person.says("/context", "messages")
+
+
+def test_an_unknown_word_is_an_error_and_no_question(person: Person) -> None:
+    person.says("/regne", "did you mean /regen")
+    assert "0 messages" in person.says("/context", "messages")
+
+
+def test_tab_completes_words(person: Person) -> None:
+    person.types("/conte\t")
+    person.types("\r")
+    person.sees("tokens used")
+
+
+def test_a_paste_of_many_lines_is_one_turn_and_is_never_cut(person: Person, tiny_model_home: Path) -> None:
+    pasted = "line of a paste\n" * 400
+    person.types(f'\x1b[200~"""{pasted}"""\x1b[201~')
+    person.types("\r")
+    person.sees(r"tokens|room")
+    history = (tiny_model_home / "state" / "chat-history").read_text()
+    assert history.count("line of a paste") == 400
+
+
+def test_the_history_of_lines_is_private(person: Person, tiny_model_home: Path) -> None:
+    person.says("/context", "tokens used")
+    path = tiny_model_home / "state" / "chat-history"
+    assert "+/context" in path.read_text()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def piped(home: Path, *lines: str) -> Any:
+    text = "".join(f"{line}\n" for line in lines).encode()
+    return llm(home, "chat", "-m", "tiny", "--max-tokens", "6", "--temperature", "0", stdin=text)
+
+
+def test_without_a_terminal_each_line_is_a_turn_and_no_prompt_is_printed(tiny_model_home: Path) -> None:
+    done = piped(tiny_model_home, "hello", "", "//help", "/context")
+    assert done.returncode == 0
+    assert b"\x1b" not in done.stdout + done.stderr
+    assert b"> " not in done.stderr
+    assert b"4 messages" in done.stderr
+
+
+def test_a_wrong_word_in_a_pipe_is_told_and_decides_the_exit_code(tiny_model_home: Path) -> None:
+    done = piped(tiny_model_home, "/regne", "hello")
+    assert done.returncode == 6
+    assert b"did you mean /regen" in done.stderr
+
+
+def test_several_lines_between_fences_are_one_turn(tiny_model_home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "chat.json"
+    done = piped(tiny_model_home, '"""one', "", 'two"""', "/multi", "three", '"""', f"/export {file}")
+    assert done.returncode == 0
+    turns = [turn["content"] for turn in json.loads(file.read_text())["messages"] if turn["role"] == "user"]
+    assert turns == ["one\n\ntwo", "three"]
+
+
+def test_a_conversation_is_saved_privately_and_taken_up_again(tiny_model_home: Path) -> None:
+    assert piped(tiny_model_home, "hello", "/save first").returncode == 0
+    path = tiny_model_home / "chats" / "first.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    done = piped(tiny_model_home, "/load", "/load first", "/context")
+    assert done.returncode == 0
+    assert b"first" in done.stderr
+    assert b"2 messages" in done.stderr
+
+
+def test_regen_edit_and_continue_keep_turns_alternating(tiny_model_home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "chat.json"
+    done = piped(tiny_model_home, "hello", "/regen", "/continue", "/edit goodbye", "again", f"/export {file}")
+    assert done.returncode == 0, done.stderr
+    turns = [(turn["role"], turn["content"]) for turn in json.loads(file.read_text())["messages"]]
+    assert [role for role, _ in turns] == ["user", "assistant", "user", "assistant"]
+    assert (turns[0][1], turns[2][1]) == ("goodbye", "again")
+
+
+def test_settings_of_the_chat_are_changed_and_checked(tiny_model_home: Path) -> None:
+    done = piped(tiny_model_home, "/set top-k 5", "/set", "/system be brief", "/set temperature hot", "/set model x")
+    assert done.returncode == 6
+    text = done.stderr.decode()
+    assert "top_k = 5" in text
+    assert "system prompt: be brief" in text
+    assert "temperature expects a number" in text
+    assert "can't change model" in text
+
+
+def test_a_document_goes_with_the_next_question(tiny_model_home: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("The key is under the mat.")
+    file = tmp_path / "chat.json"
+    done = piped(tiny_model_home, f"/file {tmp_path}/notes.txt", "where?", f"/export {file}", "/file none.txt")
+    assert b"given with the next question" in done.stderr
+    assert b"no such file: none.txt" in done.stderr
+    assert "under the mat" in json.loads(file.read_text())["messages"][0]["content"]
