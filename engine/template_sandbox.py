@@ -142,7 +142,7 @@ class _Environment(ImmutableSandboxedEnvironment):
     def call(self, context: Context, obj: Any, *arguments: Any, **named: Any) -> Any:
         self.step()
         name = getattr(obj, "__name__", "")
-        owner = getattr(obj, "__self__", None)
+        owner = getattr(getattr(obj, "__wrapped__", obj), "__self__", None)  # the sandbox wraps str.format
         self._refuse_growth(name, (owner, *arguments) if isinstance(owner, str) else arguments, named)
         return self.checked(super().call(context, obj, *arguments, **named))
 

@@ -48,6 +48,8 @@ class Tokenizer:
         """`model` is a serialized ModelProto. Raises CheckpointError if it is damaged or does not fit `config`."""
         import sentencepiece
 
+        if not model:
+            raise CheckpointError("not a SentencePiece model: the file is empty")
         try:
             self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         except (RuntimeError, ValueError, TypeError) as error:

@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 VOCAB_SIZE = 16_000
+CONTRIBUTORS_FILE = "contributors.txt"
 CHARACTER_LIMIT = 100_000_000
 """Characters read for training at most: the trainer keeps them in memory."""
 HELD_OUT = 50
@@ -47,16 +49,17 @@ def main() -> None:
     held_out: list[str] = []
     model = train(training_lines(arguments.texts, held_out))
     write(model, arguments.output)
+    write_contributors(arguments.texts, arguments.output)
     report(model, Tokenizer.load(arguments.output), held_out)
 
 
-def texts(file: Path) -> Iterator[str]:
-    """The strings of a file, row by row."""
+def rows(file: Path) -> Iterator[Any]:
+    """The rows of a file: JSON values, or lines."""
     opener = gzip.open if file.suffix == ".gz" else open
-    rows = file.name.removesuffix(".gz").endswith(".jsonl")
+    json_lines = file.name.removesuffix(".gz").endswith(".jsonl")
     with opener(file, "rt", encoding="utf-8") as lines:
         for line in lines:
-            yield from strings(json.loads(line)) if rows else [line.rstrip("\n")]
+            yield json.loads(line) if json_lines else line.rstrip("\n")
 
 
 def strings(value: Any) -> Iterator[str]:
@@ -77,7 +80,7 @@ def training_lines(files: Iterable[Path], held_out: list[str]) -> Iterator[str]:
     seen: set[bytes] = set()
     left = CHARACTER_LIMIT
     for file in files:
-        for text in texts(file):
+        for text in (text for row in rows(file) for text in strings(row)):
             mark = hashlib.blake2b(text.encode(), digest_size=8).digest()
             if mark in seen:
                 continue
@@ -142,6 +145,17 @@ def write(model: bytes, folder: Path) -> None:
     (folder / MODEL_FILE).write_bytes(model)
     (folder / TEMPLATE_FILE).write_text(TEMPLATE + "\n", encoding="utf-8", newline="\n")
     config.save(folder)
+
+
+def write_contributors(files: Iterable[Path], folder: Path) -> None:
+    """Names everyone whom the rows' `attribution` names (Tatoeba's form), with the numbers of their sentences."""
+    numbers: dict[str, set[int]] = {}
+    for row in (row for file in files for row in rows(file) if isinstance(row, dict)):
+        for number, name in re.findall(r"#(\d+) \(([^)]*)\)", str(row.get("attribution", ""))):
+            numbers.setdefault(name, set()).add(int(number))
+    if numbers:
+        lines = [f"{name}: {' '.join(map(str, sorted(numbers[name])))}\n" for name in sorted(numbers)]
+        (folder / CONTRIBUTORS_FILE).write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
 def report(model: bytes, tokenizer: Tokenizer, held_out: list[str]) -> None:
