@@ -227,6 +227,20 @@ def test_damaged_or_unknown_tokenizer_json_is_refused_with_the_file_named(tmp_pa
         vocabulary.from_hugging_face(source, tmp_path)
 
 
+@pytest.mark.parametrize(
+    "settings_",
+    [
+        {"added_tokens_decoder": {"x": {"content": "a"}}}, {"added_tokens_decoder": {"5": {}}},
+        {"added_tokens_decoder": {"5": "a"}}, {"added_tokens_decoder": [1]},
+        {"added_tokens_decoder": {"-5": {"content": "a"}}}, {"added_tokens_decoder": {"99999999": {"content": "a"}}},
+    ],
+)  # fmt: skip
+def test_damaged_added_tokens_are_refused(tmp_path: Path, settings_: dict[str, Any]) -> None:
+    source = texts.save(texts.byte_level("qwen"), tmp_path / "source", **settings_)
+    with pytest.raises(CheckpointError, match=r"tokenizer|added tokens"):
+        vocabulary.from_hugging_face(source, tmp_path)
+
+
 def test_a_folder_without_a_tokenizer_and_a_broken_sentencepiece_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="neither"):
         vocabulary.from_hugging_face(tmp_path, tmp_path)
@@ -265,7 +279,7 @@ def native_fields() -> dict[str, Any]:
     }
 
 
-def native_reference(fields: dict[str, Any]) -> tokenizers.Tokenizer:
+def native_reference(fields: dict[str, Any], *, layout: bool = True) -> tokenizers.Tokenizer:
     """The `tokenizers` way to use a SentencePiece BPE: merges by score, bytes for what is unknown."""
     names, kinds = fields["tokenizer.ggml.tokens"], fields["tokenizer.ggml.token_type"]
     scores = fields["tokenizer.ggml.scores"]
@@ -282,11 +296,57 @@ def native_reference(fields: dict[str, Any]) -> tokenizers.Tokenizer:
     model = tokenizers.models.BPE(vocab, pairs, byte_fallback=True, fuse_unk=True, unk_token="<unk>")
     reference = tokenizers.Tokenizer(model)
     reference.normalizer = tokenizers.normalizers.Replace(" ", "▁")
-    layout = [name for name, kind in zip(names, kinds, strict=True) if kind == 4]
-    reference.add_tokens([tokenizers.AddedToken(name, normalized=True) for name in layout])
+    given = [name for name, kind in zip(names, kinds, strict=True) if kind == 4 and layout]
+    reference.add_tokens([tokenizers.AddedToken(name, normalized=True) for name in given])
     reference.add_special_tokens([name for name, kind in zip(names, kinds, strict=True) if kind == 3])
     return reference
 
 
 def write(folder: Path, name: str, data: dict[str, Any]) -> None:
     (folder / name).write_text(json.dumps(data), encoding="utf-8")
+
+
+@pytest.mark.parametrize("way", ["prepend", "first", "always"])
+def test_a_prefix_that_tokenizer_json_asks_for_stands_where_the_reference_puts_it(tmp_path: Path, way: str) -> None:
+    fields = native_fields()
+    fields["tokenizer.ggml.tokens"] = [name.replace(" ", "▁") for name in fields["tokenizer.ggml.tokens"]]
+    reference = native_reference(fields, layout=False)
+    if way == "prepend":
+        steps = [tokenizers.normalizers.Prepend("▁"), tokenizers.normalizers.Replace(" ", "▁")]
+        reference.normalizer = tokenizers.normalizers.Sequence(steps)
+    else:
+        reference.normalizer = None
+        reference.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace(prepend_scheme=way, split=False)
+    vocabulary.from_hugging_face(texts.save(reference, tmp_path / "source"), tmp_path)
+    tokenizer = Tokenizer.load(tmp_path)
+    for text in ("Hello you", " Hello", "你好，世界"):
+        assert tokenizer.encode(text) == texts.without_special(reference, text)
+        expected = texts.without_special(reference, f"{text}<|user|>{text}")
+        assert tokenizer.encode_parts([text, 4, text]) == expected
+
+
+def test_the_beginning_token_follows_the_post_processor_and_the_settings_overrule_it(tmp_path: Path) -> None:
+    reference = tokenizers.Tokenizer.from_str(texts.byte_level("llama3").to_str())
+    start = reference.token_to_id("<|im_start|>")
+    reference.post_processor = tokenizers.processors.TemplateProcessing(
+        single="<|im_start|> $A", special_tokens=[("<|im_start|>", start)]
+    )
+    source = texts.save(reference, tmp_path / "source", bos_token={"content": "<|im_start|>"})
+    config = vocabulary.from_hugging_face(source, tmp_path)
+    assert (config.bos_id, config.add_bos) == (start, True)
+    texts.save(reference, source, bos_token="<|im_start|>", add_bos_token=False)
+    assert not vocabulary.from_hugging_face(source, tmp_path).add_bos
+
+
+def test_the_chat_template_is_taken_from_wherever_the_publisher_keeps_it(tmp_path: Path) -> None:
+    reference, written = texts.byte_level("qwen"), tmp_path / "chat_template.jinja"
+    several = [{"name": "tool_use", "template": "t"}, {"name": "default", "template": "{{ 'a' }}"}]
+    for value in ("{{ 'a' }}", several):
+        source = texts.save(reference, tmp_path / "source", chat_template=value)
+        vocabulary.from_hugging_face(source, tmp_path)
+        assert written.read_text(encoding="utf-8") == "{{ 'a' }}"
+    (source / "chat_template.jinja").write_text("{{ '文' }}", encoding="utf-8")
+    vocabulary.from_hugging_face(source, tmp_path)
+    assert written.read_text(encoding="utf-8") == "{{ '文' }}"
+    vocabulary.from_gguf({**texts.gguf_fields(reference, "qwen2"), "tokenizer.chat_template": "g"}, tmp_path)
+    assert written.read_text(encoding="utf-8") == "g"

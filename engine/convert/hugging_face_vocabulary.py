@@ -31,6 +31,13 @@ class _Folder:
 
 def read(source: Path, end_tokens: Sequence[str]) -> tuple[bytes, TokenizerConfig, str | None]:
     """The SentencePiece model, the config and the chat template of a folder. Raises CheckpointError."""
+    try:
+        return _read(source, end_tokens)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise CheckpointError(f"the tokenizer's files in {source} are damaged: {error!r}") from error
+
+
+def _read(source: Path, end_tokens: Sequence[str]) -> tuple[bytes, TokenizerConfig, str | None]:
     names = ("tokenizer.json", "tokenizer_config.json", "config.json", "generation_config.json")
     files = _Folder(*(_json(source / n) for n in (*names, "special_tokens_map.json", "added_tokens.json")))
     proto = source / "tokenizer.model"
