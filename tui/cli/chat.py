@@ -5,8 +5,10 @@ from __future__ import annotations
 import typer
 
 from engine.schema import Document
+from tui import commands
 from tui.cli.help import HelpfulCommand
 from tui.cli.inputs import read_file, text_or_file
+from tui.cli.interrupt import Terminated
 from tui.cli.opening import Run
 from tui.cli.options import DECODING, MODEL, SAMPLING, Options, takes
 
@@ -30,6 +32,7 @@ def chat(options: Options) -> None:
     system = text_or_file(run.settings["system"], "--system") if run.settings["system"] else None
     given = [read_file(path, options.encoding, options.errors) for path in options.file or []]
     summary = run.find_model()
+    from tui.cli import slash
     from tui.cli.conversation import Conversation
     from tui.cli.prompt import open_lines
     from tui.cli.repl import Chat, converse, place
@@ -42,6 +45,10 @@ def chat(options: Options) -> None:
         if lines.interactive:
             run.console.note(f"{session.name} on {place(talk)} · /help lists the words · Ctrl-D leaves")
         code = converse(talk)
+    except Terminated:
+        if talk.conversation.turns:
+            slash.obey(talk, commands.find("save"), "")
+        raise
     finally:
         talk.session.close()
     if code:

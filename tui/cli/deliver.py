@@ -187,11 +187,14 @@ class Delivery:
         on_event: Callable[[Any], object] | None = None,
         waiting: str = "reading",
     ) -> Result:
-        """Bring a stream to where it belongs. Raises KeyboardInterrupt after a stopped answer was printed."""
+        """Bring a stream to where it belongs; `waiting` is the spinner's word, empty where a bar moves.
+
+        Raises KeyboardInterrupt after a stopped answer was printed.
+        """
         options = self.options
         streaming = not (options.json or options.output or options.no_stream)
         with contextlib.ExitStack() as spinner:
-            if on_event is None:
+            if waiting:
                 spinner.enter_context(self.console.spinner(waiting))
             screen = open_screen(self.console, self.options, markdown=self.markdown, spinner=spinner)
             try:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from engine.errors import CheckpointError, EngineError, InputTooLong, ModelNotFound, OutputError, UsageError
-from tui.cli import ask, chat, complete, config, demo, doctor, models, paths, sentiment, summarize, tokens
+from tui.cli import ask, chat, complete, completion, config, demo, doctor, models, paths, sentiment, summarize, tokens
 from tui.cli.console import Console, program
 from tui.cli.help import make_app
 from tui.cli.interrupt import Terminated, raise_on_sigterm
@@ -58,7 +58,7 @@ def root(
         raise typer.Exit(2)
 
 
-for module in (ask, chat, complete, summarize, sentiment, tokens, doctor, paths, demo):
+for module in (ask, chat, complete, summarize, sentiment, tokens, doctor, paths, completion, demo):
     module.register(app)
 app.add_typer(models.app, name="models")
 app.add_typer(config.app, name="config")

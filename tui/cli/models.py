@@ -65,6 +65,11 @@ class _Reporter:
 
 def pull_with_progress(run: Run, spec: str, source: Any = "auto", name: str | None = None) -> ModelSummary:
     """Bring a model here with a bar on stderr. Raises what `Library.pull` raises."""
+    from engine.catalog import resolve
+
+    entry = resolve(spec)
+    amount = f"{size(entry.size)}, " if entry.size else ""
+    run.console.note(f"pulling {entry.name}: {amount}licence {entry.licence.name or 'not stated by its publisher'}")
     with Progress(run.console, "pulling", in_bytes=True) as progress:
         summary = run.library.pull(spec, source, _Reporter(run.console, progress), name=name)
     _say_installed(run, summary)

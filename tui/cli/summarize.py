@@ -105,6 +105,7 @@ def _one(
             place=f"{session.device}/{session.kernel}",
             extra=lambda: {"name": document.name} | (coverage_json(read[0]) if read else {}),
             on_event=on_event,
+            waiting="",
         )
     for coverage in read:
         tell_coverage(run.console, coverage, document.name)

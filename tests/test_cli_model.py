@@ -1,0 +1,224 @@
+"""Every command with a real, tiny model: streams, keys, exit codes, pipes, Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cli_process import COMMAND, environment, llm, told
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+posix = pytest.mark.skipif(os.name != "posix", reason="signals and pipes as on Unix")
+SHORT = ("-m", "tiny", "--max-tokens", "6", "--temperature", "0", "--threads", "1")
+KEYS = ["id", "model", "prompt_tokens", "output_tokens", "finish_reason", "duration_ms", "ttft_ms", "text"]
+
+
+def ask(home: Path, *arguments: str, **settings: Any) -> subprocess.CompletedProcess[bytes]:
+    return llm(home, "ask", *SHORT, *arguments, **settings)
+
+
+def test_the_answer_alone_is_on_stdout_and_the_rest_on_stderr(tiny_model_home: Path) -> None:
+    done = ask(tiny_model_home, "hello", "--stats")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(b"\n")
+    assert b"\x1b" not in done.stdout + done.stderr
+    assert b"tok/s" in done.stderr
+    assert b"tok/s" not in done.stdout
+    assert ask(tiny_model_home, "hello", "-q", "--no-stream").stdout == done.stdout
+
+
+def test_quiet_leaves_the_answer_alone(tiny_model_home: Path) -> None:
+    assert ask(tiny_model_home, "hello", "-q", "--stats").stderr == b""
+
+
+def test_json_has_the_stable_keys_and_the_same_text(tiny_model_home: Path) -> None:
+    done = ask(tiny_model_home, "hello", "--json")
+    data = json.loads(done.stdout)
+    assert list(data)[:8] == KEYS
+    assert (data["model"], data["finish_reason"] in {"stop", "length"}) == ("tiny", True)
+    assert data["output_tokens"] <= 6
+    assert data["text"].strip() == ask(tiny_model_home, "hello", "-q").stdout.decode().strip()
+
+
+def test_the_same_seed_gives_the_same_text(tiny_model_home: Path) -> None:
+    drawn = [
+        llm(tiny_model_home, "ask", "hello", "-m", "tiny", "--max-tokens", "8", "--temperature", "1", "--seed", seed)
+        for seed in ("1", "1")
+    ]
+    assert drawn[0].stdout == drawn[1].stdout
+    assert drawn[0].returncode == 0
+
+
+def test_the_answer_goes_into_a_file_whole(tiny_model_home: Path, tmp_path: Path) -> None:
+    done = ask(tiny_model_home, "hello", "-o", str(tmp_path / "out.txt"))
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert (tmp_path / "out.txt").read_bytes() == ask(tiny_model_home, "hello").stdout
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_stdin_is_the_question_without_an_argument_and_a_document_with_one(tiny_model_home: Path) -> None:
+    asked = ask(tiny_model_home, "--dry-run", stdin="你好吗".encode())
+    assert "你好吗" in asked.stdout.decode()
+    assert b"stdin" not in asked.stdout
+    given = ask(tiny_model_home, "what?", "--dry-run", stdin=b"the document")
+    text = given.stdout.decode()
+    assert "stdin" in text
+    assert "the document" in text
+    assert text.index("the document") < text.rindex("what?")
+
+
+def test_a_dry_run_counts_tokens_as_the_run_does(tiny_model_home: Path) -> None:
+    dry = json.loads(ask(tiny_model_home, "hello", "--dry-run", "--json").stdout)
+    wet = json.loads(ask(tiny_model_home, "hello", "--json").stdout)
+    assert dry["prompt_tokens"] == wet["prompt_tokens"]
+
+
+def test_an_input_that_does_not_fit_is_exit_4_with_its_size(tiny_model_home: Path) -> None:
+    done = ask(tiny_model_home, "what?", stdin=b"many words and more " * 20_000)
+    assert (done.returncode, done.stdout) == (4, b"")
+    assert len(told(done)) <= 3
+    assert "--overflow" in done.stderr.decode()
+
+
+@posix
+def test_a_reader_that_leaves_ends_it_silently_with_141(tiny_model_home: Path) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "complete", "-m", "tiny", "--temperature", "1", "--seed", "1", "--max-tokens", "100000", "a"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(tiny_model_home),
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert len(process.stdout.read(1)) == 1
+    process.stdout.close()
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=60) == 141
+    assert errors == b""
+
+
+@posix
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_command_ends_its_line_and_says_so_by_its_exit_code(
+    tiny_model_home: Path, sent: signal.Signals, code: int
+) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "complete", "-m", "tiny", "--temperature", "1", "--seed", "1", "--max-tokens", "100000", "a"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(tiny_model_home),
+    )
+    assert process.stdout is not None
+    first = os.read(process.stdout.fileno(), 1)
+    process.send_signal(sent)
+    began = time.monotonic()
+    rest, errors = process.communicate(timeout=60)
+    assert time.monotonic() - began < 10
+    assert (process.returncode, b"Traceback" in errors) == (code, False), errors
+    assert (first + rest).endswith(b"\n")
+
+
+def test_complete_continues_a_text(tiny_model_home: Path) -> None:
+    done = llm(tiny_model_home, "complete", *SHORT, stdin=b"once upon")
+    assert done.returncode == 0, done.stderr
+    assert not done.stdout.startswith(b"once upon")
+
+
+def test_sentiment_prints_label_and_probability(tiny_model_home: Path) -> None:
+    done = llm(tiny_model_home, "sentiment", "-m", "tiny", stdin=b"I loved every minute")
+    label, score = done.stdout.decode().rstrip("\n").split("\t")
+    assert label in {"positive", "negative"}
+    assert 0.5 <= float(score) <= 1
+
+
+def test_sentiment_scores_sum_to_one_and_rows_keep_their_order(tiny_model_home: Path) -> None:
+    done = llm(tiny_model_home, "sentiment", "-m", "tiny", "--json", "--per", "line", "-", stdin="好\nbad\n".encode())
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["name"] for row in rows] == ["好", "bad"]
+    for row in rows:
+        assert sum(row["scores"].values()) == pytest.approx(1)
+        assert row["score"] == max(row["scores"].values())
+
+
+def test_tokens_are_counted_and_listed(tiny_model_home: Path) -> None:
+    count = int(llm(tiny_model_home, "tokens", "-m", "tiny", "hello 世界").stdout)
+    data = json.loads(llm(tiny_model_home, "tokens", "-m", "tiny", "hello 世界", "--json", "--pieces").stdout)
+    assert data["tokens"] == count == len(data["pieces"])
+    assert (data["characters"], data["bytes"]) == (8, 12)
+
+
+def test_summarize_says_how_much_was_read(tiny_model_home: Path) -> None:
+    done = llm(tiny_model_home, "summarize", *SHORT, stdin=b"A sentence of a text.\n" * 40)
+    assert done.returncode == 0, done.stderr
+    assert "lines 40/40" in done.stderr.decode()
+
+
+def test_one_bad_file_among_several_is_told_in_its_row(tiny_model_home: Path, tmp_path: Path) -> None:
+    (tmp_path / "good.txt").write_text("A good text.")
+    (tmp_path / "bad.txt").write_bytes(b"\xff")
+    paths = [str(tmp_path / name) for name in ("good.txt", "bad.txt", "good.txt")]
+    done = llm(tiny_model_home, "summarize", *SHORT, "--json", *paths)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 6
+    assert ["error" in row for row in rows] == [False, True, False]
+
+
+def test_listings_show_the_model_and_the_default(tiny_model_home: Path) -> None:
+    listed = json.loads(llm(tiny_model_home, "models", "list", "--json").stdout)
+    assert [row["name"] for row in listed if row["default"]] == ["tiny"]
+    shown = json.loads(llm(tiny_model_home, "models", "show", "--json").stdout)
+    assert shown["name"] == "tiny"
+    assert llm(tiny_model_home, "models", "default").stdout == b"tiny\n"
+
+
+@pytest.fixture
+def damaged_home(tiny_model_home: Path, tmp_path: Path) -> Path:
+    home = tmp_path / "home"
+    shutil.copytree(tiny_model_home, home)
+    weights = home / "models" / "tiny" / "model.safetensors"
+    weights.chmod(0o644)
+    weights.write_bytes(weights.read_bytes()[:-100])
+    return home
+
+
+def test_damaged_weights_are_exit_3_with_the_way_to_mend_them(damaged_home: Path) -> None:
+    done = ask(damaged_home, "hello")
+    assert (done.returncode, done.stdout) == (3, b"")
+    assert len(told(done)) <= 3
+    assert "model.safetensors" in done.stderr.decode()
+
+
+def test_the_doctor_names_what_is_damaged_and_exits_1(damaged_home: Path) -> None:
+    done = llm(damaged_home, "doctor", "--json", "--no-run")
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["ok"]) == (1, False)
+    assert [check["name"] for check in report["checks"] if check["status"] == "fail"] == ["model"]
+
+
+def test_the_doctor_runs_the_model_with_sockets_refused(tiny_model_home: Path) -> None:
+    done = llm(tiny_model_home, "doctor", "--json", "--threads", "1", timeout=120)
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert done.returncode == 0, done.stdout
+    assert checks["offline"]["status"] == "ok"
+    assert checks["run"]["details"]["model"] == "tiny"
+    assert {"python", "torch", "memory", "devices", "models", "state", "cache", "command"} <= set(checks)
+
+
+def test_the_demo_shows_the_main_job(tiny_model_home: Path) -> None:
+    done = llm(tiny_model_home, "demo", "--threads", "1", timeout=240)
+    assert done.returncode == 0, done.stderr
+    text = done.stdout.decode()
+    assert text.count("$ llm summarize") == 2
+    assert text.count("$ llm sentiment") == 2
+    assert text.count("$ llm ask") == 1

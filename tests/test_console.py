@@ -1,0 +1,137 @@
+"""Colour by the rules, messages in three lines, bars only where they may move, offers only where someone can answer."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cli_process import COMMAND, ROOT, environment, llm
+
+from tui.cli import progress as progress_module
+from tui.cli.console import Console, visible, wants_color
+from tui.cli.progress import Progress, clock, size
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Terminal(io.StringIO):
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def no_wishes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+
+
+@pytest.mark.parametrize(
+    ("stream", "environ", "choice", "expected"),
+    [
+        (Terminal(), {}, "auto", True),
+        (io.StringIO(), {}, "auto", False),
+        (None, {}, "auto", False),
+        (Terminal(), {"NO_COLOR": "1"}, "auto", False),
+        (Terminal(), {"NO_COLOR": ""}, "auto", True),
+        (Terminal(), {"TERM": "dumb"}, "auto", False),
+        (io.StringIO(), {"FORCE_COLOR": "1"}, "auto", True),
+        (io.StringIO(), {"FORCE_COLOR": "1", "NO_COLOR": "1"}, "auto", False),
+        (io.StringIO(), {"NO_COLOR": "1"}, "always", True),
+        (Terminal(), {"FORCE_COLOR": "1"}, "never", False),
+    ],
+)
+def test_colour_follows_the_stream_then_the_environment_then_the_flag(
+    stream: Any, environ: dict[str, str], choice: Any, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert wants_color(stream, choice) is expected
+
+
+def test_an_error_is_three_lines_at_most_and_quiet_does_not_hide_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    console = Console(quiet=True)
+    console.error("llm", "one\ntwo\nthree\nfour", "do\nthis")
+    console.note("hidden")
+    console.warn("hidden")
+    assert stream.getvalue() == "llm: one\ntwo\n→ do this\n"
+
+
+def test_control_characters_are_shown_not_obeyed() -> None:
+    assert visible("a\x1b[2Jb\x9bc\td\n") == "a␛[2Jb\ufffdc\td\n"
+    assert visible("你好 🙂") == "你好 🙂"
+
+
+def test_a_bar_moves_on_a_terminal_and_is_gone_when_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    now = [0.0]
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: now[0])
+    with Progress(Console(), "pulling", in_bytes=True) as bar:
+        for step in range(5):
+            now[0] = step
+            bar.update(step * 1_000_000, 10_000_000)
+    text = stream.getvalue()
+    assert "4.0 MB/10.0 MB (40%)" in text
+    assert "1.0 MB/s" in text
+    assert "0:06 left" in text
+    assert text.endswith("\r\x1b[K")
+
+
+def test_without_a_terminal_there_is_one_line_each_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    now = [0.0]
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: now[0])
+    with Progress(Console(), "reading") as bar:
+        for step in range(300):
+            now[0] = step / 10
+            bar.update(step, 300)
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("reading ") and "\x1b" not in line for line in lines)
+
+
+def test_sizes_and_clocks_are_for_people() -> None:
+    assert [size(0), size(999), size(491_400_064), size(2.5e12)] == ["0 B", "999 B", "491.4 MB", "2500.0 GB"]
+    assert [clock(5), clock(65), clock(7384)] == ["0:05", "1:05", "2:03:04"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are Unix's")
+@pytest.mark.parametrize(("arguments", "asked"), [([], True), (["--no-input"], False)])
+def test_a_missing_model_is_offered_on_a_terminal_only(tmp_path: Path, arguments: list[str], asked: bool) -> None:
+    pexpect = pytest.importorskip("pexpect")
+    terminal = pexpect.spawn(
+        sys.executable,
+        [*COMMAND[1:], "ask", "hi", *arguments],
+        env=environment(tmp_path, {"TERM": "xterm"}),
+        cwd=str(ROOT),
+        encoding="utf-8",
+        timeout=30,
+    )
+    if asked:
+        terminal.expect(r"Pull .* now\? \[y/N\] ")
+        terminal.send("n\r")
+    terminal.expect("llm models pull")
+    terminal.expect(pexpect.EOF)
+    assert ("[y/N]" in terminal.before) is False
+    terminal.close()
+    assert terminal.exitstatus == 3
+
+
+def test_completion_is_installed_for_both_names_and_powershell_is_left_to_the_user(tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path), "SHELL": "/bin/bash"}
+    assert llm(tmp_path, "completion", env=home).returncode == 0
+    scripts = sorted(path.name for path in (tmp_path / ".bash_completions").iterdir())
+    assert scripts == ["llm.sh", "local-llm.sh"]
+    assert llm(tmp_path, "completion", "powershell", env=home).returncode == 2
+    assert b"_LOCAL_LLM_COMPLETE" in llm(tmp_path, "completion", "zsh", "--show", env=home).stdout
+    assert llm(tmp_path, "completion", env=home | {"SHELL": "/bin/odd"}).returncode == 2
