@@ -177,6 +177,15 @@ def test_the_name_it_was_called_by_is_the_name_it_says(tmp_path: Path) -> None:
         check=False,
     )
     assert "local-llm models pull" in done.stderr.decode()
+    named = subprocess.run(
+        [sys.executable, str(script), "models", "show", "gemma3-270m"],
+        env=environment(tmp_path),
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+        check=False,
+    )
+    assert "local-llm models pull gemma3-270m" in named.stderr.decode()
     shown = subprocess.run(
         [sys.executable, str(script), "ask", "-h"],
         env=environment(tmp_path),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import threading
 import time
@@ -20,6 +21,11 @@ def program() -> str:
     """The name we were called by: `llm` or `local-llm`."""
     name = Path(sys.argv[0] or "llm").stem
     return name if name in {"llm", "local-llm"} else "llm"
+
+
+def as_called(text: str) -> str:
+    """Commands in a text, such as `llm models pull`, by the name we were called by."""
+    return re.sub(r"(?<![\w./-])llm (?=[a-z])", f"{program()} ", text)
 
 
 def is_terminal(stream: IO[str] | None) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from tui.cli.console import program
+from tui.cli.console import as_called
 
 EXIT_CODES = (
     ("0", "done"),
@@ -31,8 +31,7 @@ def _write(command: TyperCommand | TyperGroup, ctx: Any, formatter: Any) -> None
     if command.epilog:
         with formatter.section("Examples"):
             for line in command.epilog.strip().splitlines():
-                example = line.strip().replace("llm ", f"{program()} ") if program() != "llm" else line.strip()
-                formatter.write(f"{'':>{formatter.current_indent}}{example}\n")
+                formatter.write(f"{'':>{formatter.current_indent}}{as_called(line.strip())}\n")
         formatter.write_paragraph()
     command.format_usage(ctx, formatter)
     command.format_help_text(ctx, formatter)

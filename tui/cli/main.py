@@ -12,7 +12,7 @@ import typer
 
 from engine.errors import CheckpointError, EngineError, InputTooLong, ModelNotFound, OutputError, UsageError
 from tui.cli import ask, chat, complete, completion, config, demo, doctor, models, paths, sentiment, summarize, tokens
-from tui.cli.console import Console, program
+from tui.cli.console import Console, as_called, program
 from tui.cli.help import make_app
 from tui.cli.interrupt import Terminated, raise_on_sigterm
 from tui.cli.opening import current, note_console
@@ -107,7 +107,7 @@ def _report(error: Exception) -> int:
     elif isinstance(error, typer.TyperException):
         console.error(where, _suggestion(error.format_message()), f"{where} --help")
     elif isinstance(error, EngineError):
-        console.error(where, error.message, error.hint)
+        console.error(where, as_called(error.message), as_called(error.hint))
     elif isinstance(error, OSError):
         name = f"{error.filename}: " if error.filename else ""
         console.error(where, f"{name}{error.strerror or error}")
