@@ -1,0 +1,221 @@
+"""Reads GGUF files: architecture, float weights under our names, vocabulary. Every quantization that `gguf` can undo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from engine.config import ModelConfig, RotaryConfig
+from engine.convert.source import Source
+from engine.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from gguf import GGUFReader
+    from gguf.gguf_reader import ReaderTensor
+
+GEMMA3_GLOBAL_EVERY = 6
+"""Every sixth layer of Gemma 3 sees everything; the file does not say so (technical report, arXiv 2503.19786)."""
+GEMMA3_LOCAL_BASE = 10_000.0
+
+_LAYER_NAMES = {
+    "attention_norm.weight": "attn_norm.weight",
+    "post_attention_norm.weight": "post_attention_norm.weight",
+    "mlp_norm.weight": "ffn_norm.weight",
+    "post_mlp_norm.weight": "post_ffw_norm.weight",
+    "attention.qk_norm.q": "attn_q_norm.weight",
+    "attention.qk_norm.k": "attn_k_norm.weight",
+    "attention.out": "attn_output",
+    "attention.q": "attn_q",
+    "attention.k": "attn_k",
+    "attention.v": "attn_v",
+    "mlp.gate": "ffn_gate",
+    "mlp.up": "ffn_up",
+    "mlp.down": "ffn_down",
+}
+_TOP_NAMES = {"embedding.weight": "token_embd.weight", "norm.weight": "output_norm.weight", "head.weight": "output.weight"}
+
+
+class GgufSource:
+    """A GGUF file as a `convert.Source`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._reader = _open(path)
+        self._tensors = {tensor.name: tensor for tensor in self._reader.tensors}
+        self.architecture = str(self.field("general.architecture"))
+        self._check_size()
+        self.config = _config(self)
+
+    def field(self, key: str, default: Any = None) -> Any:
+        """A metadata value as a Python one."""
+        entry = self._reader.get_field(key)
+        return default if entry is None else entry.contents()
+
+    def required(self, key: str) -> Any:
+        """A metadata value of the architecture that must be there."""
+        value = self.field(f"{self.architecture}.{key}")
+        if value is None:
+            raise CheckpointError(f"{self.path.name}: {self.architecture}.{key} is missing")
+        return value
+
+    def optional(self, key: str, default: Any = None) -> Any:
+        """A metadata value of the architecture, or the default."""
+        return self.field(f"{self.architecture}.{key}", default)
+
+    def has(self, name: str) -> bool:
+        """Whether a tensor, by our name, is in the file."""
+        return self._name(name) in self._tensors
+
+    def tensor(self, name: str) -> Tensor:
+        """A tensor by our name, float32; rows of q and k in half-split rotary order."""
+        stored = self._tensors.get(self._name(name))
+        if stored is None:
+            raise CheckpointError(f"{self.path.name}: tensor {self._name(name)} is missing")
+        weight = _dequantize(stored, self.path)
+        if self.architecture == "llama" and (".attention.q." in name or ".attention.k." in name):
+            heads = self.config.num_heads if ".attention.q." in name else self.config.num_kv_heads
+            weight = _half_split(weight, heads)
+        return weight
+
+    def write_tokenizer(self, folder: Path) -> None:
+        """Write tokenizer.model, tokenizer_config.json and, if there is one, chat_template.jinja."""
+        from engine.convert.vocabulary import from_gguf
+
+        fields = {key: self.field(key) for key in self._reader.fields if key.startswith(("tokenizer.", "general."))}
+        from_gguf(fields, folder)
+
+    def _name(self, name: str) -> str:
+        if not name.startswith("layers."):
+            return _TOP_NAMES[name]
+        _, layer, rest = name.split(".", 2)
+        if rest in _LAYER_NAMES:
+            return f"blk.{layer}.{_LAYER_NAMES[rest]}"
+        stem, _, kind = rest.rpartition(".")
+        return f"blk.{layer}.{_LAYER_NAMES[stem]}.{kind}"
+
+    def _check_size(self) -> None:
+        end = max((t.data_offset + t.n_bytes for t in self._reader.tensors), default=0)
+        size = self.path.stat().st_size
+        if end > size:
+            raise CheckpointError(f"{self.path.name} is truncated: {size} bytes where {end} are needed")
+
+
+def _open(path: Path) -> GGUFReader:
+    from gguf import GGUFReader
+
+    try:
+        return GGUFReader(path)
+    except (ValueError, KeyError, IndexError, OverflowError, MemoryError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path.name} is not a readable GGUF file: {error}") from error
+
+
+def _dequantize(tensor: ReaderTensor, path: Path) -> Tensor:
+    import numpy
+    from gguf import dequantize
+
+    try:
+        data = dequantize(tensor.data, tensor.tensor_type)
+    except NotImplementedError as error:
+        raise CheckpointError(f"{path.name}: can't read {tensor.tensor_type.name} weights") from error
+    shape = tuple(int(size) for size in reversed(tensor.shape))
+    return torch.from_numpy(numpy.array(data, dtype=numpy.float32)).reshape(shape)
+
+
+def _half_split(weight: Tensor, heads: int) -> Tensor:
+    """Llama files interleave the two halves of each head's rows; put them back one after the other."""
+    rest = weight.shape[1:]
+    return weight.reshape(heads, -1, 2, *rest).transpose(1, 2).reshape(-1, *rest)
+
+
+def _config(source: GgufSource) -> ModelConfig:
+    builders = {"llama": _llama, "qwen2": _llama, "qwen3": _llama, "gemma3": _gemma3}
+    builder = builders.get(source.architecture)
+    if builder is None:
+        raise CheckpointError(
+            f"{source.path.name}: unknown architecture {source.architecture!r}",
+            hint=f"Known: {', '.join(builders)}.",
+        )
+    try:
+        return builder(source, _common(source))
+    except (TypeError, ValueError, IndexError) as error:
+        raise CheckpointError(f"{source.path.name}: bad metadata: {error}") from error
+
+
+def _common(source: GgufSource) -> dict[str, Any]:
+    hidden, heads = int(source.required("embedding_length")), int(source.required("attention.head_count"))
+    return {
+        "family": source.architecture,
+        "vocab_size": int(source._tensors["token_embd.weight"].shape[1]) if source.has("embedding.weight") else 0,
+        "hidden_size": hidden,
+        "intermediate_size": int(source.required("feed_forward_length")),
+        "num_layers": int(source.required("block_count")),
+        "num_heads": heads,
+        "num_kv_heads": int(source.optional("attention.head_count_kv", heads)),
+        "head_dim": int(source.optional("attention.key_length", hidden // heads)),
+        "max_context": int(source.required("context_length")),
+        "norm_eps": float(source.required("attention.layer_norm_rms_epsilon")),
+        "tied_head": not source.has("head.weight"),
+    }
+
+
+def _llama(source: GgufSource, common: dict[str, Any]) -> ModelConfig:
+    window = source.optional("attention.sliding_window")
+    return ModelConfig(
+        **common,
+        rotary=_rotary(source, common["head_dim"]),
+        qkv_bias="blk.0.attn_q.bias" in source._tensors,
+        out_bias="blk.0.attn_output.bias" in source._tensors,
+        mlp_bias="blk.0.ffn_down.bias" in source._tensors,
+        qk_norm="blk.0.attn_q_norm.weight" in source._tensors,
+        sliding_window=int(window) if window else None,
+        layer_kinds=("local",) * common["num_layers"] if window else (),
+    )
+
+
+def _rotary(source: GgufSource, head_dim: int) -> RotaryConfig:
+    base = float(source.optional("rope.freq_base", 10_000.0))
+    if int(source.optional("rope.dimension_count", head_dim)) != head_dim:
+        raise CheckpointError(f"{source.path.name}: rotary embedding of a part of each head is not supported")
+    if "rope_freqs.weight" in source._tensors:
+        return _llama3_rotary(source, base)
+    kind = source.optional("rope.scaling.type", "none")
+    if kind not in {"none", "linear", "yarn"}:
+        raise CheckpointError(f"{source.path.name}: unknown rotary scaling {kind!r}")
+    original = int(source.optional("rope.scaling.original_context_length", 0)) or 8192
+    factor = float(source.optional("rope.scaling.factor", 1.0))
+    return RotaryConfig(base=base, scaling=kind, factor=factor, original_context=original)
+
+
+def _llama3_rotary(source: GgufSource, base: float) -> RotaryConfig:
+    """Llama 3.1 files store the divisors of all frequencies; the largest is the factor, the rest are published."""
+    divisors = _dequantize(source._tensors["rope_freqs.weight"], source.path)
+    return RotaryConfig(
+        base=base,
+        scaling="llama3",
+        factor=float(divisors.max()),
+        low_freq_factor=1.0,
+        high_freq_factor=4.0,
+        original_context=8192,
+    )
+
+
+def _gemma3(source: GgufSource, common: dict[str, Any]) -> ModelConfig:
+    layers = common["num_layers"]
+    rotary = _rotary(source, common["head_dim"])
+    return ModelConfig(
+        **common,
+        rotary=rotary,
+        local_rotary=RotaryConfig(base=float(source.optional("rope.local.freq_base", GEMMA3_LOCAL_BASE))),
+        layer_kinds=tuple("local" if (i + 1) % GEMMA3_GLOBAL_EVERY else "global" for i in range(layers)),
+        sliding_window=int(source.required("attention.sliding_window")),
+        activation="gelu_tanh",
+        qk_norm=True,
+        post_norms=True,
+        embedding_scale=common["hidden_size"] ** 0.5,
+    )
+
+
+_: type[Source] = GgufSource

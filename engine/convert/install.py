@@ -1,0 +1,88 @@
+"""Somebody's checkpoint -> a model folder of ours: tokenizer, int8 weights, and what int8 cost.
+
+Recipes are tried from the fastest on until one keeps the measured loss within the bounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from engine import checkpoint, texts
+from engine.config import ModelConfig, QuantizationConfig
+from engine.convert.quantize import quantize
+from engine.convert.source import Source
+from engine.kernels import choose
+from engine.schema import Conversion, LanguageQuality, Progress, ProgressCallback, Provenance
+from engine.tokenizer import Tokenizer
+
+RECIPES = (
+    QuantizationConfig(activation_digits={"qkv": 2, "down": 2, "head": 2}),
+    QuantizationConfig(activation_digits={"qkv": 2, "out": 2, "gate_up": 2, "down": 2, "head": 2}),
+)
+"""Two digits where inputs have outliers; then two digits everywhere, which doubles the work of a prefill."""
+KL_BOUND = 0.018
+PERPLEXITY_BOUND = 0.009
+"""What ships must stay within KL 0.02 and one percent of perplexity; these leave room for another machine's rounding."""
+TOKENS = 1024
+"""Of each text: enough for a figure that holds, few enough for seconds a recipe."""
+
+
+def convert(source: Path, target: Path, provenance: Provenance, progress: ProgressCallback) -> Conversion:
+    """Write the new folder `target`. Raises CheckpointError for a source that is damaged or of an unknown family."""
+    opened = open_source(source)
+    target.mkdir(parents=True)
+    opened.write_tokenizer(target)
+    calibration, evaluation = _texts(Tokenizer.load(target), opened.config)
+    kernel = choose(torch.device("cpu"))
+    total = opened.config.num_layers + 1
+    best: tuple[dict[str, Tensor], dict[str, LanguageQuality], QuantizationConfig] | None = None
+    for attempt, recipe in enumerate(RECIPES):
+        detail = provenance.name if attempt == 0 else f"{provenance.name}, more precisely"
+
+        def tell(done: int, layers: int, detail: str = detail) -> None:
+            size = opened.config.num_parameters
+            progress(Progress("convert", size * done // layers, size, detail))
+
+        tell(0, total)
+        tensors, quality = quantize(opened, kernel, calibration, evaluation, recipe, tell)
+        best = (tensors, quality, recipe)
+        if _within_bounds(quality):
+            break
+    assert best is not None
+    tensors, quality, recipe = best
+    checkpoint.save(target, opened.config, recipe, tensors)
+    return Conversion(quality=quality, kernel=kernel.name)
+
+
+def open_source(path: Path) -> Source:
+    """A reader for a `.gguf` file or a Hugging Face folder. Raises CheckpointError."""
+    if path.is_dir():
+        from engine.convert.hugging_face import HuggingFaceSource
+
+        return HuggingFaceSource(path)
+    from engine.convert.gguf import GgufSource
+
+    return GgufSource(path)
+
+
+def _texts(tokenizer: Tokenizer, config: ModelConfig) -> tuple[list[list[int]], dict[str, list[int]]]:
+    """The bundled texts as ids, each with the BOS that the model expects."""
+    start = [tokenizer.bos_id] if tokenizer.add_bos and tokenizer.bos_id is not None else []
+    length = min(TOKENS, config.max_context)
+
+    def ids(kind: str, language: str) -> list[int]:
+        return (start + tokenizer.encode(texts.read(kind, language)))[:length]  # type: ignore[arg-type]
+
+    calibration = [ids("calibration", language) for language in ("en", "zh")]
+    return calibration, {language: ids("evaluation", language) for language in ("en", "zh")}
+
+
+def _within_bounds(quality: Mapping[str, LanguageQuality]) -> bool:
+    return all(
+        figures.kl <= KL_BOUND and abs(figures.perplexity_int8 / figures.perplexity_float - 1) <= PERPLEXITY_BOUND
+        for figures in quality.values()
+    )

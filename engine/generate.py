@@ -1,0 +1,107 @@
+"""Prefill and decode, yielding ids; and a naive cache-free twin that must yield the same.
+
+Also scoring: the log-probabilities of given continuations. Text, stop strings and templates are not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engine.kv_cache import KVCache
+from engine.model import Decoder
+
+PREFILL_CHUNK = 512
+"""Tokens a prefill step: enough to keep the matrix units busy, few enough to be interrupted soon."""
+
+Sample = Callable[[Tensor, Sequence[int]], tuple[int, float]]
+"""Logits (V,) and the ids so far -> an id and its log-probability."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One generated id, and its natural log-probability under the model."""
+
+    id: int
+    logprob: float
+
+
+@torch.inference_mode()
+def prefill(model: Decoder, cache: KVCache, ids: Sequence[int], chunk: int = PREFILL_CHUNK) -> Iterator[Tensor]:
+    """Add `ids` to the cache, yielding after each chunk its hidden states (1, T, C)."""
+    device = next(model.parameters()).device
+    for start in range(0, len(ids), chunk):
+        yield model(torch.tensor([ids[start : start + chunk]], device=device), cache)
+
+
+def decode(
+    model: Decoder, cache: KVCache, logits: Tensor, sample: Sample, prompt: Sequence[int], stop_ids: frozenset[int]
+) -> Iterator[Token]:
+    """Draw ids one by one, starting from the logits (V,) after `prompt`, until a stop id or the context's end.
+
+    The stop id is yielded as well. An id enters the cache only when the next one is asked for.
+    """
+    device = next(model.parameters()).device
+    ids = list(prompt)
+    while True:
+        token = Token(*sample(logits, ids))
+        yield token
+        if token.id in stop_ids or cache.length >= model.config.max_context:
+            return
+        ids.append(token.id)
+        with torch.inference_mode():
+            logits = model.logits(model(torch.tensor([[token.id]], device=device), cache)[0, -1])
+
+
+def generate(
+    model: Decoder, cache: KVCache, prompt: Sequence[int], sample: Sample, stop_ids: frozenset[int]
+) -> Iterator[Token]:
+    """Prefill what the cache lacks of `prompt` (its length says how much it has), then decode."""
+    hidden = None
+    for hidden in prefill(model, cache, prompt[cache.length :]):  # noqa: B007
+        pass
+    if hidden is None:
+        raise ValueError("the prompt must be longer than what the cache holds")
+    with torch.inference_mode():
+        logits = model.logits(hidden[0, -1])
+    yield from decode(model, cache, logits, sample, prompt, stop_ids)
+
+
+@torch.inference_mode()
+def generate_naive(
+    model: Decoder, prompt: Sequence[int], sample: Sample, stop_ids: frozenset[int]
+) -> Iterator[Token]:
+    """The slow obvious twin of `generate`: no cache, everything again for each token."""
+    ids = list(prompt)
+    while True:
+        logits = model.logits(model(torch.tensor([ids]))[0, -1])
+        token = Token(*sample(logits, ids))
+        yield token
+        if token.id in stop_ids or len(ids) >= model.config.max_context:
+            return
+        ids.append(token.id)
+
+
+@torch.inference_mode()
+def score(model: Decoder, cache: KVCache, prompt: Sequence[int], continuation: Sequence[int]) -> list[float]:
+    """Log-probability of each id of `continuation` after `prompt`; the cache must hold less than all of the prompt.
+
+    Afterwards the cache holds the prompt and all of the continuation but its last id.
+    """
+    ids = [*prompt, *continuation]
+    first = len(prompt) - 1  # the position whose logits predict the continuation's first id
+    logprobs: list[float] = []
+    start = cache.length
+    for hidden in prefill(model, cache, ids[start:-1]):
+        begin, end = start, start + hidden.shape[1]
+        start = end
+        if end <= first:
+            continue
+        offset = max(first - begin, 0)
+        logits = model.logits(hidden[0, offset:]).float()
+        targets = torch.tensor(ids[begin + offset + 1 : end + 1], device=logits.device)
+        logprobs += (logits.gather(1, targets[:, None]).squeeze(1) - logits.logsumexp(1)).tolist()
+    return logprobs

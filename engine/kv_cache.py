@@ -1,0 +1,136 @@
+"""The KV cache: keys and values of every position that later tokens may look at, layer by layer.
+
+Global layers keep everything, in a buffer that grows in steps. Local (sliding-window) layers keep a bounded buffer:
+when it is full the last window moves to its front, so entries always lie in order and need no ring arithmetic.
+Several sequences share a cache as rows, padded on the left, so that all rows end at the same position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from engine.config import ModelConfig
+
+STEP = 512
+"""Positions by which a global layer's buffer grows."""
+
+
+class _LayerCache:
+    """Keys and values of one layer, (B, Hkv, capacity, D), holding positions `first` to `first + filled`."""
+
+    def __init__(self, batch: int, config: ModelConfig, window: int | None, dtype: torch.dtype, device: torch.device):
+        self.window = window
+        self.shape = (batch, config.num_kv_heads, config.head_dim)
+        self.dtype, self.device = dtype, device
+        self.first = self.filled = 0
+        self.keys = self.values = torch.empty(0)
+        self._allocate(STEP if window is None else window + STEP)
+
+    @property
+    def capacity(self) -> int:
+        return self.keys.shape[2]
+
+    @property
+    def nbytes(self) -> int:
+        return 2 * self.keys.numel() * self.keys.element_size()
+
+    def _allocate(self, capacity: int) -> None:
+        batch, heads, dim = self.shape
+        old_keys, old_values = self.keys, self.values
+        self.keys = torch.empty(batch, heads, capacity, dim, dtype=self.dtype, device=self.device)
+        self.values = torch.empty_like(self.keys)
+        if self.filled:
+            self.keys[:, :, : self.filled] = old_keys[:, :, : self.filled]
+            self.values[:, :, : self.filled] = old_values[:, :, : self.filled]
+
+    def _make_room(self, tokens: int) -> None:
+        if self.filled + tokens <= self.capacity:
+            return
+        if self.window is not None:
+            kept = min(self.filled, self.window - 1)
+            start = self.filled - kept
+            if start:
+                # Source and target may overlap: clone.
+                self.keys[:, :, :kept] = self.keys[:, :, start : self.filled].clone()
+                self.values[:, :, :kept] = self.values[:, :, start : self.filled].clone()
+                self.first, self.filled = self.first + start, kept
+        if self.filled + tokens > self.capacity:
+            self._allocate(-(-(self.filled + tokens) // STEP) * STEP)
+
+    def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Store (B, Hkv, T, D) and return views of all that these T tokens may look at."""
+        tokens = keys.shape[2]
+        self._make_room(tokens)
+        end = self.filled + tokens
+        self.keys[:, :, self.filled : end] = keys
+        self.values[:, :, self.filled : end] = values
+        self.filled = end
+        start = 0 if self.window is None else max(0, end - (self.window - 1 + tokens))
+        return self.keys[:, :, start:end], self.values[:, :, start:end]
+
+    def can_truncate(self, length: int) -> bool:
+        """Whether every position that a token at `length` looks at is still here."""
+        return self.first == 0 or (self.window is not None and length - (self.window - 1) >= self.first)
+
+    def truncate(self, length: int) -> None:
+        self.filled = max(0, length - self.first)
+
+
+class KVCache:
+    """Keys and values for `batch` sequences; `length` positions are filled, the same in every row."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        batch: int = 1,
+        pads: Sequence[int] | None = None,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.batch = batch
+        self.pads = torch.tensor(pads, device=device) if pads is not None and any(pads) else None
+        """(B,) positions at the start of each row that are padding; None: none are."""
+        self.length = 0
+        self._layers = [
+            _LayerCache(
+                batch,
+                config,
+                config.sliding_window if config.kind(layer) == "local" else None,
+                dtype,
+                torch.device(device),
+            )
+            for layer in range(config.num_layers)
+        ]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held, in bytes."""
+        return sum(layer.nbytes for layer in self._layers)
+
+    def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Store one layer's (B, Hkv, T, D); returns the keys and values to attend to, (B, Hkv, S, D), oldest first."""
+        return self._layers[layer].append(keys, values)
+
+    def advance(self, tokens: int) -> None:
+        """Count `tokens` positions as filled, once all layers have stored them."""
+        self.length += tokens
+
+    def truncate(self, length: int) -> int:
+        """Forget everything from `length` on; returns what is left.
+
+        That is `length`, unless a sliding window has moved past it: then nothing is left, and the caller must prefill
+        again from the start.
+        """
+        length = min(length, self.length)
+        if not all(layer.can_truncate(length) for layer in self._layers):
+            length = 0
+        for layer in self._layers:
+            if length == 0:
+                layer.first = 0
+            layer.truncate(length)
+        self.length = length
+        return length

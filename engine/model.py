@@ -1,0 +1,276 @@
+"""The decoder, read top to bottom: the Llama, Qwen and Gemma families as values of `ModelConfig`.
+
+Shapes: B sequences, T new tokens, S positions to look at, C hidden channels, H query heads, K key/value heads, D
+channels a head, V pieces in the vocabulary. It knows nothing of int8: `engine.linear` swaps the linear layers.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from engine.config import LayerKind, ModelConfig, RotaryConfig
+from engine.kv_cache import KVCache
+
+
+class Decoder(nn.Module):
+    """Token ids -> hidden states -> logits."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(Block(config, config.kind(i)) for i in range(config.num_layers))
+        self.norm = RMSNorm(config.hidden_size, config.norm_eps)
+        self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        if config.tied_head:
+            self.head.weight = self.embedding.weight
+        self.rotary = RotaryTables(config)
+
+    def forward(self, ids: Tensor, cache: KVCache | None = None) -> Tensor:
+        """(B, T) ids -> (B, T, C) hidden states after the final norm.
+
+        With a cache the tokens continue what it holds, and are added to it.
+        """
+        start = cache.length if cache is not None else 0
+        tokens = ids.shape[1]
+        pads = cache.pads if cache is not None else None
+        x = self.embedding(ids) * self.config.embedding_scale  # (B, T, C)
+        view = {kind: View(self.config, kind, start, tokens, pads, ids.device) for kind in self.rotary.kinds}
+        rotation = {kind: self.rotary(kind, start, tokens, pads, ids.device) for kind in self.rotary.kinds}
+        for index, layer in enumerate(self.layers):
+            x = layer(x, rotation[layer.kind], view[layer.kind], cache, index)
+        if cache is not None:
+            cache.advance(tokens)
+        return self.norm(x)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(..., C) hidden states -> (..., V) logits."""
+        return self.head(hidden)
+
+
+class Block(nn.Module):
+    """Attention and a gated feed-forward block, each with a norm before (and, in Gemma, after) and a skip around."""
+
+    def __init__(self, config: ModelConfig, kind: LayerKind) -> None:
+        super().__init__()
+        self.kind: LayerKind = kind
+        self.attention_norm = RMSNorm(config.hidden_size, config.norm_eps)
+        self.attention = Attention(config)
+        self.mlp_norm = RMSNorm(config.hidden_size, config.norm_eps)
+        self.mlp = FeedForward(config)
+        self.post_attention_norm: nn.Module = nn.Identity()
+        self.post_mlp_norm: nn.Module = nn.Identity()
+        if config.post_norms:
+            self.post_attention_norm = RMSNorm(config.hidden_size, config.norm_eps)
+            self.post_mlp_norm = RMSNorm(config.hidden_size, config.norm_eps)
+
+    def forward(self, x: Tensor, rotation: Rotation, view: View, cache: KVCache | None, index: int) -> Tensor:
+        """(B, T, C) -> (B, T, C)."""
+        x = x + self.post_attention_norm(self.attention(self.attention_norm(x), rotation, view, cache, index))
+        return x + self.post_mlp_norm(self.mlp(self.mlp_norm(x)))
+
+
+class Attention(nn.Module):
+    """Grouped-query attention with rotary positions; queries, keys and values come from one product."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.heads, self.kv_heads, self.head_dim = config.num_heads, config.num_kv_heads, config.head_dim
+        self.scale = config.softmax_scale
+        rows = (self.heads + 2 * self.kv_heads) * self.head_dim
+        self.qkv = nn.Linear(config.hidden_size, rows, bias=config.qkv_bias)
+        self.out = nn.Linear(self.heads * self.head_dim, config.hidden_size, bias=config.out_bias)
+        self.qk_norm: nn.Module = nn.Identity()
+        if config.qk_norm:
+            self.qk_norm = HeadNorm(self.heads, self.kv_heads, self.head_dim, config.norm_eps)
+
+    def forward(self, x: Tensor, rotation: Rotation, view: View, cache: KVCache | None, index: int) -> Tensor:
+        """(B, T, C) -> (B, T, C)."""
+        batch, tokens, _ = x.shape
+        qkv = self.qkv(x).view(batch, tokens, self.heads + 2 * self.kv_heads, self.head_dim)
+        qk, v = qkv.split((self.heads + self.kv_heads, self.kv_heads), dim=2)
+        qk = rotate(self.qk_norm(qk), rotation).transpose(1, 2)  # (B, H + K, T, D)
+        q, k = qk.split((self.heads, self.kv_heads), dim=1)
+        v = v.transpose(1, 2)
+        if cache is not None:
+            k, v = cache.append(index, k, v)  # (B, K, S, D)
+        y = attend(q.to(k.dtype), k, v, view, self.scale)  # (B, T, H * D)
+        return self.out(y.to(x.dtype))
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, view: View, scale: float) -> Tensor:
+    """Queries (B, H, T, D) over keys and values (B, K, S, D) -> (B, T, H * D)."""
+    batch, heads, tokens, dim = q.shape
+    mask = view.mask(k.shape[2])
+    if tokens == 1:
+        # One token: the query heads of a group act as the rows of one product, nothing is repeated.
+        grouped = q.view(batch, k.shape[1], heads // k.shape[1], dim)
+        y = functional.scaled_dot_product_attention(grouped, k, v, attn_mask=mask, scale=scale)
+        return y.reshape(batch, 1, heads * dim)
+    y = functional.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, is_causal=mask is None, scale=scale, enable_gqa=heads != k.shape[1]
+    )
+    return y.transpose(1, 2).reshape(batch, tokens, heads * dim)
+
+
+class View:
+    """What T tokens from position `start` on may look at in one kind of layer; made once a forward pass."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        kind: LayerKind,
+        start: int,
+        tokens: int,
+        pads: Tensor | None,
+        device: torch.device,
+    ) -> None:
+        self.window = config.sliding_window if kind == "local" else None
+        self.start, self.tokens, self.pads, self.device = start, tokens, pads, device
+        self._masks: dict[int, Tensor | None] = {}
+
+    def mask(self, keys: int) -> Tensor | None:
+        """(B or 1, 1, T, S) booleans over the newest S = `keys` positions; None: causal, nothing else to hide."""
+        if keys not in self._masks:
+            self._masks[keys] = self._build(keys)
+        return self._masks[keys]
+
+    def _build(self, keys: int) -> Tensor | None:
+        inside_window = self.window is None or keys <= self.window
+        if self.pads is None and (self.tokens == 1 or keys == self.tokens) and inside_window:
+            return None
+        end = self.start + self.tokens
+        query = torch.arange(self.start, end, device=self.device)[:, None]  # (T, 1) positions
+        key = torch.arange(end - keys, end, device=self.device)[None, :]  # (1, S)
+        seen = key <= query
+        if self.window is not None:
+            seen &= key > query - self.window
+        seen = seen[None, None]
+        if self.pads is not None:
+            # Padding sees itself: a row with nothing to see would be NaN, and 0 * NaN spreads.
+            seen = seen & (key[None, None] >= self.pads[:, None, None, None]) | (key == query)[None, None]
+        return seen
+
+
+Rotation = tuple[Tensor, Tensor]
+"""Cosines and signed sines, each (B or 1, T, 1, D)."""
+
+
+class RotaryTables(nn.Module):
+    """Cosines and sines of every position, computed when first needed (arXiv 2104.09864)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.kinds: tuple[LayerKind, ...] = tuple(sorted({config.kind(i) for i in range(config.num_layers)}))
+        self._tables: dict[LayerKind, Rotation] = {}
+
+    def forward(
+        self, kind: LayerKind, start: int, tokens: int, pads: Tensor | None, device: torch.device
+    ) -> Rotation:
+        """The rotation of positions `start` to `start + tokens`, less the padding of each row."""
+        cosines, sines = self._table(kind, start + tokens, device)
+        if pads is None:
+            return cosines[None, start : start + tokens, None], sines[None, start : start + tokens, None]
+        positions = torch.arange(start, start + tokens, device=device)[None] - pads[:, None]  # (B, T)
+        positions = positions.clamp_min(0)
+        return cosines[positions].unsqueeze(2), sines[positions].unsqueeze(2)
+
+    def _table(self, kind: LayerKind, positions: int, device: torch.device) -> Rotation:
+        table = self._tables.get(kind)
+        if table is None or table[0].shape[0] < positions or table[0].device != device:
+            size = max(512, 1 << (positions - 1).bit_length())
+            cosines, sines = rotary_table(self.config.rotary_of(kind), self.config.head_dim, size)
+            self._tables[kind] = table = (cosines.to(device), sines.to(device))
+        return table
+
+
+def rotary_table(config: RotaryConfig, dim: int, positions: int) -> Rotation:
+    """Cosines and signed sines (positions, D): the sign of the half-split rotation is folded into the sines."""
+    frequencies, amplitude = rotary_frequencies(config, dim)
+    angles = torch.arange(positions, dtype=torch.float64)[:, None] * frequencies[None]  # (P, D / 2)
+    cosines, sines = angles.cos() * amplitude, angles.sin() * amplitude
+    return torch.cat((cosines, cosines), 1).float(), torch.cat((-sines, sines), 1).float()
+
+
+def rotary_frequencies(config: RotaryConfig, dim: int) -> tuple[Tensor, float]:
+    """Angle by position for each pair of channels (D / 2,), and a factor on cosines and sines."""
+    frequencies = config.base ** -(torch.arange(0, dim, 2, dtype=torch.float64) / dim)
+    if config.scaling == "linear":
+        return frequencies / config.factor, 1.0
+    if config.scaling == "llama3":
+        # Long waves are stretched, short ones kept, those between interpolated (Llama 3.1, arXiv 2407.21783).
+        turns = config.original_context * frequencies / (2 * math.pi)
+        spread = config.high_freq_factor - config.low_freq_factor
+        keep = ((turns - config.low_freq_factor) / spread).clamp(0, 1)
+        return frequencies * (keep + (1 - keep) / config.factor), 1.0
+    if config.scaling == "yarn":
+        return _yarn_frequencies(config, dim, frequencies)
+    return frequencies, 1.0
+
+
+def _yarn_frequencies(config: RotaryConfig, dim: int, frequencies: Tensor) -> tuple[Tensor, float]:
+    """YaRN (arXiv 2309.00071) with its published bounds of 32 and 1 turns."""
+
+    def pair_with_turns(turns: float) -> float:
+        return dim * math.log(config.original_context / (turns * 2 * math.pi)) / (2 * math.log(config.base))
+
+    low, high = max(math.floor(pair_with_turns(32)), 0), min(math.ceil(pair_with_turns(1)), dim - 1)
+    ramp = ((torch.arange(dim // 2, dtype=torch.float64) - low) / max(high - low, 0.001)).clamp(0, 1)
+    return frequencies * ((1 - ramp) + ramp / config.factor), 0.1 * math.log(config.factor) + 1
+
+
+def rotate(x: Tensor, rotation: Rotation) -> Tensor:
+    """(B, T, heads, D) turned by the angle of its position."""
+    cosines, signed_sines = rotation
+    return torch.addcmul(x * cosines, x.roll(x.shape[-1] // 2, -1), signed_sines)
+
+
+class FeedForward(nn.Module):
+    """SwiGLU or GeGLU (arXiv 2002.05202); gate and up come from one product."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.gate_up = nn.Linear(config.hidden_size, 2 * config.intermediate_size, bias=config.mlp_bias)
+        self.down = nn.Linear(config.intermediate_size, config.hidden_size, bias=config.mlp_bias)
+        self.gelu = config.activation == "gelu_tanh"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, C) -> (B, T, C)."""
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        gate = functional.gelu(gate, approximate="tanh") if self.gelu else functional.silu(gate)
+        return self.down(gate * up)
+
+
+class RMSNorm(nn.Module):
+    """Division by the root mean square, then a weight a channel (arXiv 1910.07467)."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., C) -> (..., C)."""
+        return functional.rms_norm(x, self.weight.shape, self.weight, self.eps)
+
+
+class HeadNorm(nn.Module):
+    """RMSNorm over each query and key head; one weight for all query heads, one for all key heads."""
+
+    def __init__(self, heads: int, kv_heads: int, head_dim: int, eps: float) -> None:
+        super().__init__()
+        self.q = nn.Parameter(torch.ones(head_dim))
+        self.k = nn.Parameter(torch.ones(head_dim))
+        self.heads, self.kv_heads, self.eps = heads, kv_heads, eps
+
+    def forward(self, qk: Tensor) -> Tensor:
+        """(B, T, H + K, D), queries first."""
+        q, k = qk.split((self.heads, self.kv_heads), dim=2)
+        q = functional.rms_norm(q, self.q.shape, self.q, self.eps)
+        k = functional.rms_norm(k, self.k.shape, self.k, self.eps)
+        return torch.cat((q, k), dim=2)
