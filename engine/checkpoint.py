@@ -26,9 +26,7 @@ WEIGHTS_FILE = "model.safetensors"
 REPAIR = "Remove the model and pull it again: llm models rm NAME, then llm models pull NAME."
 
 
-def save(
-    folder: Path, config: ModelConfig, quantization: QuantizationConfig, tensors: Mapping[str, Tensor]
-) -> None:
+def save(folder: Path, config: ModelConfig, quantization: QuantizationConfig, tensors: Mapping[str, Tensor]) -> None:
     """Write config and weights into an existing folder."""
     from safetensors.torch import save_file
 

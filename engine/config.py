@@ -203,7 +203,8 @@ class SamplingConfig(_Json):
     temperature: float = 0.0
     """0 is greedy: the most probable token, the lowest id among equals."""
     repetition_penalty: float = 1.0
-    """Divides positive and multiplies negative logits of tokens already present (arXiv 1909.05858)."""
+    """Divides positive and multiplies negative logits of tokens already in the answer (arXiv 1909.05858).
+    The prompt's tokens are not counted: an answer from a text has to repeat its words."""
     top_k: int = 0
     """Keep the k most probable tokens; 0 keeps all."""
     top_p: float = 1.0

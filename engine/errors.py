@@ -1,14 +1,14 @@
 """The error tree: every failure that a person can cause or mend is one of these.
 
-    EngineError
-    ├── UsageError            the request itself makes no sense (a temperature below zero, an unknown device)
-    ├── InputError            a file or text that can't be read (binary, wrong encoding, empty)
-    ├── InputTooLong          the input does not fit the context and the policy is to refuse
-    ├── ModelError
-    │   ├── ModelNotFound     no such model on this machine
-    │   ├── CheckpointError   weights, config or tokenizer missing, truncated, tampered with or of an unknown family
-    │   └── FetchError        a model could not be brought here (network, hash, disk, licence)
-    └── OutputError           the model's output does not have the form that was asked for
+EngineError
+├── UsageError            the request itself makes no sense (a temperature below zero, an unknown device)
+├── InputError            a file or text that can't be read (binary, wrong encoding, empty)
+├── InputTooLong          the input does not fit the context and the policy is to refuse
+├── ModelError
+│   ├── ModelNotFound     no such model on this machine
+│   ├── CheckpointError   weights, config or tokenizer missing, truncated, tampered with or of an unknown family
+│   └── FetchError        a model could not be brought here (network, hash, disk, licence)
+└── OutputError           the model's output does not have the form that was asked for
 """
 
 from __future__ import annotations

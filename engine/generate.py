@@ -18,7 +18,7 @@ PREFILL_CHUNK = 512
 """Tokens a prefill step: enough to keep the matrix units busy, few enough to be interrupted soon."""
 
 Sample = Callable[[Tensor, Sequence[int]], tuple[int, float]]
-"""Logits (V,) and the ids so far -> an id and its log-probability."""
+"""Logits (V,) and the ids generated so far -> an id and its log-probability."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +37,19 @@ def prefill(model: Decoder, cache: KVCache, ids: Sequence[int], chunk: int = PRE
         yield model(torch.tensor([ids[start : start + chunk]], device=device), cache)
 
 
-def decode(
-    model: Decoder, cache: KVCache, logits: Tensor, sample: Sample, prompt: Sequence[int], stop_ids: frozenset[int]
-) -> Iterator[Token]:
-    """Draw ids one by one, starting from the logits (V,) after `prompt`, until a stop id or the context's end.
+@torch.inference_mode()
+def last_logits(model: Decoder, hidden: Tensor) -> Tensor:
+    """Hidden states (1, T, C) -> logits (V,) after the last token."""
+    return model.logits(hidden[0, -1])
+
+
+def decode(model: Decoder, cache: KVCache, logits: Tensor, sample: Sample, stop_ids: frozenset[int]) -> Iterator[Token]:
+    """Draw ids one by one, starting from the logits (V,) after the prompt, until a stop id or the context's end.
 
     The stop id is yielded as well. An id enters the cache only when the next one is asked for.
     """
     device = next(model.parameters()).device
-    ids = list(prompt)
+    ids: list[int] = []
     while True:
         token = Token(*sample(logits, ids))
         yield token
@@ -65,20 +69,16 @@ def generate(
         pass
     if hidden is None:
         raise ValueError("the prompt must be longer than what the cache holds")
-    with torch.inference_mode():
-        logits = model.logits(hidden[0, -1])
-    yield from decode(model, cache, logits, sample, prompt, stop_ids)
+    yield from decode(model, cache, last_logits(model, hidden), sample, stop_ids)
 
 
 @torch.inference_mode()
-def generate_naive(
-    model: Decoder, prompt: Sequence[int], sample: Sample, stop_ids: frozenset[int]
-) -> Iterator[Token]:
+def generate_naive(model: Decoder, prompt: Sequence[int], sample: Sample, stop_ids: frozenset[int]) -> Iterator[Token]:
     """The slow obvious twin of `generate`: no cache, everything again for each token."""
     ids = list(prompt)
     while True:
         logits = model.logits(model(torch.tensor([ids]))[0, -1])
-        token = Token(*sample(logits, ids))
+        token = Token(*sample(logits, ids[len(prompt) :]))
         yield token
         if token.id in stop_ids or len(ids) >= model.config.max_context:
             return

@@ -169,9 +169,7 @@ class RotaryTables(nn.Module):
         self.kinds: tuple[LayerKind, ...] = tuple(sorted({config.kind(i) for i in range(config.num_layers)}))
         self._tables: dict[LayerKind, Rotation] = {}
 
-    def forward(
-        self, kind: LayerKind, start: int, tokens: int, pads: Tensor | None, device: torch.device
-    ) -> Rotation:
+    def forward(self, kind: LayerKind, start: int, tokens: int, pads: Tensor | None, device: torch.device) -> Rotation:
         """The rotation of positions `start` to `start + tokens`, less the padding of each row."""
         cosines, sines = self._table(kind, start + tokens, device)
         if pads is None:

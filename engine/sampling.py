@@ -22,7 +22,7 @@ class Sampler:
             self._generator.manual_seed(config.seed)
 
     def __call__(self, logits: Tensor, present: Sequence[int]) -> tuple[int, float]:
-        """Logits (V,) and the ids of prompt and answer so far -> an id and its log-probability under the model."""
+        """Logits (V,) and the ids of the answer so far -> an id and its log-probability under the model."""
         logits = logits.float().cpu()
         drawn = self._draw(logits, present)
         return drawn, float(logits[drawn] - logits.logsumexp(0))

@@ -35,7 +35,11 @@ _LAYER_NAMES = {
     "mlp.up": "ffn_up",
     "mlp.down": "ffn_down",
 }
-_TOP_NAMES = {"embedding.weight": "token_embd.weight", "norm.weight": "output_norm.weight", "head.weight": "output.weight"}
+_TOP_NAMES = {
+    "embedding.weight": "token_embd.weight",
+    "norm.weight": "output_norm.weight",
+    "head.weight": "output.weight",
+}
 
 
 class GgufSource:

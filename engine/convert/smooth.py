@@ -17,9 +17,7 @@ from engine.config import ModelConfig
 State = dict[str, Tensor]
 
 
-def smooth_block(
-    state: State, ranges: Mapping[str, Tensor], config: ModelConfig, alphas: Mapping[str, float]
-) -> State:
+def smooth_block(state: State, ranges: Mapping[str, Tensor], config: ModelConfig, alphas: Mapping[str, float]) -> State:
     """One block's float tensors, smoothed for the kinds of linear layers that `alphas` names.
 
     `ranges`: largest absolute input of each channel, by kind of layer.

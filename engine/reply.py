@@ -1,0 +1,55 @@
+"""A reply as it grows: ids in, safe text out, and the reason why it ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.stop_strings import StopStrings
+
+if TYPE_CHECKING:
+    from engine.schema import FinishReason
+    from engine.tokenizer import StreamDecoder
+
+
+class Reply:
+    """Decodes ids, watches for stop ids, stop strings and the end of the room."""
+
+    def __init__(
+        self,
+        decoder: StreamDecoder,
+        *,
+        stop_strings: tuple[str, ...],
+        stop_ids: frozenset[int],
+        room: int,
+        strip: bool,
+    ) -> None:
+        """`room`: tokens at most. `strip`: drop white space before the first word."""
+        self._decoder, self._stop_ids, self._room, self._strip = decoder, stop_ids, room, strip
+        self._stops = StopStrings(stop_strings)
+        self.ids: list[int] = []
+        """The reply's tokens, a stop id not counted."""
+        self.finish_reason: FinishReason | None = None
+
+    def push(self, token: int) -> str:
+        """Take the next id; returns the text that is now certain."""
+        if token in self._stop_ids:
+            self.finish_reason = "stop"
+            return self._end()
+        self.ids.append(token)
+        text = self._stops.push(self._lead(self._decoder.push(token)))
+        if self._stops.hit:
+            self.finish_reason = "stop"
+        elif len(self.ids) >= self._room:
+            self.finish_reason = "length"
+            text += self._end()
+        return text
+
+    def _end(self) -> str:
+        return self._stops.push(self._lead(self._decoder.flush())) + self._stops.flush()
+
+    def _lead(self, text: str) -> str:
+        if not self._strip:
+            return text
+        text = text.lstrip()
+        self._strip = not text
+        return text

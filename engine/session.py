@@ -1,0 +1,295 @@
+"""The façade that both front ends and all tasks use: text and messages in, typed chunks out.
+
+A session owns one loaded model and one KV cache, which it reuses for the longest common prefix of consecutive
+prompts. One thread at a time may use it. Importing this file does not import torch; opening a session does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from engine import manifest
+from engine.chat_format import ChatFormat
+from engine.config import DeviceChoice, ModelConfig, SamplingConfig
+from engine.errors import InputTooLong, UsageError
+from engine.schema import Chunk, FinishReason, Message
+from engine.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    import torch
+
+    from engine.kernels import Kernel
+    from engine.model import Decoder
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    """A kind of device as `doctor` shows it."""
+
+    name: str
+    available: bool
+    kernel: str
+    reason: str
+    """Why it is or is not used."""
+
+
+class TextCounter:
+    """A model's tokenizer alone: no weights, no torch."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def count(self, text: str) -> int:
+        """How many tokens a text is."""
+        return len(self._tokenizer.encode(text))
+
+    def pieces(self, text: str) -> list[tuple[int, str, bytes]]:
+        """Each token's id, readable piece and bytes."""
+        tokenizer = self._tokenizer
+        return [(id_, tokenizer.piece(id_), tokenizer.token_bytes(id_)) for id_ in tokenizer.encode(text)]
+
+
+class Session(TextCounter):
+    """A loaded model, its tokenizer, its chat format and its KV cache."""
+
+    def __init__(
+        self, name: str, model: Decoder, tokenizer: Tokenizer, chat: ChatFormat, kernel: Kernel, device: torch.device
+    ) -> None:
+        super().__init__(tokenizer)
+        from engine.kernels import cache_dtype
+        from engine.kv_cache import KVCache
+
+        self.name = name
+        self.config: ModelConfig = model.config
+        self.context = model.config.max_context
+        self.device = device.type
+        self.kernel = kernel.name
+        self.is_chat = chat.is_chat
+        self._model, self._chat = model, chat
+        self._cache = KVCache(model.config, dtype=cache_dtype(device), device=device)
+        self._cached: list[int] = []
+        """The ids that the cache holds keys and values of."""
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        *,
+        device: DeviceChoice = "auto",
+        threads: int | None = None,
+        context: int | None = None,
+    ) -> Self:
+        """Load a model folder. `context` lowers the model's own limit, in tokens.
+
+        Raises CheckpointError for damaged folders, UsageError for a device or context that can't be had.
+        """
+        if threads is not None and threads < 1:
+            raise UsageError(f"threads must be at least 1, got {threads}")
+        manifest.check(folder)
+        import torch
+
+        from engine import checkpoint, kernels
+
+        if threads is not None:
+            torch.set_num_threads(threads)
+        where = kernels.resolve_device(device)
+        kernel = kernels.choose(where)
+        tokenizer = Tokenizer.load(folder)
+        session = cls(
+            folder.name,
+            checkpoint.load(folder, kernel, where),
+            tokenizer,
+            ChatFormat.load(folder, tokenizer),
+            kernel,
+            where,
+        )
+        session._limit_context(context)
+        return session
+
+    def _limit_context(self, context: int | None) -> None:
+        if context is None:
+            return
+        if not 16 <= context <= self.context:
+            raise UsageError(f"the context must be 16 to {self.context} tokens for {self.name}, got {context}")
+        self.context = context
+
+    def close(self) -> None:
+        """Let go of the weights and the cache."""
+        del self._model, self._cache
+
+    @property
+    def memory_bytes(self) -> int:
+        """Weights and KV cache in memory, as computed from their sizes."""
+        return self.config.num_parameters + self._cache.nbytes
+
+    def count_messages(self, messages: Sequence[Message]) -> int:
+        """How many tokens a conversation is, with everything that the chat format adds."""
+        return len(self._chat.encode(messages))
+
+    def prompt_text(self, messages: Sequence[Message]) -> str:
+        """The prompt as the model gets it, control tokens shown by name."""
+        return _with_controls(self._tokenizer, self._chat.encode(messages))
+
+    def stream(
+        self, messages: Sequence[Message], sampling: SamplingConfig, *, continue_last: bool = False
+    ) -> Iterator[Chunk]:
+        """The assistant's next message. Closing the iterator stops within one token.
+
+        `continue_last`: go on with the last message, which is the assistant's, instead of answering it.
+        Raises InputTooLong if the conversation leaves no room for a token.
+        """
+        prompt = self._chat.encode(messages, continue_last=continue_last)
+        strip = not self.is_chat and not continue_last
+        return self._generate(prompt, sampling, self._chat.stop_strings, strip=strip, continuing=continue_last)
+
+    def complete(self, text: str, sampling: SamplingConfig) -> Iterator[Chunk]:
+        """What comes after a text, with no chat format around it."""
+        return self._generate(self._start() + self._tokenizer.encode(text), sampling, (), continuing=True)
+
+    def _start(self) -> list[int]:
+        tokenizer = self._tokenizer
+        return [tokenizer.bos_id] if tokenizer.add_bos and tokenizer.bos_id is not None else []
+
+    def _generate(
+        self,
+        prompt: list[int],
+        sampling: SamplingConfig,
+        stop_strings: tuple[str, ...],
+        *,
+        continuing: bool,
+        strip: bool = False,
+    ) -> Iterator[Chunk]:
+        if not prompt:
+            raise UsageError("there is nothing to continue: the prompt is empty")
+        if len(prompt) >= self.context:
+            raise InputTooLong(
+                f"the prompt has {len(prompt)} tokens, the context is {self.context}",
+                hint="Shorten it, or raise --ctx if the model allows.",
+            )
+        from engine.reply import Reply
+
+        reply = Reply(
+            self._tokenizer.stream(continuing=continuing),
+            stop_strings=(*sampling.stop, *stop_strings),
+            stop_ids=self._chat.stop_ids,
+            room=min(sampling.max_tokens, self.context - len(prompt)),
+            strip=strip,
+        )
+        return self._run(prompt, sampling, reply)
+
+    def _run(self, prompt: list[int], sampling: SamplingConfig, reply: Any) -> Iterator[Chunk]:
+        from engine.generate import decode, last_logits, prefill
+        from engine.sampling import Sampler
+
+        started = time.perf_counter()
+        cached = self._reuse(prompt)
+        hidden = None
+        for hidden in prefill(self._model, self._cache, prompt[cached:]):
+            self._cached = prompt[: self._cache.length]
+            # An empty chunk between prefill steps lets a caller stop, or show that something happens.
+            yield Chunk("", prompt_tokens=len(prompt), cached_tokens=cached)
+        assert hidden is not None
+        logits = last_logits(self._model, hidden)
+        prefilled = time.perf_counter()
+        figures = {
+            "prompt_tokens": len(prompt),
+            "cached_tokens": cached,
+            "prefill_seconds": prefilled - started,
+        }
+        for token in decode(self._model, self._cache, logits, Sampler(sampling), self._chat.stop_ids):
+            self._cached = [*prompt, *reply.ids][: self._cache.length]
+            text = reply.push(token.id)
+            finish: FinishReason | None = reply.finish_reason
+            yield Chunk(
+                text,
+                ids=(token.id,),
+                logprobs=(token.logprob,),
+                output_tokens=len(reply.ids),
+                decode_seconds=time.perf_counter() - prefilled,
+                finish_reason=finish,
+                **figures,
+            )
+            if finish:
+                return
+
+    def _reuse(self, prompt: Sequence[int]) -> int:
+        """Cut the cache back to what it shares with a prompt; returns how many of the prompt's tokens it holds."""
+        common = 0
+        # The last token is always computed again: its logits are what generation starts from.
+        for ours, theirs in zip(self._cached, prompt[:-1], strict=False):
+            if ours != theirs:
+                break
+            common += 1
+        kept = self._cache.truncate(common)
+        self._cached = list(prompt[:kept])
+        return kept
+
+    def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[list[float]]:
+        """Log-probability of each token of each continuation as the assistant's reply.
+
+        The prompt is computed once for all. Raises InputTooLong if the longest does not fit.
+        """
+        from engine.generate import score
+
+        prompt = self._chat.encode(messages)
+        encoded = [self._continuation_ids(text) for text in continuations]
+        longest = len(prompt) + max((len(ids) for ids in encoded), default=0)
+        if longest > self.context:
+            raise InputTooLong(f"the text needs {longest} tokens, the context is {self.context}")
+        rows = []
+        for ids in encoded:
+            self._reuse(prompt)
+            rows.append(score(self._model, self._cache, prompt, ids))
+            self._cached = [*prompt, *ids][: self._cache.length]
+        return rows
+
+    def _continuation_ids(self, text: str) -> list[int]:
+        """A base model's transcript ends in a colon, so that a reply begins with a space."""
+        return self._tokenizer.encode(text if self.is_chat else f" {text}")
+
+
+def _with_controls(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
+    names = {id_: name for name, id_ in tokenizer.control_tokens.items()}
+    text, run = "", list[int]()
+    for id_ in ids:
+        if id_ in names:
+            text += tokenizer.decode(run, continuing=True) + names[id_]
+            run = []
+        else:
+            run.append(id_)
+    return text + tokenizer.decode(run, continuing=True)
+
+
+def load_tokenizer(folder: Path) -> TextCounter:
+    """The tokenizer of a model folder, without its weights."""
+    return TextCounter(Tokenizer.load(folder))
+
+
+def devices() -> list[DeviceInfo]:
+    """Every kind of device: whether it is here, the kernel it would use, and why it is or is not chosen."""
+    import torch
+
+    from engine.kernels import all_kernels, choose, resolve_device
+
+    chosen = resolve_device("auto").type
+    found = []
+    for name in ("cuda", "mps", "cpu"):
+        try:
+            device = resolve_device(name)
+        except UsageError as error:
+            found.append(DeviceInfo(name, available=False, kernel="", reason=error.message))
+            continue
+        kernel = choose(device)
+        passed_over = [
+            f"{other.name}: {reason}"
+            for other in all_kernels()
+            if name == "cpu" and (reason := other.unavailable(torch.device("cpu"))) and "CPU" not in reason.split()[-1:]
+        ]
+        reason = "chosen by --device auto" if name == chosen else f"--device {name} chooses it"
+        relevant = [text for text in passed_over if text.startswith("x86")]
+        found.append(DeviceInfo(name, available=True, kernel=kernel.name, reason="; ".join([reason, *relevant])))
+    return found
