@@ -7,18 +7,21 @@ NAME.values and NAME.scales. Loading maps the file into memory, checks every sha
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
 from engine.config import ModelConfig, QuantizationConfig
 from engine.errors import CheckpointError
-from engine.kernels import Kernel
 from engine.linear import Int8Embedding, Int8Linear
 from engine.model import Decoder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from engine.kernels import Kernel
 
 FORMAT = 1
 CONFIG_FILE = "config.json"
@@ -60,7 +63,7 @@ def map_tensors(path: Path) -> dict[str, Tensor]:
 
     try:
         with safetensors.safe_open(path, framework="pt") as handle:
-            return {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+            return {name: handle.get_tensor(name) for name in handle.keys()}
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path} is missing, truncated or damaged: {error}", hint=REPAIR) from error
 

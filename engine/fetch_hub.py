@@ -117,7 +117,7 @@ def _ask(entry: CatalogEntry, patience: float) -> Any:
             api = HfApi(endpoint=_endpoint(), library_name="local-llm")
             revision = entry.revision or None
             outcome.append(api.model_info(entry.repo, revision=revision, files_metadata=True, timeout=patience))
-        except Exception as error:  # noqa: BLE001  # handed to the caller's thread
+        except Exception as error:  # handed to the caller's thread
             outcome.append(error)
 
     # A thread, because looking up a host's name knows no timeout.

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from engine.kv_cache import KVCache
-from engine.model import Decoder
+if TYPE_CHECKING:
+    from engine.kv_cache import KVCache
+    from engine.model import Decoder
 
 PREFILL_CHUNK = 512
 """Tokens a prefill step: enough to keep the matrix units busy, few enough to be interrupted soon."""
@@ -65,7 +67,7 @@ def generate(
 ) -> Iterator[Token]:
     """Prefill what the cache lacks of `prompt` (its length says how much it has), then decode."""
     hidden = None
-    for hidden in prefill(model, cache, prompt[cache.length :]):  # noqa: B007
+    for hidden in prefill(model, cache, prompt[cache.length :]):
         pass
     if hidden is None:
         raise ValueError("the prompt must be longer than what the cache holds")

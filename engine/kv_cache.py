@@ -7,12 +7,15 @@ Several sequences share a cache as rows, padded on the left, so that all rows en
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from engine.config import ModelConfig
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from engine.config import ModelConfig
 
 STEP = 512
 """Positions by which a global layer's buffer grows."""

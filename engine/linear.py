@@ -1,11 +1,14 @@
-"""The linear layer's int8 twin and the int8 embedding table. Swapped in for the float modules; no flags in the model."""
+"""The linear layer's int8 twin and the int8 embedding table, swapped in for the float modules of `engine.model`."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from engine.kernels import Kernel, Product
+if TYPE_CHECKING:
+    from engine.kernels import Kernel, Product
 
 
 class Int8Linear(nn.Module):

@@ -7,13 +7,15 @@ channels a head, V pieces in the vocabulary. It knows nothing of int8: `engine.l
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.config import LayerKind, ModelConfig, RotaryConfig
-from engine.kv_cache import KVCache
+if TYPE_CHECKING:
+    from engine.config import LayerKind, ModelConfig, RotaryConfig
+    from engine.kv_cache import KVCache
 
 
 class Decoder(nn.Module):
@@ -42,6 +44,7 @@ class Decoder(nn.Module):
         view = {kind: View(self.config, kind, start, tokens, pads, ids.device) for kind in self.rotary.kinds}
         rotation = {kind: self.rotary(kind, start, tokens, pads, ids.device) for kind in self.rotary.kinds}
         for index, layer in enumerate(self.layers):
+            assert isinstance(layer, Block)
             x = layer(x, rotation[layer.kind], view[layer.kind], cache, index)
         if cache is not None:
             cache.advance(tokens)
@@ -92,9 +95,9 @@ class Attention(nn.Module):
         """(B, T, C) -> (B, T, C)."""
         batch, tokens, _ = x.shape
         qkv = self.qkv(x).view(batch, tokens, self.heads + 2 * self.kv_heads, self.head_dim)
-        qk, v = qkv.split((self.heads + self.kv_heads, self.kv_heads), dim=2)
+        qk, v = torch.split(qkv, (self.heads + self.kv_heads, self.kv_heads), dim=2)
         qk = rotate(self.qk_norm(qk), rotation).transpose(1, 2)  # (B, H + K, T, D)
-        q, k = qk.split((self.heads, self.kv_heads), dim=1)
+        q, k = torch.split(qk, (self.heads, self.kv_heads), dim=1)
         v = v.transpose(1, 2)
         if cache is not None:
             k, v = cache.append(index, k, v)  # (B, K, S, D)
@@ -141,7 +144,7 @@ class View:
 
     def _build(self, keys: int) -> Tensor | None:
         inside_window = self.window is None or keys <= self.window
-        if self.pads is None and (self.tokens == 1 or keys == self.tokens) and inside_window:
+        if self.pads is None and (self.tokens in (1, keys)) and inside_window:
             return None
         end = self.start + self.tokens
         query = torch.arange(self.start, end, device=self.device)[:, None]  # (T, 1) positions
@@ -268,7 +271,7 @@ class HeadNorm(nn.Module):
 
     def forward(self, qk: Tensor) -> Tensor:
         """(B, T, H + K, D), queries first."""
-        q, k = qk.split((self.heads, self.kv_heads), dim=2)
+        q, k = torch.split(qk, (self.heads, self.kv_heads), dim=2)
         q = functional.rms_norm(q, self.q.shape, self.q, self.eps)
         k = functional.rms_norm(k, self.k.shape, self.k, self.eps)
         return torch.cat((q, k), dim=2)

@@ -7,21 +7,22 @@ prompts. One thread at a time may use it. Importing this file does not import to
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from engine import manifest
 from engine.chat_format import ChatFormat
-from engine.config import DeviceChoice, ModelConfig, SamplingConfig
 from engine.errors import InputTooLong, UsageError
 from engine.schema import Chunk, FinishReason, Message
 from engine.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
     import torch
 
+    from engine.config import DeviceChoice, ModelConfig, SamplingConfig
     from engine.kernels import Kernel
     from engine.model import Decoder
 
@@ -188,30 +189,27 @@ class Session(TextCounter):
         started = time.perf_counter()
         cached = self._reuse(prompt)
         hidden = None
-        for hidden in prefill(self._model, self._cache, prompt[cached:]):
+        for hidden in prefill(self._model, self._cache, prompt[cached:]):  # noqa: B007
             self._cached = prompt[: self._cache.length]
             # An empty chunk between prefill steps lets a caller stop, or show that something happens.
             yield Chunk("", prompt_tokens=len(prompt), cached_tokens=cached)
         assert hidden is not None
         logits = last_logits(self._model, hidden)
         prefilled = time.perf_counter()
-        figures = {
-            "prompt_tokens": len(prompt),
-            "cached_tokens": cached,
-            "prefill_seconds": prefilled - started,
-        }
         for token in decode(self._model, self._cache, logits, Sampler(sampling), self._chat.stop_ids):
             self._cached = [*prompt, *reply.ids][: self._cache.length]
             text = reply.push(token.id)
             finish: FinishReason | None = reply.finish_reason
             yield Chunk(
                 text,
+                prompt_tokens=len(prompt),
+                cached_tokens=cached,
+                prefill_seconds=prefilled - started,
                 ids=(token.id,),
                 logprobs=(token.logprob,),
                 output_tokens=len(reply.ids),
                 decode_seconds=time.perf_counter() - prefilled,
                 finish_reason=finish,
-                **figures,
             )
             if finish:
                 return
@@ -284,12 +282,14 @@ def devices() -> list[DeviceInfo]:
             found.append(DeviceInfo(name, available=False, kernel="", reason=error.message))
             continue
         kernel = choose(device)
-        passed_over = [
-            f"{other.name}: {reason}"
-            for other in all_kernels()
-            if name == "cpu" and (reason := other.unavailable(torch.device("cpu"))) and "CPU" not in reason.split()[-1:]
-        ]
         reason = "chosen by --device auto" if name == chosen else f"--device {name} chooses it"
-        relevant = [text for text in passed_over if text.startswith("x86")]
-        found.append(DeviceInfo(name, available=True, kernel=kernel.name, reason="; ".join([reason, *relevant])))
+        faster = [f"{other.name}: {why}" for other in all_kernels() if (why := _passed_over(other, kernel, device))]
+        found.append(DeviceInfo(name, available=True, kernel=kernel.name, reason="; ".join([reason, *faster])))
     return found
+
+
+def _passed_over(other: Kernel, chosen: Kernel, device: torch.device) -> str:
+    """Why a kernel made for this kind of device, other than the chosen one, can't run here; empty if it could."""
+    if other.name == chosen.name or not other.name.startswith({"cpu": "x86"}.get(device.type, device.type)):
+        return ""
+    return other.unavailable(device)

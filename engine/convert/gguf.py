@@ -1,20 +1,22 @@
-"""Reads GGUF files: architecture, float weights under our names, vocabulary. Every quantization that `gguf` can undo."""
+"""Reads GGUF files: architecture, vocabulary, and weights in float under our names."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from engine.config import ModelConfig, RotaryConfig
-from engine.convert.source import Source
 from engine.errors import CheckpointError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gguf import GGUFReader
     from gguf.gguf_reader import ReaderTensor
+
+    from engine.convert.source import Source
 
 GEMMA3_GLOBAL_EVERY = 6
 """Every sixth layer of Gemma 3 sees everything; the file does not say so (technical report, arXiv 2503.19786)."""

@@ -6,14 +6,16 @@ Weights in pickles (.bin, .pt) are never opened.
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from engine.config import ModelConfig, RotaryConfig
 from engine.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _LAYER_NAMES = {
     "attention_norm": "input_layernorm",

@@ -5,8 +5,7 @@ Recipes are tried from the fastest on until one keeps the measured loss within t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -14,10 +13,15 @@ from torch import Tensor
 from engine import checkpoint, texts
 from engine.config import ModelConfig, QuantizationConfig
 from engine.convert.quantize import quantize
-from engine.convert.source import Source
 from engine.kernels import choose
 from engine.schema import Conversion, LanguageQuality, Progress, ProgressCallback, Provenance
 from engine.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from engine.convert.source import Source
 
 RECIPES = (
     QuantizationConfig(activation_digits={"qkv": 2, "down": 2, "head": 2}),
@@ -28,7 +32,7 @@ RECIPES = (
 others; then two digits everywhere, which doubles the work of a prefill."""
 KL_BOUND = 0.018
 PERPLEXITY_BOUND = 0.009
-"""What ships must stay within KL 0.02 and one percent of perplexity; these leave room for another machine's rounding."""
+"""What ships must stay within KL 0.02 and one percent of perplexity; these leave room for other machines."""
 TOKENS = 1024
 """Of each text: enough for a figure that holds, few enough for seconds a recipe."""
 

@@ -6,23 +6,27 @@ that measure, through its int8 twin beside it; so the last block leaves both mod
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from engine import checkpoint
-from engine.config import ModelConfig, QuantizationConfig
 from engine.convert import source as sources
 from engine.convert.quality import QualityMeter, next_ids, positions
 from engine.convert.smooth import smooth_block
-from engine.convert.source import Source
 from engine.kernels import Kernel, cache_dtype
 from engine.kv_cache import KVCache
 from engine.linear import Int8Embedding, Int8Linear, quantize_rows
 from engine.model import Block, RMSNorm, RotaryTables, View
-from engine.schema import LanguageQuality
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from engine.config import ModelConfig, QuantizationConfig
+    from engine.convert.source import Source
+    from engine.schema import LanguageQuality
 
 _LINEAR_NAMES = {"qkv": "attention.qkv", "out": "attention.out", "gate_up": "mlp.gate_up", "down": "mlp.down"}
 

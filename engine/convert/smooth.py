@@ -7,12 +7,15 @@ before the attention's output projection, and the final norm before the head.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from engine.config import ModelConfig
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from engine.config import ModelConfig
 
 State = dict[str, Tensor]
 

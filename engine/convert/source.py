@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
-from engine.config import ModelConfig
 from engine.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from engine.config import ModelConfig
 
 
 class Source(Protocol):

@@ -5,12 +5,16 @@ The same operator exists on the CPU, where the tests compare this file with the 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from engine.kernels import Product
 from engine.kernels.activations import from_digits, to_digits
+
+if TYPE_CHECKING:
+    from engine.kernels import Product
 
 ROWS = 32
 """cuBLAS refuses int8 products of 16 rows or fewer, so rows are padded up to a multiple of this."""

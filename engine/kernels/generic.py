@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
-from engine.kernels import Product
+if TYPE_CHECKING:
+    from engine.kernels import Product
 
 MANY_ROWS = 16
 """Above this the product is bound by arithmetic, and dequantizing once for all rows is faster."""
@@ -20,7 +23,7 @@ class GenericKernel:
         """Runs on every CPU."""
         return "" if device.type == "cpu" else "needs a CPU"
 
-    def pack(self, values: Tensor, scales: Tensor, digits: int) -> Product:  # noqa: ARG002
+    def pack(self, values: Tensor, scales: Tensor, digits: int) -> Product:
         """Nothing is copied but the scales."""
         half_scales = scales.to(torch.bfloat16)
 

@@ -5,10 +5,13 @@ The same operator exists on the CPU, where the tests compare this file with the 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
-from engine.kernels import Product
+if TYPE_CHECKING:
+    from engine.kernels import Product
 
 
 class MpsKernel:
@@ -21,7 +24,7 @@ class MpsKernel:
         """Needs an Apple GPU."""
         return "" if device.type == "mps" else "needs an Apple GPU (mps)"
 
-    def pack(self, values: Tensor, scales: Tensor, digits: int) -> Product:  # noqa: ARG002
+    def pack(self, values: Tensor, scales: Tensor, digits: int) -> Product:
         """Weights are used as they are."""
         half_scales = scales.to(self.dtype)
         return lambda x: torch._weight_int8pack_mm(x.to(self.dtype), values, half_scales).to(x.dtype)

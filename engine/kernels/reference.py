@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
-from engine.kernels import Product
+if TYPE_CHECKING:
+    from engine.kernels import Product
 
 
 class ReferenceKernel:
@@ -13,11 +16,11 @@ class ReferenceKernel:
 
     name = "reference"
 
-    def unavailable(self, device: torch.device) -> str:  # noqa: ARG002
+    def unavailable(self, device: torch.device) -> str:
         """It runs everywhere."""
         return ""
 
-    def pack(self, values: Tensor, scales: Tensor, digits: int) -> Product:  # noqa: ARG002
+    def pack(self, values: Tensor, scales: Tensor, digits: int) -> Product:
         """Dequantize once: four bytes a weight."""
         weight = (values.to(torch.float32) * scales[:, None]).t()  # (K, N)
         return lambda x: x @ weight

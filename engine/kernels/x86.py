@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
-from engine.kernels import Product
 from engine.kernels.activations import from_digits, to_digits
+
+if TYPE_CHECKING:
+    from engine.kernels import Product
 
 
 class X86Kernel:
@@ -18,7 +22,7 @@ class X86Kernel:
         """Needs a CPU with int8 dot products: without them oneDNN saturates 16-bit sums."""
         if device.type != "cpu":
             return "needs a CPU"
-        if not torch.backends.mkldnn.is_available():
+        if not torch._C._has_mkldnn:
             return "this PyTorch has no oneDNN"
         if not torch.cpu._is_vnni_supported():
             return "this processor has no VNNI instructions"
