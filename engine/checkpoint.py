@@ -63,7 +63,7 @@ def map_tensors(path: Path) -> dict[str, Tensor]:
 
     try:
         with safetensors.safe_open(path, framework="pt") as handle:
-            return {name: handle.get_tensor(name) for name in handle.keys()}
+            return {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (not a dict)
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path} is missing, truncated or damaged: {error}", hint=REPAIR) from error
 

@@ -67,7 +67,7 @@ def generate(
 ) -> Iterator[Token]:
     """Prefill what the cache lacks of `prompt` (its length says how much it has), then decode."""
     hidden = None
-    for hidden in prefill(model, cache, prompt[cache.length :]):
+    for hidden in prefill(model, cache, prompt[cache.length :]):  # noqa: B007
         pass
     if hidden is None:
         raise ValueError("the prompt must be longer than what the cache holds")

@@ -95,9 +95,9 @@ class Attention(nn.Module):
         """(B, T, C) -> (B, T, C)."""
         batch, tokens, _ = x.shape
         qkv = self.qkv(x).view(batch, tokens, self.heads + 2 * self.kv_heads, self.head_dim)
-        qk, v = torch.split(qkv, (self.heads + self.kv_heads, self.kv_heads), dim=2)
+        qk, v = qkv.split_with_sizes([self.heads + self.kv_heads, self.kv_heads], 2)
         qk = rotate(self.qk_norm(qk), rotation).transpose(1, 2)  # (B, H + K, T, D)
-        q, k = torch.split(qk, (self.heads, self.kv_heads), dim=1)
+        q, k = qk.split_with_sizes([self.heads, self.kv_heads], 1)
         v = v.transpose(1, 2)
         if cache is not None:
             k, v = cache.append(index, k, v)  # (B, K, S, D)
@@ -271,7 +271,7 @@ class HeadNorm(nn.Module):
 
     def forward(self, qk: Tensor) -> Tensor:
         """(B, T, H + K, D), queries first."""
-        q, k = torch.split(qk, (self.heads, self.kv_heads), dim=2)
+        q, k = qk.split_with_sizes([self.heads, self.kv_heads], 2)
         q = functional.rms_norm(q, self.q.shape, self.q, self.eps)
         k = functional.rms_norm(k, self.k.shape, self.k, self.eps)
         return torch.cat((q, k), dim=2)

@@ -17,7 +17,7 @@ from engine.schema import Chunk, FinishReason, Message
 from engine.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
     import torch
@@ -137,7 +137,7 @@ class Session(TextCounter):
 
     def stream(
         self, messages: Sequence[Message], sampling: SamplingConfig, *, continue_last: bool = False
-    ) -> Iterator[Chunk]:
+    ) -> Generator[Chunk, None, None]:
         """The assistant's next message. Closing the iterator stops within one token.
 
         `continue_last`: go on with the last message, which is the assistant's, instead of answering it.
@@ -147,7 +147,7 @@ class Session(TextCounter):
         strip = not self.is_chat and not continue_last
         return self._generate(prompt, sampling, self._chat.stop_strings, strip=strip, continuing=continue_last)
 
-    def complete(self, text: str, sampling: SamplingConfig) -> Iterator[Chunk]:
+    def complete(self, text: str, sampling: SamplingConfig) -> Generator[Chunk, None, None]:
         """What comes after a text, with no chat format around it."""
         return self._generate(self._start() + self._tokenizer.encode(text), sampling, (), continuing=True)
 
@@ -163,7 +163,7 @@ class Session(TextCounter):
         *,
         continuing: bool,
         strip: bool = False,
-    ) -> Iterator[Chunk]:
+    ) -> Generator[Chunk, None, None]:
         if not prompt:
             raise UsageError("there is nothing to continue: the prompt is empty")
         if len(prompt) >= self.context:
@@ -182,7 +182,7 @@ class Session(TextCounter):
         )
         return self._run(prompt, sampling, reply)
 
-    def _run(self, prompt: list[int], sampling: SamplingConfig, reply: Any) -> Iterator[Chunk]:
+    def _run(self, prompt: list[int], sampling: SamplingConfig, reply: Any) -> Generator[Chunk, None, None]:
         from engine.generate import decode, last_logits, prefill
         from engine.sampling import Sampler
 
@@ -269,7 +269,6 @@ def load_tokenizer(folder: Path) -> TextCounter:
 
 def devices() -> list[DeviceInfo]:
     """Every kind of device: whether it is here, the kernel it would use, and why it is or is not chosen."""
-    import torch
 
     from engine.kernels import all_kernels, choose, resolve_device
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
+
+from engine.language import language_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from engine.schema import Language, Message
 
-_HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _LABELS: dict[Language, tuple[str, str]] = {"en": ("User:", "Assistant:"), "zh": ("用户：", "助手：")}
 _OPENING: dict[Language, str] = {
     "en": "A conversation with an assistant that answers truthfully and to the point.",
@@ -32,12 +32,6 @@ _EXAMPLES: dict[Language, tuple[tuple[str, str], ...]] = {
 
 STOP_STRINGS = tuple(f"\n{label}" for labels in _LABELS.values() for label in labels)
 """Where the model begins another turn by itself."""
-
-
-def language_of(text: str) -> Language:
-    """`zh` if the text has at least one Chinese character for every four Latin letters."""
-    han = len(_HAN.findall(text))
-    return "zh" if han and han * 4 >= sum(c.isascii() and c.isalpha() for c in text) else "en"
 
 
 def write(messages: Sequence[Message], *, continue_last: bool) -> str:

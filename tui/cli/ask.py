@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from engine.config import Overflow
 from engine.errors import UsageError
 from engine.schema import Coverage, Document
 from tui.cli.deliver import print_json
@@ -39,8 +40,8 @@ def ask(
     run = Run(options)
     question, given = read_question(options, question)
     system = text_or_file(run.settings["system"], "--system") if run.settings["system"] else None
-    sampling = run.sampling()
-    policy = run.settings["overflow"] or "error"
+    sampling = run.sampling(repetition_penalty=1.1)
+    policy: Overflow = run.settings["overflow"] or "error"
     with run.session() as session:
         from engine.tasks import answer
 

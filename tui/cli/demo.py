@@ -48,7 +48,9 @@ def demo(options: Options) -> None:
             scores = sentiment.judge(session, sentence)
             out.line(f'$ llm sentiment "{sentence}"\n{scores.label}\t{scores.score:.2f}\n')
         out.line(f'$ llm ask "{QUESTION}"')
-        with contextlib.closing(answer.answer(session, QUESTION, [], run.sampling(max_tokens=160))) as chunks:
+        with contextlib.closing(
+            answer.answer(session, QUESTION, [], run.sampling(max_tokens=160, repetition_penalty=1.1))
+        ) as chunks:
             for chunk in chunks:
                 if isinstance(chunk, Chunk):
                     out.answer(chunk.text)
@@ -65,7 +67,7 @@ def _summary(run: Run, session: Session, document: Document) -> None:
         if isinstance(event, Coverage):
             read.append(event)
 
-    events = summarize(session, document, language=None, sampling=run.sampling(), length="short")
+    events = summarize(session, document, language=None, sampling=run.sampling(repetition_penalty=1.1), length="short")
     with run.console.spinner("reading"):
         result = collect(events, lambda text: None, on_event=on_event)
     run.console.line(result.text.strip() + "\n")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from engine.errors import EngineError, UsageError
-from engine.schema import Coverage, Document
+from engine.schema import Coverage, Document, Language
 from tui.cli.deliver import Result, print_json
 from tui.cli.help import HelpfulCommand
 from tui.cli.inputs import read_file, read_stdin, stdin_has_input
@@ -39,7 +39,7 @@ def summarize(
         str, typer.Option("--length", help="short, medium, long, N% or Nw (words).", metavar="LENGTH")
     ] = "medium",
     language: Annotated[
-        Literal["en", "zh"] | None, typer.Option("--language", help="Of the summary; the text's own unless told.")
+        Language | None, typer.Option("--language", help="Of the summary; the text's own unless told.")
     ] = None,
 ) -> None:
     """Summarize each text, all of it: what does not fit the context is read in chunks."""
@@ -74,7 +74,7 @@ def _read(options: Options, path: str) -> Document:
 
 
 def _one(
-    run: Run, session: Any, document: Document, length: str, language: str | None, heading: bool = False
+    run: Run, session: Any, document: Document, length: str, language: Language | None, heading: bool = False
 ) -> Result:
     from engine.tasks.summarize import ChunkProgress
     from engine.tasks.summarize import summarize as summarize_document
@@ -90,7 +90,9 @@ def _one(
 
         def settled() -> Any:
             with contextlib.closing(
-                summarize_document(session, document, language=language, sampling=run.sampling(), length=length)
+                summarize_document(
+                    session, document, language=language, sampling=run.sampling(repetition_penalty=1.1), length=length
+                )
             ) as events:
                 for event in events:
                     if getattr(event, "text", ""):
@@ -112,7 +114,7 @@ def _one(
     return result
 
 
-def _many(run: Run, session: Any, paths: list[str], length: str, language: str | None) -> None:
+def _many(run: Run, session: Any, paths: list[str], length: str, language: Language | None) -> None:
     failed = 0
     for number, path in enumerate(paths):
         try:

@@ -1,0 +1,114 @@
+"""Answers a question, from documents where some are given; what does not fit is never cut in silence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from engine.errors import InputTooLong
+from engine.language import language_of
+from engine.schema import Chunk, Coverage, Document, Language, Message
+from engine.tasks.cut import cut_documents
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from engine.config import Overflow, SamplingConfig
+    from engine.session import Session
+
+INSTRUCTIONS: dict[Language, str] = {
+    "en": "Answer the question from the text above. If the text does not contain the answer, say so.",
+    "zh": "请根据上面的文字回答问题。如果文字中没有答案，请直接说明。",
+}
+_QUESTION: dict[Language, str] = {"en": "Question: {}", "zh": "问题：{}"}
+
+
+def prompt(question: str, documents: Sequence[Document], system: str | None = None) -> list[Message]:
+    """The conversation that asks a question; documents stand before it, each in a block with its name."""
+    start = [Message("system", system)] if system else []
+    if not documents:
+        return [*start, Message("user", question)]
+    language = language_of(question)
+    blocks = [block(document) for document in documents]
+    asked = f"{INSTRUCTIONS[language]}\n{_QUESTION[language].format(question)}"
+    return [*start, Message("user", "\n\n".join([*blocks, asked]))]
+
+
+def block(document: Document) -> str:
+    """A document as the model sees it: delimited, with its name."""
+    name = document.name.replace('"', "'").replace("\n", " ")
+    return f'<document name="{name}">\n{document.text.strip()}\n</document>'
+
+
+def plan(
+    session: Session, question: str, documents: Sequence[Document], *, system: str | None = None
+) -> tuple[str, int]:
+    """The prompt as the model would get it, and its tokens; nothing is run."""
+    messages = prompt(question, documents, system)
+    return session.prompt_text(messages), session.count_messages(messages)
+
+
+def answer(
+    session: Session,
+    question: str,
+    documents: Sequence[Document],
+    sampling: SamplingConfig,
+    *,
+    system: str | None = None,
+    overflow: Overflow = "error",
+) -> Generator[Chunk | Coverage, None, None]:
+    """Stream the answer; where documents had to be shortened, their Coverage comes first.
+
+    Raises InputTooLong if the prompt and the reply's room exceed the context and `overflow` is `error`, or if the
+    question alone is too long.
+    """
+    messages = prompt(question, documents, system)
+    tokens = session.count_messages(messages)
+    room = session.context - sampling.max_tokens
+    if tokens > room:
+        if not documents or overflow == "error":
+            raise _too_long(session, tokens, sampling.max_tokens, bool(documents))
+        frame = session.count_messages(prompt(question, [replace(d, text="") for d in documents], system))
+        budget = room - frame - 8 * len(documents)  # borders merge differently once a text is cut
+        if budget < 1:
+            raise _too_long(session, frame, sampling.max_tokens, False)
+        if overflow == "summarize":
+            documents = yield from _summaries(session, documents, budget, sampling)
+        else:
+            documents, coverage = cut_documents(documents, session.count, budget, overflow)
+            yield coverage
+        messages = prompt(question, documents, system)
+    yield from session.stream(messages, sampling)
+
+
+def _too_long(session: Session, tokens: int, reply: int, documents: bool) -> InputTooLong:
+    advice = "--overflow head, tail, middle or summarize fits the documents" if documents else "shorten the question"
+    return InputTooLong(
+        f"input {tokens} tok + {reply} for the reply > {session.context} context", hint=f"{advice}; or raise --ctx."
+    )
+
+
+def _summaries(
+    session: Session, documents: Sequence[Document], budget: int, sampling: SamplingConfig
+) -> Generator[Chunk | Coverage, None, list[Document]]:
+    """Replace each document by a summary of all of it."""
+    from engine.tasks.summarize import ChunkProgress, summarize
+
+    shortened, read = [], []
+    share = max(64, budget // len(documents))
+    for document in documents:
+        if session.count(document.text) <= share:
+            shortened.append(document)
+            continue
+        text = ""
+        brief = replace(sampling, max_tokens=min(share, 512))
+        for event in summarize(session, document, sampling=brief, length="long"):
+            if isinstance(event, Chunk):
+                text += event.text
+            elif isinstance(event, Coverage):
+                read.append(event)
+            elif isinstance(event, ChunkProgress):
+                yield Chunk("")
+        shortened.append(Document(document.name, text))
+    yield from read
+    return shortened

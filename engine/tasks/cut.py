@@ -1,0 +1,107 @@
+"""Shortens documents to a budget of tokens, by whole lines, and says which lines are left out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from engine.schema import Coverage, Document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from engine.config import Overflow
+
+ELLIPSIS = "[…]"
+"""Stands where lines are left out, so that the model knows."""
+
+
+def cut_documents(
+    documents: Sequence[Document], count: Callable[[str], int], budget: int, policy: Overflow
+) -> tuple[list[Document], Coverage]:
+    """Documents of at most `budget` tokens together. `policy`: head keeps the beginning, tail the end, middle both.
+
+    Short documents stay whole; the long ones share what is left. Lines of the coverage count through all documents.
+    """
+    sizes = [count(document.text) for document in documents]
+    shares = _shares(sizes, budget)
+    kept_documents: list[Document] = []
+    unread: list[tuple[int, int]] = []
+    lines_before = tokens_read = 0
+    for document, size, share in zip(documents, sizes, shares, strict=True):
+        lines = document.text.splitlines(keepends=True)
+        kept = set(range(len(lines)))
+        if size > share:
+            kept = _kept_lines([count(line) for line in lines], share - 3, policy)
+            document = replace(document, text=_joined(lines, kept))  # noqa: PLW2901
+        gaps = _gaps(kept, len(lines))
+        unread += [(first + lines_before + 1, last + lines_before + 1) for first, last in gaps]
+        tokens_read += size if not gaps else sum(count(lines[i]) for i in kept)
+        lines_before += len(lines)
+        kept_documents.append(document)
+    missing = sum(last - first + 1 for first, last in unread)
+    coverage = Coverage(
+        chunks_read=1,
+        chunks_total=1,
+        lines_read=lines_before - missing,
+        lines_total=lines_before,
+        tokens_read=tokens_read,
+        tokens_total=sum(sizes),
+        unread_lines=tuple(unread),
+    )
+    return kept_documents, coverage
+
+
+def _shares(sizes: Sequence[int], budget: int) -> list[int]:
+    """What each may take: the small ones all they need, the others equal parts of the rest."""
+    shares = [0] * len(sizes)
+    left = budget
+    for done, index in enumerate(sorted(range(len(sizes)), key=lambda i: sizes[i])):
+        shares[index] = min(sizes[index], left // (len(sizes) - done))
+        left -= shares[index]
+    return shares
+
+
+def _kept_lines(sizes: Sequence[int], budget: int, policy: Overflow) -> set[int]:
+    """Indices of the lines that fit."""
+    forward, backward = range(len(sizes)), range(len(sizes) - 1, -1, -1)
+    if policy == "head":
+        return _take(sizes, forward, budget)
+    if policy == "tail":
+        return _take(sizes, backward, budget)
+    first = _take(sizes, forward, budget // 2)
+    spent = sum(sizes[i] for i in first)
+    return first | _take(sizes, backward, budget - spent)
+
+
+def _take(sizes: Sequence[int], order: range, budget: int) -> set[int]:
+    taken: set[int] = set()
+    for index in order:
+        budget -= sizes[index]
+        if budget < 0:
+            break
+        taken.add(index)
+    return taken
+
+
+def _gaps(kept: set[int], total: int) -> list[tuple[int, int]]:
+    gaps: list[tuple[int, int]] = []
+    for index in range(total):
+        if index in kept:
+            continue
+        if gaps and gaps[-1][1] == index - 1:
+            gaps[-1] = (gaps[-1][0], index)
+        else:
+            gaps.append((index, index))
+    return gaps
+
+
+def _joined(lines: Sequence[str], kept: set[int]) -> str:
+    parts, gap = [], False
+    for index, line in enumerate(lines):
+        if index in kept:
+            parts.append(line)
+        elif not gap:
+            parts.append(f"{ELLIPSIS}\n")
+        gap = index not in kept
+    return "".join(parts)

@@ -1,0 +1,67 @@
+"""How long a summary should be: said to the model in words, and bounded in tokens."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from engine.errors import UsageError
+
+if TYPE_CHECKING:
+    from engine.schema import Language
+
+_NAMED = {"short": 40, "medium": 110, "long": 260}
+_PHRASES: dict[Language, dict[str, str]] = {
+    "en": {"short": "one or two sentences", "medium": "one paragraph", "long": "three paragraphs"},
+    "zh": {"short": "一两句话", "medium": "一段话", "long": "三段话"},
+}
+_CHARACTERS_A_WORD = 1.7
+"""Chinese characters that say what an English word says."""
+LONGEST_PASS = 400
+"""Words that one pass can be trusted to write; a longer summary is put together from its parts'."""
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """A wished length in words (Chinese: words of 1.7 characters)."""
+
+    target: int
+    name: str = ""
+    """short, medium or long, where it was said so."""
+
+    @classmethod
+    def parse(cls, text: str, document: str, language: Language) -> Self:
+        """From short, medium, long, N% of the document or Nw. Raises UsageError."""
+        if text in _NAMED:
+            return cls(_NAMED[text], text)
+        match = re.fullmatch(r"(\d+)(%|w)", text)
+        if not match or int(match[1]) < 1:
+            raise UsageError(f"a length is short, medium, long, N% or Nw, got {text!r}")
+        if match[2] == "w":
+            return cls(int(match[1]))
+        words = len(document.split()) if language == "en" else len("".join(document.split())) / _CHARACTERS_A_WORD
+        return cls(max(10, round(words * int(match[1]) / 100)))
+
+    def words(self, language: Language) -> str:
+        """As the model is told."""
+        if self.name:
+            return _PHRASES[language][self.name]
+        return (
+            f"about {self.target} words" if language == "en" else f"大约{round(self.target * _CHARACTERS_A_WORD)}个字"
+        )
+
+    @property
+    def tokens(self) -> int:
+        """The most that a pass may write."""
+        return round(min(self.target, LONGEST_PASS) * 2.2) + 40
+
+    def share(self, parts: int) -> Length:
+        """For one of several parts, whose summaries are combined or put one after the other."""
+        if self.concatenated(parts):
+            return Length(min(LONGEST_PASS, max(20, round(self.target / parts))))
+        return Length(80)
+
+    def concatenated(self, parts: int) -> bool:
+        """Whether the parts' summaries are the summary."""
+        return self.target > LONGEST_PASS and parts > 1

@@ -1,0 +1,102 @@
+"""Cuts a text into passages of at most so many tokens: at paragraphs, else lines, sentences, words, characters.
+
+Passages are consecutive stretches of the text itself; joined they are the text, so that nothing can be lost.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+Count = Callable[[str], int]
+"""A text's length in tokens."""
+
+_BORDERS = (
+    re.compile(r"\n[^\S\n]*\n\s*"),
+    re.compile(r"\n"),
+    re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|[。！？；…]+[”’」』）]*"),
+    re.compile(r"[\s，、,;:：]+"),
+)
+"""What may end a piece, best first; the border stays with the piece before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A stretch of a text."""
+
+    text: str
+    tokens: int
+    first_line: int
+    """From 1."""
+    last_line: int
+
+
+def split(text: str, count: Count, limit: int) -> list[Passage]:
+    """Passages of at most `limit` tokens, of about equal size."""
+    pieces = list(_pieces(text, count, limit, 0))
+    total = sum(tokens for _, tokens in pieces)
+    target = -(-total // max(1, -(-total // limit)))  # equal shares of the fewest passages that hold all
+    lines = _LineIndex(text)
+    passages: list[Passage] = []
+    start = end = tokens = 0
+    for piece, size in pieces:
+        if tokens and (tokens + size > limit or (tokens >= target * 0.9 and tokens + size > target * 1.1)):
+            passages.append(lines.passage(start, end, tokens))
+            start, tokens = end, 0
+        end, tokens = end + len(piece), tokens + size
+    if end > start:
+        passages.append(lines.passage(start, end, tokens))
+    return passages
+
+
+def _pieces(text: str, count: Count, limit: int, level: int) -> Iterator[tuple[str, int]]:
+    """Pieces of a text with their tokens; cut no finer than the limit asks for."""
+    if level == 0:
+        for paragraph in _cut(text, _BORDERS[0]):
+            yield from _fitting(paragraph, count, limit, 1)
+        return
+    if level < len(_BORDERS) + 1:
+        for part in _cut(text, _BORDERS[level - 1]):
+            yield from _fitting(part, count, limit, level + 1)
+        return
+    middle = len(text) // 2
+    for half in (text[:middle], text[middle:]):
+        yield from _fitting(half, count, limit, level)
+
+
+def _fitting(text: str, count: Count, limit: int, level: int) -> Iterator[tuple[str, int]]:
+    tokens = count(text)
+    if tokens <= limit or len(text) == 1:
+        yield text, tokens
+    else:
+        yield from _pieces(text, count, limit, level)
+
+
+def _cut(text: str, border: re.Pattern[str]) -> Iterator[str]:
+    start = 0
+    for match in border.finditer(text):
+        if match.end() > start:
+            yield text[start : match.end()]
+            start = match.end()
+    if start < len(text):
+        yield text[start:]
+
+
+class _LineIndex:
+    """From positions in a text to line numbers."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._starts = [0, *(match.end() for match in re.finditer("\n", text))]
+
+    def passage(self, start: int, end: int, tokens: int) -> Passage:
+        text = self._text[start:end]
+        # White space at the ends belongs to no line that anybody would name.
+        first = start + len(text) - len(text.lstrip())
+        last = max(first, start + len(text.rstrip()) - 1)
+        return Passage(text, tokens, self._line(first), self._line(last))
+
+    def _line(self, position: int) -> int:
+        return bisect_right(self._starts, min(position, len(self._text)))
