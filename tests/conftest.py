@@ -1,0 +1,164 @@
+"""What holds for every test: no network but the loopback, a home of its own, one thread; and the models to try."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import toy_checkpoints
+
+from engine.catalog import lookup
+from engine.library import Library, silent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine.session import Session
+
+ROOT = Path(__file__).parent.parent
+LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
+_homes = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any address beyond this machine fails the test that reaches for it."""
+
+    def guard(host: object) -> None:
+        name = host.decode() if isinstance(host, bytes) else str(host or "")
+        if name and not name.startswith(LOOPBACK):
+            pytest.fail(f"a test reached for the network: {name}")
+
+    def guarded(method: Any) -> Any:
+        def connect(self: socket.socket, address: Any) -> Any:
+            if self.family in {socket.AF_INET, socket.AF_INET6}:
+                guard(address[0])
+            return method(self, address)
+
+        return connect
+
+    resolve = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *arguments: Any, **settings: Any) -> Any:
+        guard(host)
+        return resolve(host, *arguments, **settings)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded(socket.socket.connect))
+    monkeypatch.setattr(socket.socket, "connect_ex", guarded(socket.socket.connect_ex))
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+
+@pytest.fixture(autouse=True)
+def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test reads or writes the developer's settings, models or caches."""
+    home = tmp_path_factory.getbasetemp() / "homes" / str(next(_homes))
+    home.mkdir(parents=True)
+    for name in [name for name in os.environ if name.startswith(("LOCAL_LLM_", "XDG_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("LOCAL_LLM_HOME", str(home / "local-llm"))
+    monkeypatch.setenv("HOME", str(home))
+    for kind in ("CONFIG", "DATA", "STATE", "CACHE"):
+        monkeypatch.setenv(f"XDG_{kind}_HOME", str(home / kind.lower()))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Tiny products are slower on many threads, and tests may run beside each other."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_model_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LOCAL_LLM_HOME with an imported random chat model `tiny`, which is the default."""
+    home = tmp_path_factory.mktemp("tiny-home")
+    folder = toy_checkpoints.write_chat_model(tmp_path_factory.mktemp("toy") / "tiny")
+    library = Library(home / "models", home / "cache")
+    library.import_path(folder, "tiny")
+    library.set_default("tiny")
+    return home
+
+
+@pytest.fixture
+def tiny_session(tiny_model_home: Path) -> Iterator[Session]:
+    """The model `tiny`, freshly opened on the CPU."""
+    from engine.session import Session
+
+    session = Session.open(tiny_model_home / "models" / "tiny", device="cpu", threads=1)
+    yield session
+    session.close()
+
+
+class RealModels:
+    """Models of the catalog, pulled once and kept between runs, and the files they were converted from."""
+
+    def __init__(self, home: Path) -> None:
+        self._sources = home / "sources"
+        self._library = Library(home / "models", home / "cache")
+
+    def source(self, name: str) -> Path:
+        """The file as published: float weights, or what stands for them."""
+        from engine.fetch import fetch
+
+        return fetch(lookup(name), self._sources / name, "auto", silent).path
+
+    def installed(self, name: str) -> Path:
+        """The model's folder, made by the real pull; what `source` has fetched is not fetched again."""
+        downloads = self._library.cache_dir / "downloads" / name
+        if name not in self._library.names() and not downloads.exists():
+            self.source(name)
+            shutil.copytree(self._sources / name, downloads, copy_function=_link)
+        return Path(self._library.pull(name).path)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without hard links
+        shutil.copy2(source, target)
+
+
+@pytest.fixture(scope="session")
+def real_models() -> RealModels:
+    """Session fixtures are made before a test's own home and socket guard: these may pull."""
+    home = os.environ.get("LOCAL_LLM_TEST_MODELS") or ROOT / ".cache" / "test-models"
+    return RealModels(Path(home).absolute())
+
+
+@pytest.fixture(scope="session")
+def default_model(real_models: RealModels) -> Path:
+    """The folder of the model that people get when they name none."""
+    return real_models.installed("qwen2.5-coder-0.5b-instruct")
+
+
+@pytest.fixture(scope="session")
+def gemma_model(real_models: RealModels) -> Path:
+    return real_models.installed("gemma3-270m")
+
+
+@pytest.fixture(scope="session")
+def smol_model(real_models: RealModels) -> Path:
+    return real_models.installed("smollm2-135m-instruct")
+
+
+@pytest.fixture(scope="session")
+def default_source(real_models: RealModels) -> Path:
+    """The GGUF file of the default model."""
+    return real_models.source("qwen2.5-coder-0.5b-instruct")
+
+
+@pytest.fixture(scope="session")
+def gemma_source(real_models: RealModels) -> Path:
+    return real_models.source("gemma3-270m")
+
+
+@pytest.fixture(scope="session")
+def smol_source(real_models: RealModels) -> Path:
+    return real_models.source("smollm2-135m-instruct")
