@@ -111,13 +111,15 @@ def _ask(entry: CatalogEntry, patience: float) -> Any:
     outcome: list[Any] = []
 
     def ask() -> None:
-        from huggingface_hub import HfApi
+        from huggingface_hub import HfApi, constants
 
+        # Else it reports versions and tools, and first asks its makers' server what tools there are.
+        constants.HF_HUB_DISABLE_TELEMETRY = True
         try:
             api = HfApi(endpoint=_endpoint(), library_name="local-llm")
             revision = entry.revision or None
             outcome.append(api.model_info(entry.repo, revision=revision, files_metadata=True, timeout=patience))
-        except Exception as error:  # handed to the caller's thread
+        except Exception as error:  # noqa: BLE001 - handed to the caller's thread
             outcome.append(error)
 
     # A thread, because looking up a host's name knows no timeout.

@@ -12,6 +12,6 @@ if TYPE_CHECKING:
 
 def install(source: Path, target: Path, provenance: Provenance, progress: ProgressCallback) -> Conversion:
     """Convert a `.gguf` file or a Hugging Face folder into the new folder `target`. Raises CheckpointError."""
-    from engine.convert.install import convert
+    from engine.convert.pipeline import convert
 
     return convert(source, target, provenance, progress)
