@@ -16,6 +16,7 @@ from typing import Any
 from engine.schema import Chunk, FinishReason
 from tui.cli.console import Console
 from tui.cli.interrupt import Stopper
+from tui.cli.keys import held_keys
 from tui.cli.options import Options
 
 
@@ -193,7 +194,7 @@ class Delivery:
         """
         options = self.options
         streaming = not (options.json or options.output or options.no_stream)
-        with contextlib.ExitStack() as spinner:
+        with held_keys(), contextlib.ExitStack() as spinner:
             if waiting:
                 spinner.enter_context(self.console.spinner(waiting))
             screen = open_screen(self.console, self.options, markdown=self.markdown, spinner=spinner)

@@ -12,6 +12,7 @@ from engine.errors import EngineError, InputTooLong
 from tui import commands
 from tui.cli.conversation import Conversation
 from tui.cli.deliver import Result, collect, open_screen
+from tui.cli.keys import held_keys
 from tui.cli.opening import Run
 from tui.cli.prompt import Lines
 
@@ -159,7 +160,7 @@ def _take_back(chat: Chat, continued: bool) -> None:
 
 def _stream(chat: Chat, result: Result, *, continued: bool) -> None:
     console = chat.run.console
-    with contextlib.ExitStack() as spinner:
+    with held_keys(), contextlib.ExitStack() as spinner:
         spinner.enter_context(console.spinner("thinking"))
         screen = open_screen(console, chat.run.options, markdown=chat.setting("markdown"), spinner=spinner)
         try:
