@@ -70,9 +70,14 @@ class RotaryConfig(_Json):
     """Positions seen before stretching (`llama3` and `yarn`)."""
 
     def __post_init__(self) -> None:
-        _refuse(self.base <= 1, f"rotary base must be above 1, got {self.base}")
+        _refuse(not 1 < self.base < math.inf, f"rotary base must be above 1, got {self.base}")
         _refuse(self.scaling not in get_args(RotaryScaling), f"unknown rotary scaling {self.scaling!r}")
-        _refuse(self.factor < 1, f"rotary factor must be at least 1, got {self.factor}")
+        _refuse(not 1 <= self.factor < math.inf, f"rotary factor must be at least 1, got {self.factor}")
+        _refuse(
+            not 0 < self.low_freq_factor < self.high_freq_factor < math.inf,
+            f"rotary low_freq_factor {self.low_freq_factor} must lie below high_freq_factor {self.high_freq_factor}",
+        )
+        _refuse(self.original_context < 1, f"rotary original_context must be positive, got {self.original_context}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from engine.config import ModelConfig, RotaryConfig
 from engine.errors import CheckpointError
+from engine.model import rotary_frequencies
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,18 +147,21 @@ def _config(source: GgufSource) -> ModelConfig:
         )
     try:
         return builder(source, _common(source))
-    except (TypeError, ValueError, IndexError) as error:
+    except (TypeError, ValueError, IndexError, ArithmeticError) as error:
         raise CheckpointError(f"{source.path.name}: bad metadata: {error}") from error
 
 
 def _common(source: GgufSource) -> dict[str, Any]:
     hidden, heads = int(source.required("embedding_length")), int(source.required("attention.head_count"))
+    layers = int(source.required("block_count"))
+    if layers > len(source._tensors):
+        raise CheckpointError(f"{source.path.name} is said to have {layers} layers; most of them are missing")
     return {
         "family": source.architecture,
         "vocab_size": int(source._tensors["token_embd.weight"].shape[1]) if source.has("embedding.weight") else 0,
         "hidden_size": hidden,
         "intermediate_size": int(source.required("feed_forward_length")),
-        "num_layers": int(source.required("block_count")),
+        "num_layers": layers,
         "num_heads": heads,
         "num_kv_heads": int(source.optional("attention.head_count_kv", heads)),
         "head_dim": int(source.optional("attention.key_length", hidden // heads)),
@@ -186,7 +190,7 @@ def _rotary(source: GgufSource, head_dim: int) -> RotaryConfig:
     if int(source.optional("rope.dimension_count", head_dim)) != head_dim:
         raise CheckpointError(f"{source.path.name}: rotary embedding of a part of each head is not supported")
     if "rope_freqs.weight" in source._tensors:
-        return _llama3_rotary(source, base)
+        return _llama3_rotary(source, base, head_dim)
     kind = source.optional("rope.scaling.type", "none")
     if kind not in {"none", "linear", "yarn"}:
         raise CheckpointError(f"{source.path.name}: unknown rotary scaling {kind!r}")
@@ -195,10 +199,10 @@ def _rotary(source: GgufSource, head_dim: int) -> RotaryConfig:
     return RotaryConfig(base=base, scaling=kind, factor=factor, original_context=original)
 
 
-def _llama3_rotary(source: GgufSource, base: float) -> RotaryConfig:
+def _llama3_rotary(source: GgufSource, base: float, head_dim: int) -> RotaryConfig:
     """Llama 3.1 files store the divisors of all frequencies; the largest is the factor, the rest are published."""
     divisors = _dequantize(source._tensors["rope_freqs.weight"], source.path)
-    return RotaryConfig(
+    config = RotaryConfig(
         base=base,
         scaling="llama3",
         factor=float(divisors.max()),
@@ -206,6 +210,11 @@ def _llama3_rotary(source: GgufSource, base: float) -> RotaryConfig:
         high_freq_factor=4.0,
         original_context=8192,
     )
+    stretched, _ = rotary_frequencies(config, head_dim)
+    plain, _ = rotary_frequencies(RotaryConfig(base=base), head_dim)
+    if divisors.shape != plain.shape or not torch.allclose(plain / stretched, divisors.double(), rtol=1e-3):
+        raise CheckpointError(f"{source.path.name}: rope_freqs.weight does not stretch frequencies as Llama 3.1 does")
+    return config
 
 
 def _gemma3(source: GgufSource, common: dict[str, Any]) -> ModelConfig:

@@ -34,7 +34,9 @@ _FOUR_NORMS = {
     "post_mlp_norm": "post_feedforward_layernorm",
 }
 _QK_NORMS = {"attention.qk_norm.q": "self_attn.q_norm.weight", "attention.qk_norm.k": "self_attn.k_norm.weight"}
-_TOP_NAMES = {"embedding.weight": "model.embed_tokens.weight", "norm.weight": "model.norm.weight"}
+_TOP_NAMES = {"embedding.weight": "embed_tokens.weight", "norm.weight": "norm.weight"}
+_ROOTS = {"language_model.model.": "language_model.lm_head.weight", "model.language_model.": "lm_head.weight"}
+"""Where a model that also sees keeps its text part, and the head that goes with it."""
 
 
 class HuggingFaceSource:
@@ -46,7 +48,7 @@ class HuggingFaceSource:
         self.model_type = str(raw.get("model_type"))
         self.raw: dict[str, Any] = raw.get("text_config", raw) if self.model_type == "gemma3" else raw
         self._files = _weight_files(folder)
-        self._prefix = "language_model." if any(n.startswith("language_model.") for n in self._files) else ""
+        self._root = next((root for root in _ROOTS if any(n.startswith(root) for n in self._files)), "model.")
         self.config = _config(self.raw, self.model_type, self)
 
     def has(self, name: str) -> bool:
@@ -76,11 +78,11 @@ class HuggingFaceSource:
 
     def _name(self, name: str) -> str:
         if name == "head.weight":
-            return "lm_head.weight" if not self._prefix else f"{self._prefix}lm_head.weight"
+            return _ROOTS.get(self._root, "lm_head.weight")
         if name in _TOP_NAMES:
-            return self._prefix + _TOP_NAMES[name]
+            return self._root + _TOP_NAMES[name]
         _, layer, rest = name.split(".", 2)
-        prefix = f"{self._prefix}model.layers.{layer}."
+        prefix = f"{self._root}layers.{layer}."
         if rest in _QK_NORMS:
             return prefix + _QK_NORMS[rest]
         stem, _, kind = rest.rpartition(".")
@@ -137,12 +139,29 @@ def _config(raw: dict[str, Any], model_type: str, source: HuggingFaceSource) -> 
     if builder is None:
         raise CheckpointError(f"unknown model family {model_type!r}", hint=f"Known: {', '.join(builders)}.")
     try:
+        _refuse_unknown(raw)
+        if int(raw["num_hidden_layers"]) > len(source._files):
+            raise CheckpointError(f"the weights of most of {raw['num_hidden_layers']} layers are missing")
         common = _common(raw, model_type)
         # Set before `has`, which needs to know the names.
         common["tied_head"] = bool(raw.get("tie_word_embeddings", common.pop("_tied"))) or not source.has("head.weight")
         return builder(raw, common)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise CheckpointError(f"{source.folder / 'config.json'}: missing or bad value: {error}") from error
+
+
+def _refuse_unknown(raw: dict[str, Any]) -> None:
+    """Settings that change what the model computes and that the decoder does not have."""
+    if raw.get("quantization_config"):
+        raise CheckpointError("the weights are quantized", hint="Import the original weights, or a GGUF file.")
+    for name in ("use_bidirectional_attention", "attn_logit_softcapping", "final_logit_softcapping"):
+        if raw.get(name):
+            raise CheckpointError(f"{name} = {raw[name]!r} is not supported")
+    rotary = raw | _rotary_fields(raw)
+    published = {"partial_rotary_factor": 1.0, "beta_fast": 32, "beta_slow": 1, "truncate": True}
+    for name in (*published, "attention_factor", "mscale", "mscale_all_dim"):
+        if rotary.get(name) not in {None, published.get(name)}:
+            raise CheckpointError(f"rotary embedding with {name} = {rotary[name]!r} is not supported")
 
 
 def _common(raw: dict[str, Any], model_type: str) -> dict[str, Any]:
@@ -226,8 +245,14 @@ def _qwen_windows(raw: dict[str, Any], common: dict[str, Any]) -> dict[str, Any]
     if not raw.get("use_sliding_window") or not raw.get("sliding_window"):
         return {}
     first = int(raw.get("max_window_layers", 0))
-    kinds = tuple("local" if i >= first else "global" for i in range(common["num_layers"]))
+    default = ["sliding_attention" if i >= first else "full_attention" for i in range(common["num_layers"])]
+    kinds = _kinds(raw.get("layer_types") or default)
     return {"sliding_window": int(raw["sliding_window"]), "layer_kinds": kinds} if "local" in kinds else {}
+
+
+def _kinds(layer_types: list[str]) -> tuple[str, ...]:
+    known = {"sliding_attention": "local", "full_attention": "global"}
+    return tuple(known.get(kind, kind) for kind in layer_types)  # others are refused by name
 
 
 def _gemma3(raw: dict[str, Any], common: dict[str, Any]) -> ModelConfig:
@@ -241,7 +266,7 @@ def _gemma3(raw: dict[str, Any], common: dict[str, Any]) -> ModelConfig:
         common,
         activation=_activation(raw, "hidden_activation"),
         local_rotary=RotaryConfig(base=float(local_base)),
-        layer_kinds=tuple("local" if kind == "sliding_attention" else "global" for kind in layer_types),
+        layer_kinds=_kinds(layer_types),
         sliding_window=int(raw["sliding_window"]),
         qk_norm=True,
         post_norms=True,

@@ -39,14 +39,10 @@ _FUSED = {"attention.qkv": ("attention.q", "attention.k", "attention.v"), "mlp.g
 def block_state(source: Source, layer: int) -> dict[str, Tensor]:
     """One block's float tensors under the names of `model.Block`, checked against the config's shapes."""
     config = source.config
-    state = {
+    return {
         name: _read(source, f"layers.{layer}.{name}", parts, shape)
         for name, (parts, shape) in _block_tensors(config).items()
     }
-    for name, tensor in state.items():
-        if not tensor.isfinite().all():
-            raise CheckpointError(f"layers.{layer}.{name} holds values that are not finite numbers")
-    return state
 
 
 def table(source: Source, name: str) -> Tensor:
@@ -89,10 +85,17 @@ def _read(source: Source, name: str, parts: tuple[str, ...], shape: tuple[int, .
         return _checked(source.tensor(name), name, shape)
     prefix = name[: name.index(".", len("layers.")) + 1]
     suffix = name.rpartition(".")[2]
-    return _checked(torch.cat([source.tensor(f"{prefix}{part}.{suffix}") for part in parts]), name, shape)
+    tensors = [source.tensor(f"{prefix}{part}.{suffix}") for part in parts]
+    try:
+        return _checked(torch.cat(tensors), name, shape)
+    except RuntimeError as error:
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
+        raise CheckpointError(f"{name}: its parts of shapes {shapes} don't fit together") from error
 
 
 def _checked(tensor: Tensor, name: str, shape: tuple[int, ...]) -> Tensor:
     if tuple(tensor.shape) != shape:
         raise CheckpointError(f"{name} has shape {tuple(tensor.shape)}, the config says {shape}")
+    if not tensor.isfinite().all():
+        raise CheckpointError(f"{name} holds values that are not finite numbers")
     return tensor
