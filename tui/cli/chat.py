@@ -35,7 +35,8 @@ def chat(options: Options) -> None:
     from tui.cli import slash
     from tui.cli.conversation import Conversation
     from tui.cli.prompt import open_lines
-    from tui.cli.repl import Chat, converse, place
+    from tui.cli.repl import converse
+    from tui.cli.turns import Chat, place
 
     lines = open_lines(run.places.history_file, run.library.names)
     session = run.load(summary)

@@ -141,11 +141,11 @@ class Screen:
 
     def write(self, text: str) -> None:
         self._spinner.close()
+        self._last = text or self._last  # before it is written: a signal in between still ends the line
         if self._markdown:
             self._markdown.write(text)
         else:
             self._console.answer(text)
-        self._last = text or self._last
 
     def _emit(self, ansi: str) -> None:
         sys.stdout.write(ansi)

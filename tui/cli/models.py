@@ -8,15 +8,15 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from engine import schema
 from engine.errors import UsageError
 from engine.schema import ModelSummary
-from tui.cli.console import Console, program
+from tui.cli.console import program
 from tui.cli.deliver import print_json
 from tui.cli.help import HelpfulCommand, make_app
 from tui.cli.opening import Run
 from tui.cli.options import Options, complete_models, takes
 from tui.cli.progress import Progress, size
+from tui.cli.pulling import Reporter, pull_with_progress, say_installed
 
 app = make_app(
     "Get, list, show and remove models. Only pull uses the network.",
@@ -30,10 +30,6 @@ app = make_app(
     no_args_is_help=True,
 )
 Installed = Annotated[str, typer.Argument(help="An installed model.", autocompletion=complete_models)]
-_STAGES = {
-    "download": "downloading", "verify": "checking", "join": "joining", "convert": "converting",
-    "measure": "measuring", "install": "installing", "wait": "waiting",
-}  # fmt: skip
 
 
 def complete_catalog(incomplete: str) -> list[str]:
@@ -41,48 +37,6 @@ def complete_catalog(incomplete: str) -> list[str]:
     from engine.catalog import CATALOG
 
     return [entry.pull_spec for entry in CATALOG if entry.pull_spec.startswith(incomplete)]
-
-
-class _Reporter:
-    """Turns the library's progress into a bar or plain lines."""
-
-    def __init__(self, console: Console, progress: Progress) -> None:
-        self._console = console
-        self._progress = progress
-        self._told = ""
-
-    def __call__(self, event: schema.Progress) -> None:
-        label = _STAGES.get(event.stage, event.stage)
-        if event.detail and event.detail != self._told and (event.stage == "wait" or self._console.verbose):
-            self._progress.clear()
-            self._console.note(event.detail)
-            self._told = event.detail
-        if event.total_bytes or event.done_bytes:
-            self._progress.update(event.done_bytes, event.total_bytes or None, label)
-        else:
-            self._progress.update(0, None, label)
-
-
-def pull_with_progress(run: Run, spec: str, source: Any = "auto", name: str | None = None) -> ModelSummary:
-    """Bring a model here with a bar on stderr. Raises what `Library.pull` raises."""
-    from engine.catalog import resolve
-
-    entry = resolve(spec)
-    amount = f"{size(entry.size)}, " if entry.size else ""
-    run.console.note(f"pulling {entry.name}: {amount}licence {entry.licence.name or 'not stated by its publisher'}")
-    with Progress(run.console, "pulling", in_bytes=True) as progress:
-        summary = run.library.pull(spec, source, _Reporter(run.console, progress), name=name)
-    _say_installed(run, summary)
-    return summary
-
-
-def _say_installed(run: Run, summary: ModelSummary) -> None:
-    licence = summary.licence or "not stated by its publisher"
-    run.console.note(f"{summary.name}: {size(summary.bytes_on_disk)}, licence {licence}; see: {_show(summary)}")
-
-
-def _show(summary: ModelSummary) -> str:
-    return f"{program()} models show {summary.name}"
 
 
 def as_json(run: Run, summary: ModelSummary) -> dict[str, Any]:
@@ -116,7 +70,7 @@ def pull(
     run = Run(options)
     ensure(run.places.models)
     ensure(run.places.cache)
-    summary = pull_with_progress(run, name or default_entry().pull_spec, source, as_name)
+    summary = pull_with_progress(run.console, run.library, name or default_entry().pull_spec, source, as_name)
     if options.json:
         print_json(run.console, as_json(run, summary))
 
@@ -136,8 +90,8 @@ def import_(
     run = Run(options)
     ensure(run.places.models)
     with Progress(run.console, "importing", in_bytes=True) as progress:
-        summary = run.library.import_path(path, name, _Reporter(run.console, progress))
-    _say_installed(run, summary)
+        summary = run.library.import_path(path, name, Reporter(run.console, progress))
+    say_installed(run.console, summary)
     if options.json:
         print_json(run.console, as_json(run, summary))
 

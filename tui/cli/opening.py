@@ -10,32 +10,18 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from engine.config import SamplingConfig
-from engine.errors import EngineError, ModelNotFound
+from engine.errors import ModelNotFound
 from engine.schema import ModelSummary
 from tui.cli.console import Console, program
 from tui.cli.deliver import Delivery
+from tui.cli.installed import open_library
 from tui.cli.options import Options
-from tui.paths import Places, ensure, places
+from tui.paths import ensure, places
 from tui.settings import Settings
 
 if TYPE_CHECKING:
     from engine.library import Library
     from engine.session import Session
-
-
-def open_library(folders: Places) -> Library:
-    """The installed models of these folders."""
-    from engine.library import Library
-
-    return Library(folders.models, folders.cache)
-
-
-def installed_names() -> list[str]:
-    """Names of the installed models, for completion: quick, silent, never an error."""
-    try:
-        return open_library(places()).names()
-    except EngineError:
-        return []
 
 
 class Run:
@@ -97,9 +83,9 @@ class Run:
 
         wanted = wanted or default_entry().pull_spec
         if self.may_ask() and self.confirm(f"No model is installed. Pull {wanted} now?"):
-            from tui.cli.models import pull_with_progress
+            from tui.cli.pulling import pull_with_progress
 
-            return pull_with_progress(self, wanted)
+            return pull_with_progress(self.console, self.library, wanted)
         raise ModelNotFound("no model is installed", hint=f"run: {program()} models pull")
 
     @contextlib.contextmanager

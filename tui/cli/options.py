@@ -60,7 +60,7 @@ class Options:
 
 def complete_models(incomplete: str) -> list[str]:
     """Names of installed models that begin so; no torch."""
-    from tui.cli.opening import installed_names
+    from tui.cli.installed import installed_names
 
     return [name for name in installed_names() if name.startswith(incomplete)]
 

@@ -14,7 +14,7 @@ from tui.cli.clipboard import copy as copy_text
 from tui.cli.config import run_editor
 from tui.cli.conversation import Conversation
 from tui.cli.inputs import read_file, text_or_file
-from tui.cli.repl import Chat, place, reply
+from tui.cli.turns import Chat, place, reply
 from tui.commands import Command
 from tui.paths import write_output
 from tui.settings import SETTINGS, find_key, parse

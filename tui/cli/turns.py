@@ -1,0 +1,104 @@
+"""A chat and one turn of it: the question is asked, the answer streams and is kept, whatever interrupts it."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from engine.config import SamplingConfig
+from engine.errors import InputTooLong
+from tui.cli.conversation import Conversation
+from tui.cli.deliver import Result, collect, open_screen
+from tui.cli.keys import held_keys
+from tui.cli.opening import Run
+from tui.cli.prompt import Lines
+
+if TYPE_CHECKING:
+    from engine.session import Session
+
+
+@dataclass
+class Chat:
+    """Everything one chat holds."""
+
+    run: Run
+    session: Session
+    lines: Lines
+    conversation: Conversation
+    overrides: dict[str, Any] = field(default_factory=dict)
+    """What `/set` changed."""
+    last: Result | None = None
+    failed: int = 0
+    """Turns that ended in an error; without a terminal they decide the exit code."""
+
+    def setting(self, name: str) -> Any:
+        """A setting, as `/set` changed it or as the run began."""
+        return self.overrides.get(name, self.run.settings[name])
+
+    def sampling(self) -> SamplingConfig:
+        """How the next answer is drawn."""
+        base = self.run.sampling(temperature=0.7, top_p=0.9, repetition_penalty=1.05, max_tokens=1024).to_json()
+        for name, value in self.overrides.items():
+            key = {"repeat_penalty": "repetition_penalty"}.get(name, name)
+            if key in base:
+                base[key] = tuple(value) if isinstance(value, list) else value
+        return SamplingConfig(**base)
+
+
+def reply(chat: Chat, *, continued: bool = False) -> bool:
+    """Answer the last question (or go on with its answer), streamed; True if the user wants to leave."""
+    result = Result()
+    leave = False
+    try:
+        _stream(chat, result, continued=continued)
+    except KeyboardInterrupt:
+        leave = bool(result.text)  # the second Ctrl-C; one before the first token only takes the question back
+        result.finish_reason = "stopped"
+    except InputTooLong as error:
+        _take_back(chat, continued)
+        raise InputTooLong(error.message, hint="/undo, /compact or /clear make room") from error
+    except BaseException:
+        if not result.text:
+            _take_back(chat, continued)
+        raise
+    finally:
+        chat.last = result
+        if result.text:
+            chat.conversation.answer(result.text, continued=continued)
+    if not result.text and result.finish_reason == "stopped":
+        _take_back(chat, continued)
+        chat.run.console.note("stopped; the question was taken back")
+    elif result.finish_reason == "stopped":
+        chat.run.console.note("stopped; /continue goes on, /regen answers anew")
+    elif result.finish_reason == "length":
+        chat.run.console.note(f"cut at {result.output_tokens} tokens; /continue goes on")
+    if chat.setting("stats"):
+        chat.run.console.note(result.stats(chat.session.name, place(chat)))
+    return leave
+
+
+def place(chat: Chat) -> str:
+    """Device and kernel of the session."""
+    return f"{chat.session.device}/{chat.session.kernel}"
+
+
+def _take_back(chat: Chat, continued: bool) -> None:
+    if not continued and chat.conversation.turns and chat.conversation.turns[-1].role == "user":
+        chat.conversation.turns.pop()
+
+
+def _stream(chat: Chat, result: Result, *, continued: bool) -> None:
+    console = chat.run.console
+    with held_keys(), contextlib.ExitStack() as spinner:
+        spinner.enter_context(console.spinner("thinking"))
+        screen = open_screen(console, chat.run.options, markdown=chat.setting("markdown"), spinner=spinner)
+        try:
+            chunks = chat.session.stream(chat.conversation.messages(), chat.sampling(), continue_last=continued)
+            collect(chunks, screen.write, result=result, timeout=chat.run.options.timeout)
+        finally:
+            screen.close()
+    if console.stdout_is_terminal:
+        sys.stdout.write("\n")
+        sys.stdout.flush()
