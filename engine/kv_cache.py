@@ -53,7 +53,9 @@ class _LayerCache:
         if self.filled + tokens <= self.capacity:
             return
         if self.window is not None:
-            kept = min(self.filled, self.window - 1)
+            # What fits beyond the window is kept as well, so that the last tokens can be taken back (`truncate`).
+            spare = max(0, min(STEP // 2, self.capacity - tokens - (self.window - 1)))
+            kept = min(self.filled, self.window - 1 + spare)
             start = self.filled - kept
             if start:
                 # Source and target may overlap: clone.

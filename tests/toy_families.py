@@ -21,6 +21,7 @@ LLAMA3: dict[str, Any] = {
     "rope_type": "llama3", "rope_theta": 10_000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
     "original_max_position_embeddings": 8192,
 }  # fmt: skip
+YARN = {"rope_type": "yarn", "factor": 4.0, "rope_theta": 10_000.0, "original_max_position_embeddings": 128}
 GEMMA: dict[str, Any] = {
     "head_dim": 16, "query_pre_attn_scalar": 24, "sliding_window": 7, "num_hidden_layers": 7,
     "rope_parameters": {
@@ -36,15 +37,7 @@ FAMILIES: dict[str, Callable[[], PreTrainedConfig]] = {
     "llama-linear": lambda: LlamaConfig(
         **SIZE, rope_parameters={"rope_type": "linear", "factor": 4.0, "rope_theta": 10_000.0}
     ),
-    "llama-yarn": lambda: LlamaConfig(
-        **SIZE,
-        rope_parameters={
-            "rope_type": "yarn",
-            "factor": 4.0,
-            "rope_theta": 10_000.0,
-            "original_max_position_embeddings": 128,
-        },
-    ),  # fmt: skip
+    "llama-yarn": lambda: LlamaConfig(**SIZE, rope_parameters=YARN),
     "smollm": lambda: LlamaConfig(**SIZE, tie_word_embeddings=True),
     "mistral": lambda: MistralConfig(**SIZE, sliding_window=7, head_dim=16),
     "qwen2": lambda: Qwen2Config(**SIZE, tie_word_embeddings=True),
@@ -66,9 +59,7 @@ def random_model(config: PreTrainedConfig, seed: int = 0) -> Any:
             noise = torch.randn(weight.shape, generator=draw)
             if "norm" in name:
                 weight.copy_(offset + 0.2 * noise)
-            elif "embed_tokens" in name:
-                weight.copy_(0.3 * noise)
-            elif weight.dim() == 1:
+            elif "embed_tokens" in name or weight.dim() == 1:
                 weight.copy_(0.3 * noise)
             else:
                 weight.copy_(noise * weight.shape[1] ** -0.5)
