@@ -36,7 +36,8 @@ class Sampler:
             logits = penalize(logits, present, config.repetition_penalty)
         if config.temperature == 0:
             return int(logits.argmax())
-        logits = logits / config.temperature
+        # From the best one down, so that a temperature near 0 is greedy and not infinite.
+        logits = (logits - logits.max()) / max(config.temperature, 1e-30)
         if config.top_k:
             logits = keep_top_k(logits, config.top_k)
         if config.top_p < 1:

@@ -1,4 +1,4 @@
-"""Ends a stream of text before the first stop string, wherever the pieces of that string were cut."""
+"""Ends a stream of text before the stop string that is complete first, wherever the text was cut into pieces."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ class StopStrings:
         if not self._stops:
             return text
         self._held += text
-        found = [at for stop in self._stops if (at := self._held.find(stop)) >= 0]
+        found = [(at + len(stop), at) for stop in self._stops if (at := self._held.find(stop)) >= 0]
         if found:
             self.hit = True
-            shown, self._held = self._held[: min(found)], ""
+            _, start = min(found)  # the one that is complete first, as if the text came character by character
+            shown, self._held = self._held[:start], ""
             return shown
         safe = len(self._held) - self._possible_start()
         shown, self._held = self._held[:safe], self._held[safe:]

@@ -32,6 +32,7 @@ def windowed(window: int, kinds: tuple[LayerKind, ...] = ("local", "global", "lo
         post_norms=True,
         embedding_scale=32**0.5,
         attention_scale=0.3,
+        tied_head=False,
     )
 
 
