@@ -43,12 +43,15 @@ def read_config(folder: Path) -> tuple[ModelConfig, QuantizationConfig]:
     path = folder / CONFIG_FILE
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is missing or damaged: {error}", hint=REPAIR) from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         found = data.get("format") if isinstance(data, dict) else type(data).__name__
         raise CheckpointError(f"{path}: expected format {FORMAT}, found {found!r}", hint=REPAIR)
-    return ModelConfig.from_json(data["model"]), QuantizationConfig.from_json(data["quantization"])
+    try:
+        return ModelConfig.from_json(data.get("model", {})), QuantizationConfig.from_json(data.get("quantization", {}))
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} is damaged: {error}", hint=REPAIR) from error
 
 
 def load(folder: Path, kernel: Kernel, device: torch.device) -> Decoder:

@@ -21,6 +21,11 @@ DeviceChoice = Literal["auto", "cpu", "cuda", "mps"]
 Overflow = Literal["error", "summarize", "head", "tail", "middle"]
 
 
+_LARGEST = 2**24
+_MOST_LAYERS = 1_000
+"""Far above every model; below what a hostile file could make a loop or an allocation last."""
+
+
 def _refuse(condition: bool, message: str, error: type[UsageError | CheckpointError] = CheckpointError) -> None:
     if condition:
         raise error(message)
@@ -37,8 +42,9 @@ class _Json:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
-        """The inverse of `to_json`. Raises CheckpointError on unknown or missing keys."""
-        fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        """The inverse of `to_json`. Raises CheckpointError on unknown or missing keys and on other types."""
+        _refuse(not isinstance(data, dict), f"{cls.__name__} should be a JSON object, is {data!r:.40}")
+        fields = {f.name: str(f.type) for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
         unknown = sorted(set(data) - set(fields))
         _refuse(bool(unknown), f"{cls.__name__}: unknown keys {', '.join(unknown)}")
         values = {
@@ -46,12 +52,28 @@ class _Json:
             for key, value in data.items()
         }
         for key, value in values.items():
+            _refuse(not _fits(value, fields[key]), f"{cls.__name__}: {key} has the wrong type: {value!r:.40}")
             if isinstance(value, list):
                 values[key] = tuple(value)
         try:
+            for key, value in values.items():
+                if isinstance(value, int) and fields[key].startswith("float"):
+                    values[key] = float(value)
             return cls(**values)
-        except TypeError as error:
+        except (TypeError, OverflowError) as error:
             raise CheckpointError(f"{cls.__name__}: {error}") from error
+
+
+def _fits(value: Any, annotation: str) -> bool:
+    """Whether a JSON value may stand in a field of this annotation; what is inside lists and objects is not seen."""
+    kinds: dict[str, tuple[type, ...]] = {
+        "int": (int,), "float": (int, float), "bool": (bool,), "None": (type(None),), "tuple": (list, tuple),
+        "dict": (dict,), "RotaryConfig": (_Json,),
+    }  # fmt: skip
+    names = [name.partition("[")[0] for name in annotation.split(" | ")]
+    if isinstance(value, bool):
+        return "bool" in names
+    return any(isinstance(value, kinds.get(name, (str,))) for name in names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +151,11 @@ class ModelConfig(_Json):
             "max_context",
         ):  # fmt: skip
             value = getattr(self, name)
-            _refuse(not isinstance(value, int) or value < 1, f"{name} must be a positive integer, got {value!r}")
+            largest = _MOST_LAYERS if name == "num_layers" else _LARGEST
+            _refuse(
+                not isinstance(value, int) or not 1 <= value <= largest,
+                f"{name} must be a positive integer up to {largest}, got {value!r:.40}",
+            )
         _refuse(
             self.num_heads % self.num_kv_heads != 0,
             f"num_heads {self.num_heads} is not a multiple of num_kv_heads {self.num_kv_heads}",
@@ -146,6 +172,8 @@ class ModelConfig(_Json):
             "local" in self.layer_kinds and (self.sliding_window is None or self.sliding_window < 1),
             "local layers need a positive sliding_window",
         )
+        for scale in (self.embedding_scale, self.softmax_scale):
+            _refuse(not 0 < scale < math.inf, f"scales must be positive, got {scale}")
         _refuse(not 0 < self.norm_eps < 1, f"norm_eps must lie between 0 and 1, got {self.norm_eps}")
 
     def kind(self, layer: int) -> LayerKind:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -27,7 +29,7 @@ def cut(text: str, stops: list[str]) -> tuple[str, bool]:
 def test_any_cutting_shows_the_text_before_the_stop(text: str, stops: list[str], cuts: list[int]) -> None:
     borders = [0, *sorted(min(c, len(text)) for c in cuts), len(text)]
     watch = StopStrings(stops)
-    shown = "".join(watch.push(text[a:b]) for a, b in zip(borders, borders[1:], strict=False))
+    shown = "".join(watch.push(text[a:b]) for a, b in itertools.pairwise(borders))
     assert (shown + watch.flush(), watch.hit) == cut(text, stops)
     assert watch.flush() == ""
 

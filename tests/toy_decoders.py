@@ -10,6 +10,8 @@ from engine.config import ModelConfig, RotaryConfig
 from engine.model import Decoder
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from engine.config import LayerKind
 
 SIZE: dict[str, Any] = {
@@ -59,3 +61,28 @@ def decoder(config: ModelConfig, seed: int = 0) -> Decoder:
 def some_ids(count: int, seed: int = 1, vocabulary: int = SIZE["vocab_size"]) -> list[int]:
     """Random ids."""
     return torch.randint(0, vocabulary, (count,), generator=torch.Generator().manual_seed(seed)).tolist()
+
+
+class DecoderSource:
+    """A float decoder as a checkpoint that the converter reads."""
+
+    def __init__(self, model: Decoder) -> None:
+        self.config = model.config
+        self._state = model.state_dict()
+
+    def has(self, name: str) -> bool:
+        return name in self._state
+
+    def tensor(self, name: str) -> torch.Tensor:
+        config = self.config
+        stem, _, kind = name.rpartition(".")
+        owner, _, part = stem.rpartition(".")
+        if part in {"q", "k", "v"}:
+            rows = [config.num_heads * config.head_dim] + [config.num_kv_heads * config.head_dim] * 2
+            return self._state[f"{owner}.qkv.{kind}"].split(rows)["qkv".index(part)]
+        if part in {"gate", "up"}:
+            return self._state[f"{owner}.gate_up.{kind}"].chunk(2)[part == "up"]
+        return self._state[name]
+
+    def write_tokenizer(self, folder: Path) -> None:
+        raise NotImplementedError("a bare decoder has no vocabulary")
