@@ -8,11 +8,13 @@ import time
 from pathlib import Path
 
 from benchmarks.memory import resident_mb
+from engine.threads import wait_politely
 
 PREFILLS, DEPTHS, DECODED = (128, 512, 2048), (0, 1024), 48
 
 
 def main() -> None:
+    wait_politely()
     import torch
 
     from engine import checkpoint
