@@ -13,6 +13,7 @@ from torch import Tensor
 from engine import checkpoint, texts
 from engine.config import ModelConfig, QuantizationConfig
 from engine.convert.quantize import quantize
+from engine.errors import CheckpointError
 from engine.kernels import choose
 from engine.schema import Conversion, LanguageQuality, Progress, ProgressCallback, Provenance
 from engine.tokenizer import Tokenizer
@@ -42,7 +43,9 @@ def convert(source: Path, target: Path, provenance: Provenance, progress: Progre
     opened = open_source(source)
     target.mkdir(parents=True)
     opened.write_tokenizer(target)
-    calibration, evaluation = _texts(Tokenizer.load(target), opened.config)
+    tokenizer = Tokenizer.load(target)
+    _require_fit(tokenizer, opened.config)
+    calibration, evaluation = _texts(tokenizer, opened.config)
     kernel = choose(torch.device("cpu"))
     total = opened.config.num_layers + 1
     best: tuple[dict[str, Tensor], dict[str, LanguageQuality], QuantizationConfig] | None = None
@@ -74,6 +77,15 @@ def open_source(path: Path) -> Source:
     from engine.convert.gguf import GgufSource
 
     return GgufSource(path)
+
+
+def _require_fit(tokenizer: Tokenizer, config: ModelConfig) -> None:
+    """Raises CheckpointError if text could become an id that the embedding lacks; control tokens may lie beyond it."""
+    beyond = [i for i in range(config.vocab_size, tokenizer.vocab_size) if tokenizer.token_bytes(i)]
+    if beyond:
+        raise CheckpointError(
+            f"the vocabulary has {tokenizer.vocab_size} pieces, the model {config.vocab_size}: they don't belong together"
+        )
 
 
 def _texts(tokenizer: Tokenizer, config: ModelConfig) -> tuple[list[list[int]], dict[str, list[int]]]:
