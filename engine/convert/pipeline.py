@@ -84,7 +84,7 @@ def _require_fit(tokenizer: Tokenizer, config: ModelConfig) -> None:
     beyond = [i for i in range(config.vocab_size, tokenizer.vocab_size) if tokenizer.token_bytes(i)]
     if beyond:
         raise CheckpointError(
-            f"the vocabulary has {tokenizer.vocab_size} pieces, the model {config.vocab_size}: they don't belong together"
+            f"the vocabulary has {tokenizer.vocab_size} pieces, the model {config.vocab_size}: they are no pair"
         )
 
 
