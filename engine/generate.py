@@ -107,3 +107,29 @@ def score(model: Decoder, cache: KVCache, prompt: Sequence[int], continuation: S
         targets = torch.tensor(ids[begin + offset + 1 : end + 1], device=logits.device)
         logprobs += (logits.gather(1, targets[:, None]).squeeze(1) - logits.logsumexp(1)).tolist()
     return logprobs
+
+
+@torch.inference_mode()
+def score_all(
+    model: Decoder, cache: KVCache, prompt: Sequence[int], continuations: Sequence[Sequence[int]]
+) -> list[list[float]]:
+    """`score` of each continuation, with the prompt run once: those of one id cost nothing more.
+
+    The cache must hold less than all of the prompt; afterwards it holds the prompt and nothing after it, unless a
+    sliding window has moved past the prompt's end: then it holds less.
+    """
+    hidden = None
+    for hidden in prefill(model, cache, prompt[cache.length :]):  # noqa: B007
+        pass
+    if hidden is None:
+        raise ValueError("the prompt must be longer than what the cache holds")
+    first = last_logits(model, hidden).float().log_softmax(0)
+    rows = []
+    for ids in continuations:
+        row = [first[id_].item() for id_ in ids[:1]]
+        if len(ids) > 1:
+            cache.truncate(len(prompt))
+            row += score(model, cache, [*prompt, ids[0]], ids[1:])
+        rows.append(row)
+    cache.truncate(len(prompt))
+    return rows

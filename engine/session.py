@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Self
 from engine import manifest
 from engine.chat_format import ChatFormat
 from engine.errors import InputTooLong, UsageError
+from engine.language import language_of
 from engine.schema import Chunk, FinishReason, Message
+from engine.threads import wait_politely
 from engine.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -91,6 +93,7 @@ class Session(TextCounter):
         if threads is not None and threads < 1:
             raise UsageError(f"threads must be at least 1, got {threads}")
         manifest.check(folder)
+        wait_politely()
         import torch
 
         from engine import checkpoint, kernels
@@ -229,25 +232,25 @@ class Session(TextCounter):
     def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[list[float]]:
         """Log-probability of each token of each continuation as the assistant's reply.
 
-        The prompt is computed once for all. Raises InputTooLong if the longest does not fit.
+        The prompt is computed once for all, and labels of one token cost nothing more. Raises InputTooLong if the
+        longest does not fit.
         """
-        from engine.generate import score
+        from engine.generate import score_all
 
         prompt = self._chat.encode(messages)
         encoded = [self._continuation_ids(text) for text in continuations]
         longest = len(prompt) + max((len(ids) for ids in encoded), default=0)
         if longest > self.context:
             raise InputTooLong(f"the text needs {longest} tokens, the context is {self.context}")
-        rows = []
-        for ids in encoded:
-            self._reuse(prompt)
-            rows.append(score(self._model, self._cache, prompt, ids))
-            self._cached = [*prompt, *ids][: self._cache.length]
+        self._reuse(prompt)
+        rows = score_all(self._model, self._cache, prompt, encoded)
+        self._cached = prompt[: self._cache.length]
         return rows
 
     def _continuation_ids(self, text: str) -> list[int]:
-        """A base model's transcript ends in a colon, so that a reply begins with a space."""
-        return self._tokenizer.encode(text if self.is_chat else f" {text}")
+        """A base model's transcript ends in a colon, after which English needs a space."""
+        spaced = not self.is_chat and language_of(text) == "en"
+        return self._tokenizer.encode(f" {text}" if spaced else text)
 
 
 def _with_controls(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
