@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import torch
 from toy_decoders import CONFIGS, decoder, some_ids, windowed
@@ -10,7 +12,9 @@ from engine.generate import prefill, score, score_all
 from engine.kv_cache import KVCache
 from engine.model import Decoder
 from engine.schema import Message
-from engine.session import Session
+
+if TYPE_CHECKING:
+    from engine.session import Session
 
 MODELS = {name: decoder(config) for name, config in CONFIGS.items()} | {"one-window": decoder(windowed(3, ("local",)))}
 LABELS = [[5], [7, 8], [5, 6, 7], [7, 8], [], [60], some_ids(700, seed=4)]
