@@ -179,3 +179,18 @@ def test_a_document_goes_with_the_next_question(tiny_model_home: Path, tmp_path:
     assert b"given with the next question" in done.stderr
     assert b"no such file: none.txt" in done.stderr
     assert "under the mat" in json.loads(file.read_text())["messages"][0]["content"]
+
+
+def test_what_is_typed_during_an_answer_waits_for_the_prompt_and_then_runs(tiny_model_home: Path) -> None:
+    """The terminal used to echo it into the answer and to hand Enter on as a newline of a longer turn."""
+    chat = Person(tiny_model_home, "chat", "-m", "tiny", "--max-tokens", "400", "--seed", "1", "--raw")
+    chat.sees("/help lists the words")
+    chat.sees(IDLE)
+    chat.types("hello\r")
+    chat.sees(r"hello[\s\S]*?\n")  # the editor has let go of the line: from here on the answer streams
+    chat.types("/context\r")
+    assert "/context" not in chat.sees("cut at 400 tokens")
+    assert "2 messages" in chat.sees("messages")
+    chat.sees(IDLE)
+    chat.terminal.sendeof()
+    assert chat.leaves() == 0
