@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -120,7 +120,7 @@ def test_the_next_turn_computes_only_what_is_new(session: Session) -> None:
     held = [*session._chat.encode(HELLO), *ids_of(chunks)[:-1]]
     more = [*HELLO, Message("assistant", joined(chunks)), Message("user", "And tomorrow?")]
     prompt = session._chat.encode(more)
-    common = len(os.path.commonprefix([held, prompt]))
+    common = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(held, prompt, strict=False)))
     again = list(session.stream(more, GREEDY))
     assert again[-1].cached_tokens == common
     assert again[-1].cached_tokens >= session.count_messages(HELLO)
