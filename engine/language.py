@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from engine.schema import Language
 
-_HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+"""One Chinese character."""
 _SAMPLE = 20_000
 """Characters looked at: enough to tell, quick on a book."""
 
@@ -16,5 +17,5 @@ _SAMPLE = 20_000
 def language_of(text: str) -> Language:
     """`zh` if the text has at least one Chinese character for every four Latin letters."""
     text = text[:_SAMPLE]
-    han = len(_HAN.findall(text))
+    han = len(HAN.findall(text))
     return "zh" if han and han * 4 >= sum(c.isascii() and c.isalpha() for c in text) else "en"

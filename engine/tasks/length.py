@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from engine.errors import UsageError
+from engine.language import HAN
 
 if TYPE_CHECKING:
     from engine.schema import Language
@@ -31,7 +32,7 @@ class Length:
     """short, medium or long, where it was said so."""
 
     @classmethod
-    def parse(cls, text: str, document: str, language: Language) -> Self:
+    def parse(cls, text: str, document: str) -> Self:
         """From short, medium, long, N% of the document or Nw. Raises UsageError."""
         if text in _NAMED:
             return cls(_NAMED[text], text)
@@ -40,8 +41,7 @@ class Length:
             raise UsageError(f"a length is short, medium, long, N% or Nw, got {text!r}")
         if match[2] == "w":
             return cls(int(match[1]))
-        words = len(document.split()) if language == "en" else len("".join(document.split())) / _CHARACTERS_A_WORD
-        return cls(max(10, round(words * int(match[1]) / 100)))
+        return cls(max(10, round(words_in(document) * int(match[1]) / 100)))
 
     def words(self, language: Language) -> str:
         """As the model is told."""
@@ -65,3 +65,9 @@ class Length:
     def concatenated(self, parts: int) -> bool:
         """Whether the parts' summaries are the summary."""
         return self.target > LONGEST_PASS and parts > 1
+
+
+def words_in(text: str) -> float:
+    """How long a text is in words; Chinese characters are parts of words."""
+    rest, characters = HAN.subn(" ", text)
+    return len(re.findall(r"\w+", rest)) + characters / _CHARACTERS_A_WORD

@@ -37,41 +37,34 @@ def split(text: str, count: Count, limit: int) -> list[Passage]:
     """Passages of at most `limit` tokens, of about equal size."""
     pieces = list(_pieces(text, count, limit, 0))
     total = sum(tokens for _, tokens in pieces)
-    target = -(-total // max(1, -(-total // limit)))  # equal shares of the fewest passages that hold all
+    fewest = max(1, -(-total // limit))
     lines = _LineIndex(text)
     passages: list[Passage] = []
-    start = end = tokens = 0
+    start = end = tokens = done = 0
     for piece, size in pieces:
-        if tokens and (tokens + size > limit or (tokens >= target * 0.9 and tokens + size > target * 1.1)):
+        border = total * (len(passages) + 1) / fewest  # of equal shares; the cut nearest to it is taken
+        if tokens and (tokens + size > limit or done + size / 2 > border):
             passages.append(lines.passage(start, end, tokens))
             start, tokens = end, 0
-        end, tokens = end + len(piece), tokens + size
+        end, tokens, done = end + len(piece), tokens + size, done + size
     if end > start:
         passages.append(lines.passage(start, end, tokens))
     return passages
 
 
 def _pieces(text: str, count: Count, limit: int, level: int) -> Iterator[tuple[str, int]]:
-    """Pieces of a text with their tokens; cut no finer than the limit asks for."""
-    if level == 0:
-        for paragraph in _cut(text, _BORDERS[0]):
-            yield from _fitting(paragraph, count, limit, 1)
-        return
-    if level < len(_BORDERS) + 1:
-        for part in _cut(text, _BORDERS[level - 1]):
-            yield from _fitting(part, count, limit, level + 1)
-        return
-    middle = len(text) // 2
-    for half in (text[:middle], text[middle:]):
-        yield from _fitting(half, count, limit, level)
-
-
-def _fitting(text: str, count: Count, limit: int, level: int) -> Iterator[tuple[str, int]]:
-    tokens = count(text)
-    if tokens <= limit or len(text) == 1:
-        yield text, tokens
+    """Pieces of a text with their tokens, cut at borders of this level, and finer only where the limit asks for it."""
+    if level < len(_BORDERS):
+        parts = _cut(text, _BORDERS[level])
     else:
-        yield from _pieces(text, count, limit, level)
+        middle = len(text) // 2
+        parts = iter((text[:middle], text[middle:]))
+    for part in parts:
+        tokens = count(part)
+        if tokens <= limit or len(part) == 1:
+            yield part, tokens
+        else:
+            yield from _pieces(part, count, limit, level + 1)
 
 
 def _cut(text: str, border: re.Pattern[str]) -> Iterator[str]:

@@ -65,7 +65,7 @@ def summarize(
     if not document.text.strip():
         raise InputError(f"{document.name} is empty: nothing to summarize")
     language = language or language_of(document.text)
-    wanted = Length.parse(length, document.text, language)
+    wanted = Length.parse(length, document.text)
     passages = split(document.text, session.count, _passage_limit(session, wanted, sampling))
     if len(passages) == 1:
         ask = WHOLE[language].format(text=document.text.strip(), length=wanted.words(language))

@@ -1,0 +1,52 @@
+"""A wished length in either language, said in words and bounded in tokens."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.errors import UsageError
+from engine.tasks.length import LONGEST_PASS, Length, words_in
+
+
+@pytest.mark.parametrize("text", ["", "short ", "0w", "0%", "-5w", "5", "5 %", "1.5w", "%", "w", "long!", "10W"])
+def test_anything_else_is_refused_with_what_was_expected(text: str) -> None:
+    with pytest.raises(UsageError, match="short, medium, long, N% or Nw"):
+        Length.parse(text, "document")
+
+
+def test_names_grow() -> None:
+    targets = [Length.parse(name, "").target for name in ("short", "medium", "long")]
+    assert targets == sorted(set(targets))
+
+
+def test_a_share_is_of_the_documents_words_whatever_its_language() -> None:
+    assert Length.parse("10%", "word " * 1_000).target == 100
+    assert Length.parse("10%", "字" * 1_700).target == 100
+    assert Length.parse("10%", "字" * 1_700 + "word " * 1_000).target == 200
+    assert Length.parse("1%", "short text").target == 10
+
+
+def test_words_are_counted_without_punctuation() -> None:
+    assert words_in("Two words — !") == 2
+    assert words_in("，。！") == 0
+    assert words_in("一二三四五六七八九十一二三四五六七") == pytest.approx(10)
+
+
+def test_a_number_of_words_is_said_in_each_language() -> None:
+    length = Length.parse("100w", "")
+    assert "100 words" in length.words("en")
+    assert "170个字" in length.words("zh")
+
+
+def test_a_pass_may_write_more_than_it_is_asked_for_but_not_without_end() -> None:
+    assert Length(100).tokens > 170  # a Chinese character may be a token
+    assert Length(100_000).tokens == Length(LONGEST_PASS).tokens
+
+
+@pytest.mark.parametrize("parts", [2, 5, 50])
+def test_a_summary_too_long_for_one_pass_is_shared_among_the_parts(parts: int) -> None:
+    length = Length(LONGEST_PASS * 2)
+    assert length.concatenated(parts)
+    assert length.share(parts).target * parts >= length.target or length.share(parts).target == LONGEST_PASS
+    assert not length.concatenated(1)
+    assert not Length(LONGEST_PASS).concatenated(parts)

@@ -1,0 +1,99 @@
+"""Passages are the text itself: nothing lost, nothing too long, cut where a reader would cut."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tokenizer_models
+from engine.tasks.passages import split
+from engine.tokenizer import Tokenizer
+
+PIECES = [
+    "word",
+    " ",
+    "\n",
+    "\n\n",
+    "。",
+    "，",
+    ". ",
+    "？”",
+    "汉字",
+    "x" * 40,
+    "\r\n",
+    "\u3000",
+    "🙂",
+    "e\u0301",
+    "\t",
+    "1.5",
+]
+TEXTS = st.one_of(st.text(), st.lists(st.sampled_from(PIECES), max_size=60).map("".join))
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return Tokenizer.load(tokenizer_models.path())
+
+
+@given(TEXTS, st.integers(1, 50))
+def test_passages_joined_are_the_text_and_none_is_above_the_limit(text: str, limit: int) -> None:
+    passages = split(text, len, limit)
+    assert "".join(passage.text for passage in passages) == text
+    assert all(0 < passage.tokens == len(passage.text) <= limit for passage in passages)
+
+
+@given(TEXTS, st.integers(1, 50))
+def test_passages_name_the_lines_that_they_hold(text: str, limit: int) -> None:
+    start = 0
+    for passage in split(text, len, limit):
+        visible = passage.text.strip()
+        if visible:
+            first = text.index(visible, start)
+            assert passage.first_line == 1 + text[:first].count("\n")
+            assert passage.last_line == passage.first_line + visible.count("\n")
+        start += len(passage.text)
+
+
+@pytest.mark.parametrize(
+    "text", ["word " * 9_000, "汉字，" * 9_000, "x" * 30_000, "一" * 30_000, "🙂\n" * 5_000, "\n" * 30_000]
+)
+def test_the_real_tokenizer_finds_no_passage_above_the_limit(tokenizer: Tokenizer, unit: str) -> None:
+    def count(part: str) -> int:
+        return len(tokenizer.encode(part))
+
+    text = unit * 9_000
+    passages = split(text, count, 300)
+    assert "".join(passage.text for passage in passages) == text
+    assert all(count(passage.text) <= 300 for passage in passages)
+
+
+def test_cuts_fall_between_paragraphs_where_these_fit() -> None:
+    paragraphs = [f"Paragraph {number} says this. And that.\n\n" for number in range(10, 30)]
+    passages = split("".join(paragraphs), len, 110)
+    assert [passage.text.count("Paragraph") for passage in passages] == [3, 3, 3, 2, 3, 3, 3]
+    assert all(passage.text.startswith("Paragraph") and passage.text.endswith("\n\n") for passage in passages)
+
+
+def test_a_long_paragraph_is_cut_between_sentences_in_both_languages() -> None:
+    assert [p.text for p in split("One two three. Four five six! Seven?", len, 20)] == [
+        "One two three. ", "Four five six! ", "Seven?",
+    ]  # fmt: skip
+    assert [p.text for p in split("今天下雨。我们在家看书。明天再去！", len, 8)] == [
+        "今天下雨。", "我们在家看书。", "明天再去！",
+    ]  # fmt: skip
+
+
+def test_passages_are_of_about_equal_size() -> None:
+    sizes = [passage.tokens for passage in split("word. " * 1_000, len, 1_700)]
+    assert len(sizes) == 4
+    assert max(sizes) - min(sizes) <= len("word. ")
+
+
+def test_an_empty_text_has_no_passages() -> None:
+    assert split("", len, 10) == []
+
+
+def test_a_character_of_more_tokens_than_the_limit_stays_whole() -> None:
+    passages = split("🙂🙂", lambda text: 4 * len(text), 2)
+    assert [passage.text for passage in passages] == ["🙂", "🙂"]
