@@ -10,10 +10,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from engine import manifest
+from engine import manifest, transcript
 from engine.chat_format import ChatFormat
 from engine.errors import InputTooLong, UsageError
-from engine.language import language_of
 from engine.schema import Chunk, FinishReason, Message
 from engine.threads import wait_politely
 from engine.tokenizer import Tokenizer
@@ -238,7 +237,8 @@ class Session(TextCounter):
         from engine.generate import score_all
 
         prompt = self._chat.encode(messages)
-        encoded = [self._continuation_ids(text) for text in continuations]
+        start = "" if self.is_chat else transcript.reply_start(messages)
+        encoded = [self._tokenizer.encode(start + text) for text in continuations]
         longest = len(prompt) + max((len(ids) for ids in encoded), default=0)
         if longest > self.context:
             raise InputTooLong(f"the text needs {longest} tokens, the context is {self.context}")
@@ -246,11 +246,6 @@ class Session(TextCounter):
         rows = score_all(self._model, self._cache, prompt, encoded)
         self._cached = prompt[: self._cache.length]
         return rows
-
-    def _continuation_ids(self, text: str) -> list[int]:
-        """A base model's transcript ends in a colon, after which English needs a space."""
-        spaced = not self.is_chat and language_of(text) == "en"
-        return self._tokenizer.encode(f" {text}" if spaced else text)
 
 
 def _with_controls(tokenizer: Tokenizer, ids: Sequence[int]) -> str:

@@ -36,10 +36,9 @@ STOP_STRINGS = tuple(f"\n{label}" for labels in _LABELS.values() for label in la
 
 def write(messages: Sequence[Message], *, continue_last: bool) -> str:
     """The transcript, ending where the assistant is to speak or, with `continue_last`, to speak on."""
-    asked = [message.content for message in messages if message.role == "user"]
-    language = language_of(asked[-1] if asked else messages[-1].content)
+    language = _language(messages)
     user, assistant = _LABELS[language]
-    space = " " if language == "en" else ""
+    space = reply_start(messages)
     system = [message.content for message in messages if message.role == "system"]
     blocks = ["\n".join(system) or _OPENING[language]]
     for question, answer in _EXAMPLES[language]:
@@ -51,3 +50,13 @@ def write(messages: Sequence[Message], *, continue_last: bool) -> str:
             blocks[-1] += f"\n{assistant}{space}{message.content}"
     text = "\n\n".join(blocks)
     return text if continue_last else f"{text}\n{assistant}"
+
+
+def reply_start(messages: Sequence[Message]) -> str:
+    """What stands between the assistant's label and its words: English needs a space."""
+    return " " if _language(messages) == "en" else ""
+
+
+def _language(messages: Sequence[Message]) -> Language:
+    asked = [message.content for message in messages if message.role == "user"]
+    return language_of(asked[-1] if asked else messages[-1].content)
