@@ -54,7 +54,7 @@ class Length:
     @property
     def tokens(self) -> int:
         """The most that a pass may write."""
-        return round(min(self.target, LONGEST_PASS) * 2.2) + 40
+        return round(min(self.target, LONGEST_PASS) * 3) + 80
 
     def share(self, parts: int) -> Length:
         """For one of several parts, whose summaries are combined or put one after the other."""
