@@ -2,23 +2,37 @@
 
 Global layers keep everything, in a buffer that grows in steps. Local (sliding-window) layers keep a bounded buffer:
 when it is full the last window moves to its front, so entries always lie in order and need no ring arithmetic.
-Several sequences share a cache as rows, padded on the left, so that all rows end at the same position.
+Sequences that decode together have a cache of their own kind: `engine.row_cache`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from engine.layout import Consecutive
 
+if TYPE_CHECKING:
     from engine.config import ModelConfig
+    from engine.layout import Layout
 
 STEP = 512
 """Positions by which a global layer's buffer grows."""
+
+
+class Cache(Protocol):
+    """What the decoder asks of a cache."""
+
+    def layout(self, tokens: int) -> Layout:
+        """Where that many new tokens a sequence stand."""
+
+    def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Store one layer's (B, Hkv, T, D); returns the keys and values to attend to, (B, Hkv, S, D)."""
+
+    def advance(self, tokens: int) -> None:
+        """Count `tokens` positions as filled, once all layers have stored them."""
 
 
 class _LayerCache:
@@ -92,13 +106,11 @@ class KVCache:
         config: ModelConfig,
         *,
         batch: int = 1,
-        pads: Sequence[int] | None = None,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
         self.batch = batch
-        self.pads = torch.tensor(pads, device=device) if pads is not None and any(pads) else None
-        """(B,) positions at the start of each row that are padding; None: none are."""
+        self.dtype, self.device = dtype, torch.device(device)
         self.length = 0
         self._layers = [
             _LayerCache(
@@ -106,7 +118,7 @@ class KVCache:
                 config,
                 config.sliding_window if config.kind(layer) == "local" else None,
                 dtype,
-                torch.device(device),
+                self.device,
             )
             for layer in range(config.num_layers)
         ]
@@ -115,6 +127,15 @@ class KVCache:
     def nbytes(self) -> int:
         """Memory held, in bytes."""
         return sum(layer.nbytes for layer in self._layers)
+
+    def layout(self, tokens: int) -> Layout:
+        """The next positions, the same in every row."""
+        return Consecutive(self.length, tokens, self.device)
+
+    def held(self, layer: int) -> tuple[Tensor, Tensor, int]:
+        """One layer's keys and values (B, Hkv, S, D), and the position of the first."""
+        held = self._layers[layer]
+        return held.keys[:, :, : held.filled], held.values[:, :, : held.filled], held.first
 
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Store one layer's (B, Hkv, T, D); returns the keys and values to attend to, (B, Hkv, S, D), oldest first."""

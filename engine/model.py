@@ -13,9 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from engine.layout import Consecutive
+
 if TYPE_CHECKING:
     from engine.config import LayerKind, ModelConfig, RotaryConfig
-    from engine.kv_cache import KVCache
+    from engine.kv_cache import Cache
+    from engine.layout import Layout
 
 
 class Decoder(nn.Module):
@@ -32,20 +35,20 @@ class Decoder(nn.Module):
             self.head.weight = self.embedding.weight
         self.rotary = RotaryTables(config)
 
-    def forward(self, ids: Tensor, cache: KVCache | None = None) -> Tensor:
+    def forward(self, ids: Tensor, cache: Cache | None = None, layout: Layout | None = None) -> Tensor:
         """(B, T) ids -> (B, T, C) hidden states after the final norm.
 
-        With a cache the tokens continue what it holds, and are added to it.
+        With a cache the tokens continue what it holds, and are added to it. `layout` says where they stand, if not
+        one after the other.
         """
-        start = cache.length if cache is not None else 0
         tokens = ids.shape[1]
-        pads = cache.pads if cache is not None else None
+        if layout is None:
+            layout = Consecutive(0, tokens, ids.device) if cache is None else cache.layout(tokens)
         x = self.embedding(ids) * self.config.embedding_scale  # (B, T, C)
-        view = {kind: View(self.config, kind, start, tokens, pads, ids.device) for kind in self.rotary.kinds}
-        rotation = {kind: self.rotary(kind, start, tokens, pads, ids.device) for kind in self.rotary.kinds}
+        rotation = {kind: self.rotary(kind, layout, ids.device) for kind in self.rotary.kinds}
         for index, layer in enumerate(self.layers):
             assert isinstance(layer, Block)
-            x = layer(x, rotation[layer.kind], view[layer.kind], cache, index)
+            x = layer(x, rotation[layer.kind], layout, cache, index)
         if cache is not None:
             cache.advance(tokens)
         return self.norm(x)
@@ -61,8 +64,9 @@ class Block(nn.Module):
     def __init__(self, config: ModelConfig, kind: LayerKind) -> None:
         super().__init__()
         self.kind: LayerKind = kind
+        window = config.sliding_window if kind == "local" else None
         self.attention_norm = RMSNorm(config.hidden_size, config.norm_eps)
-        self.attention = Attention(config)
+        self.attention = Attention(config, window)
         self.mlp_norm = RMSNorm(config.hidden_size, config.norm_eps)
         self.mlp = FeedForward(config)
         self.post_attention_norm: nn.Module = nn.Identity()
@@ -71,17 +75,18 @@ class Block(nn.Module):
             self.post_attention_norm = RMSNorm(config.hidden_size, config.norm_eps)
             self.post_mlp_norm = RMSNorm(config.hidden_size, config.norm_eps)
 
-    def forward(self, x: Tensor, rotation: Rotation, view: View, cache: KVCache | None, index: int) -> Tensor:
+    def forward(self, x: Tensor, rotation: Rotation, layout: Layout, cache: Cache | None, index: int) -> Tensor:
         """(B, T, C) -> (B, T, C)."""
-        x = x + self.post_attention_norm(self.attention(self.attention_norm(x), rotation, view, cache, index))
+        x = x + self.post_attention_norm(self.attention(self.attention_norm(x), rotation, layout, cache, index))
         return x + self.post_mlp_norm(self.mlp(self.mlp_norm(x)))
 
 
 class Attention(nn.Module):
     """Grouped-query attention with rotary positions; queries, keys and values come from one product."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, window: int | None) -> None:
         super().__init__()
+        self.window = window
         self.heads, self.kv_heads, self.head_dim = config.num_heads, config.num_kv_heads, config.head_dim
         self.scale = config.softmax_scale
         rows = (self.heads + 2 * self.kv_heads) * self.head_dim
@@ -91,7 +96,7 @@ class Attention(nn.Module):
         if config.qk_norm:
             self.qk_norm = HeadNorm(self.heads, self.kv_heads, self.head_dim, config.norm_eps)
 
-    def forward(self, x: Tensor, rotation: Rotation, view: View, cache: KVCache | None, index: int) -> Tensor:
+    def forward(self, x: Tensor, rotation: Rotation, layout: Layout, cache: Cache | None, index: int) -> Tensor:
         """(B, T, C) -> (B, T, C)."""
         batch, tokens, _ = x.shape
         qkv = self.qkv(x).view(batch, tokens, self.heads + 2 * self.kv_heads, self.head_dim)
@@ -101,14 +106,13 @@ class Attention(nn.Module):
         v = v.transpose(1, 2)
         if cache is not None:
             k, v = cache.append(index, k, v)  # (B, K, S, D)
-        y = attend(q.to(k.dtype), k, v, view, self.scale)  # (B, T, H * D)
+        y = attend(q.to(k.dtype), k, v, layout.mask(k.shape[2], self.window), self.scale)  # (B, T, H * D)
         return self.out(y.to(x.dtype))
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, view: View, scale: float) -> Tensor:
-    """Queries (B, H, T, D) over keys and values (B, K, S, D) -> (B, T, H * D)."""
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -> Tensor:
+    """Queries (B, H, T, D) over keys and values (B, K, S, D) -> (B, T, H * D). `mask` None: causal."""
     batch, heads, tokens, dim = q.shape
-    mask = view.mask(k.shape[2])
     if tokens == 1:
         # One token: the query heads of a group act as the rows of one product, nothing is repeated.
         grouped = q.view(batch, k.shape[1], heads // k.shape[1], dim)
@@ -118,45 +122,6 @@ def attend(q: Tensor, k: Tensor, v: Tensor, view: View, scale: float) -> Tensor:
         q, k, v, attn_mask=mask, is_causal=mask is None, scale=scale, enable_gqa=heads != k.shape[1]
     )
     return y.transpose(1, 2).reshape(batch, tokens, heads * dim)
-
-
-class View:
-    """What T tokens from position `start` on may look at in one kind of layer; made once a forward pass."""
-
-    def __init__(
-        self,
-        config: ModelConfig,
-        kind: LayerKind,
-        start: int,
-        tokens: int,
-        pads: Tensor | None,
-        device: torch.device,
-    ) -> None:
-        self.window = config.sliding_window if kind == "local" else None
-        self.start, self.tokens, self.pads, self.device = start, tokens, pads, device
-        self._masks: dict[int, Tensor | None] = {}
-
-    def mask(self, keys: int) -> Tensor | None:
-        """(B or 1, 1, T, S) booleans over the newest S = `keys` positions; None: causal, nothing else to hide."""
-        if keys not in self._masks:
-            self._masks[keys] = self._build(keys)
-        return self._masks[keys]
-
-    def _build(self, keys: int) -> Tensor | None:
-        inside_window = self.window is None or keys <= self.window
-        if self.pads is None and (self.tokens in (1, keys)) and inside_window:
-            return None
-        end = self.start + self.tokens
-        query = torch.arange(self.start, end, device=self.device)[:, None]  # (T, 1) positions
-        key = torch.arange(end - keys, end, device=self.device)[None, :]  # (1, S)
-        seen = key <= query
-        if self.window is not None:
-            seen &= key > query - self.window
-        seen = seen[None, None]
-        if self.pads is not None:
-            # Padding sees itself: a row with nothing to see would be NaN, and 0 * NaN spreads.
-            seen = seen & (key[None, None] >= self.pads[:, None, None, None]) | (key == query)[None, None]
-        return seen
 
 
 Rotation = tuple[Tensor, Tensor]
@@ -172,14 +137,10 @@ class RotaryTables(nn.Module):
         self.kinds: tuple[LayerKind, ...] = tuple(sorted({config.kind(i) for i in range(config.num_layers)}))
         self._tables: dict[LayerKind, Rotation] = {}
 
-    def forward(self, kind: LayerKind, start: int, tokens: int, pads: Tensor | None, device: torch.device) -> Rotation:
-        """The rotation of positions `start` to `start + tokens`, less the padding of each row."""
-        cosines, sines = self._table(kind, start + tokens, device)
-        if pads is None:
-            return cosines[None, start : start + tokens, None], sines[None, start : start + tokens, None]
-        positions = torch.arange(start, start + tokens, device=device)[None] - pads[:, None]  # (B, T)
-        positions = positions.clamp_min(0)
-        return cosines[positions].unsqueeze(2), sines[positions].unsqueeze(2)
+    def forward(self, kind: LayerKind, layout: Layout, device: torch.device) -> Rotation:
+        """The rotation of a layout's positions."""
+        cosines, sines = self._table(kind, layout.end, device)
+        return layout.select(cosines).unsqueeze(2), layout.select(sines).unsqueeze(2)
 
     def _table(self, kind: LayerKind, positions: int, device: torch.device) -> Rotation:
         table = self._tables.get(kind)

@@ -1,12 +1,15 @@
-"""A reply as it grows: ids in, safe text out, and the reason why it ended."""
+"""A reply as it grows: ids in, chunks of safe text out, with their figures and the reason why it ended."""
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
+from engine.schema import Chunk
 from engine.stop_strings import StopStrings
 
 if TYPE_CHECKING:
+    from engine.generate import Token
     from engine.schema import FinishReason
     from engine.tokenizer import StreamDecoder
 
@@ -22,6 +25,7 @@ class Reply:
         stop_ids: frozenset[int],
         room: int,
         strip: bool,
+        prompt_tokens: int = 0,
     ) -> None:
         """`room`: tokens at most. `strip`: drop white space before the first word."""
         self._decoder, self._stop_ids, self._room, self._strip = decoder, stop_ids, room, strip
@@ -29,6 +33,33 @@ class Reply:
         self.ids: list[int] = []
         """The reply's tokens, a stop id not counted."""
         self.finish_reason: FinishReason | None = None
+        self.cached = 0
+        """How many of the prompt's tokens were still in the KV cache."""
+        self._prompt_tokens = prompt_tokens
+        self._started = self._prefilled = time.perf_counter()
+
+    def waiting(self) -> Chunk:
+        """An empty chunk between prefill steps: lets a caller stop, or show that something happens."""
+        return Chunk("", prompt_tokens=self._prompt_tokens, cached_tokens=self.cached)
+
+    def begin(self) -> None:
+        """Prefill is done."""
+        self._prefilled = time.perf_counter()
+
+    def take(self, token: Token) -> Chunk:
+        """The next token as a chunk."""
+        text = self.push(token.id)
+        return Chunk(
+            text,
+            prompt_tokens=self._prompt_tokens,
+            cached_tokens=self.cached,
+            prefill_seconds=self._prefilled - self._started,
+            ids=(token.id,),
+            logprobs=(token.logprob,),
+            output_tokens=len(self.ids),
+            decode_seconds=time.perf_counter() - self._prefilled,
+            finish_reason=self.finish_reason,
+        )
 
     def push(self, token: int) -> str:
         """Take the next id; returns the text that is now certain."""

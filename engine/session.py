@@ -6,26 +6,31 @@ prompts. One thread at a time may use it. Importing this file does not import to
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from engine import manifest, transcript
 from engine.chat_format import ChatFormat
 from engine.errors import InputTooLong, UsageError
-from engine.schema import Chunk, FinishReason, Message
 from engine.threads import wait_politely
 from engine.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Iterable, Sequence
     from pathlib import Path
 
     import torch
+    from torch import Tensor
 
     from engine.config import DeviceChoice, ModelConfig, SamplingConfig
     from engine.kernels import Kernel
     from engine.model import Decoder
+    from engine.reply import Reply
+    from engine.schema import Chunk, Message
+
+
+TOGETHER = 8
+"""Sequences decoded in step: a step costs little more than for one, and each takes its part of the KV memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,26 +151,45 @@ class Session(TextCounter):
         Raises InputTooLong if the conversation leaves no room for a token.
         """
         prompt = self._chat.encode(messages, continue_last=continue_last)
-        strip = not self.is_chat and not continue_last
-        return self._generate(prompt, sampling, self._chat.stop_strings, strip=strip, continuing=continue_last)
+        return self._generate(prompt, sampling, self._turn(prompt, sampling, continuing=continue_last))
+
+    def _turn(self, prompt: Sequence[int], sampling: SamplingConfig, *, continuing: bool = False) -> Reply:
+        """An empty reply of the assistant."""
+        strip = not self.is_chat and not continuing
+        return self._reply(prompt, sampling, continuing=continuing, strip=strip, stop_strings=self._chat.stop_strings)
 
     def complete(self, text: str, sampling: SamplingConfig) -> Generator[Chunk, None, None]:
         """What comes after a text, with no chat format around it."""
-        return self._generate(self._start() + self._tokenizer.encode(text), sampling, (), continuing=True)
+        prompt = self._start() + self._tokenizer.encode(text)
+        return self._generate(prompt, sampling, self._reply(prompt, sampling, continuing=True))
 
     def _start(self) -> list[int]:
         tokenizer = self._tokenizer
         return [tokenizer.bos_id] if tokenizer.add_bos and tokenizer.bos_id is not None else []
 
-    def _generate(
+    def _generate(self, prompt: list[int], sampling: SamplingConfig, reply: Reply) -> Generator[Chunk, None, None]:
+        from engine.generate import decode, last_logits
+        from engine.sampling import Sampler
+
+        hidden = yield from self._prefill(prompt, reply)
+        logits = last_logits(self._model, hidden)
+        for token in decode(self._model, self._cache, logits, Sampler(sampling), self._chat.stop_ids):
+            self._cached = [*prompt, *reply.ids][: self._cache.length]
+            chunk = reply.take(token)
+            yield chunk
+            if chunk.finish_reason:
+                return
+
+    def _reply(
         self,
-        prompt: list[int],
+        prompt: Sequence[int],
         sampling: SamplingConfig,
-        stop_strings: tuple[str, ...],
         *,
-        continuing: bool,
+        continuing: bool = False,
         strip: bool = False,
-    ) -> Generator[Chunk, None, None]:
+        stop_strings: tuple[str, ...] = (),
+    ) -> Reply:
+        """An empty reply to a prompt. Raises UsageError for an empty prompt, InputTooLong if it leaves no room."""
         if not prompt:
             raise UsageError("there is nothing to continue: the prompt is empty")
         if len(prompt) >= self.context:
@@ -175,46 +199,27 @@ class Session(TextCounter):
             )
         from engine.reply import Reply
 
-        reply = Reply(
+        return Reply(
             self._tokenizer.stream(continuing=continuing),
             stop_strings=(*sampling.stop, *stop_strings),
             stop_ids=self._chat.stop_ids,
             room=min(sampling.max_tokens, self.context - len(prompt)),
             strip=strip,
+            prompt_tokens=len(prompt),
         )
-        return self._run(prompt, sampling, reply)
 
-    def _run(self, prompt: list[int], sampling: SamplingConfig, reply: Any) -> Generator[Chunk, None, None]:
-        from engine.generate import decode, last_logits, prefill
-        from engine.sampling import Sampler
+    def _prefill(self, prompt: Sequence[int], reply: Reply) -> Generator[Chunk, None, Tensor]:
+        """Bring the cache to a prompt's end; returns the last hidden states (1, T, C)."""
+        from engine.generate import prefill
 
-        started = time.perf_counter()
-        cached = self._reuse(prompt)
-        hidden = None
-        for hidden in prefill(self._model, self._cache, prompt[cached:]):  # noqa: B007
-            self._cached = prompt[: self._cache.length]
-            # An empty chunk between prefill steps lets a caller stop, or show that something happens.
-            yield Chunk("", prompt_tokens=len(prompt), cached_tokens=cached)
+        reply.cached = self._reuse(prompt)
+        hidden: Tensor | None = None
+        for hidden in prefill(self._model, self._cache, prompt[reply.cached :]):  # noqa: B007
+            self._cached = list(prompt[: self._cache.length])
+            yield reply.waiting()
         assert hidden is not None
-        logits = last_logits(self._model, hidden)
-        prefilled = time.perf_counter()
-        for token in decode(self._model, self._cache, logits, Sampler(sampling), self._chat.stop_ids):
-            self._cached = [*prompt, *reply.ids][: self._cache.length]
-            text = reply.push(token.id)
-            finish: FinishReason | None = reply.finish_reason
-            yield Chunk(
-                text,
-                prompt_tokens=len(prompt),
-                cached_tokens=cached,
-                prefill_seconds=prefilled - started,
-                ids=(token.id,),
-                logprobs=(token.logprob,),
-                output_tokens=len(reply.ids),
-                decode_seconds=time.perf_counter() - prefilled,
-                finish_reason=finish,
-            )
-            if finish:
-                return
+        reply.begin()
+        return hidden
 
     def _reuse(self, prompt: Sequence[int]) -> int:
         """Cut the cache back to what it shares with a prompt; returns how many of the prompt's tokens it holds."""
@@ -246,6 +251,106 @@ class Session(TextCounter):
         rows = score_all(self._model, self._cache, prompt, encoded)
         self._cached = prompt[: self._cache.length]
         return rows
+
+    def score_many(
+        self, conversations: Sequence[Sequence[Message]], continuations: Sequence[str]
+    ) -> Generator[list[list[float]] | InputTooLong, None, None]:
+        """`score` for each conversation, in order, several of them in one pass; what they begin with is computed once.
+
+        A conversation that does not fit gives the InputTooLong that `score` would raise. Closing stops between passes.
+        """
+        from engine.batch import score_packed
+
+        prompts = [self._chat.encode(messages) for messages in conversations]
+        starts = {"" if self.is_chat else transcript.reply_start(messages) for messages in conversations}
+        if len(starts) > 1:
+            raise UsageError("score_many takes conversations in one language")
+        encoded = [self._tokenizer.encode("".join(starts) + text) for text in continuations]
+        room = self.context - max((len(ids) for ids in encoded), default=0)
+        fitting = [prompt for prompt in prompts if len(prompt) <= room]
+        if not fitting:
+            yield from (self._too_long(len(prompt)) for prompt in prompts)
+            return
+        prefix = _shared(fitting)
+        self._reuse([*prefix, -1])
+        self._cached = prefix  # holds whenever we are stopped: what the cache has is the beginning of it
+        rows = score_packed(self._model, self._cache, prefix, fitting, encoded)
+        try:
+            for prompt in prompts:
+                yield next(rows) if len(prompt) <= room else self._too_long(len(prompt))
+        finally:
+            rows.close()
+            self._cached = prefix[: self._cache.truncate(len(prefix))]
+
+    def _too_long(self, tokens: int) -> InputTooLong:
+        return InputTooLong(f"the text needs {tokens} tokens, the context is {self.context}")
+
+    def stream_many(
+        self, conversations: Iterable[Sequence[Message]], sampling: SamplingConfig, *, together: int = TOGETHER
+    ) -> Generator[tuple[int, Chunk | InputTooLong], None, None]:
+        """The next message of each conversation, up to `together` of them decoded in step.
+
+        Yields chunks with the index of their conversation, which is taken from `conversations` when a row is free.
+        One that does not fit gives an InputTooLong in place of chunks. Closing stops all within a step.
+        """
+        from engine.batch import Row, Together
+        from engine.row_cache import RowCache
+        from engine.sampling import Sampler
+
+        rows = Together(
+            self._model,
+            RowCache(self.config, together, dtype=self._cache.dtype, device=self._cache.device),
+            together,
+        )
+        waiting = enumerate(conversations)
+        replies: dict[int, Reply] = {}
+        more = True
+        while more or rows.rows:
+            drawn = []
+            while more and not rows.full:
+                index, messages = next(waiting, (-1, ()))
+                more = index >= 0
+                if not more:
+                    break
+                prompt = self._chat.encode(messages)
+                try:
+                    reply = self._turn(prompt, sampling)
+                except InputTooLong as error:
+                    yield index, error
+                    continue
+                replies[index] = reply
+                hidden = yield from _numbered(index, self._prefill(prompt, reply))
+                row = Row(index, Sampler(sampling))
+                drawn.append((row, rows.join(row, self._cache, hidden)))
+            if rows.rows and not drawn:
+                drawn = rows.step()
+            for row, token in drawn:
+                chunk = replies[row.index].take(token)
+                if chunk.finish_reason:
+                    rows.leave(row)
+                    del replies[row.index]
+                yield row.index, chunk
+
+
+def _numbered(index: int, chunks: Generator[Chunk, None, Tensor]) -> Generator[tuple[int, Chunk], None, Tensor]:
+    """The chunks with their conversation's index; returns what they return."""
+    while True:
+        try:
+            chunk = next(chunks)
+        except StopIteration as stop:
+            return stop.value
+        yield index, chunk
+
+
+def _shared(prompts: Sequence[list[int]]) -> list[int]:
+    """What all prompts begin with, less than all of the shortest."""
+    first, last = min(prompts), max(prompts)
+    shared = list[int]()
+    for ours, theirs in zip(first[:-1], last[:-1], strict=False):
+        if ours != theirs:
+            break
+        shared.append(ours)
+    return shared
 
 
 def _with_controls(tokenizer: Tokenizer, ids: Sequence[int]) -> str:

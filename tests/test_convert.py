@@ -27,7 +27,8 @@ from engine.kernels import cache_dtype, choose
 from engine.kernels.reference import ReferenceKernel
 from engine.kv_cache import KVCache
 from engine.library import Library
-from engine.model import Block, Decoder, RotaryTables, View
+from engine.layout import Consecutive
+from engine.model import Block, Decoder, RotaryTables
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,10 +42,10 @@ KINDS = [kind for kind in LINEAR_KINDS if kind != "head"]
 def through(config: ModelConfig, state: dict[str, torch.Tensor], layer: int, hidden: torch.Tensor) -> torch.Tensor:
     block = Block(config, config.kind(layer))
     block.load_state_dict(state)
-    view = View(config, config.kind(layer), 0, hidden.shape[1], None, CPU)
-    rotation = RotaryTables(config)(config.kind(layer), 0, hidden.shape[1], None, CPU)
+    layout = Consecutive(0, hidden.shape[1], CPU)
+    rotation = RotaryTables(config)(config.kind(layer), layout, CPU)
     with torch.inference_mode():
-        return block(hidden, rotation, view, None, layer)
+        return block(hidden, rotation, layout, None, layer)
 
 
 @pytest.mark.parametrize("kinds", [*([kind] for kind in KINDS), KINDS], ids="+".join)

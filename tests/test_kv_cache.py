@@ -146,45 +146,6 @@ def test_local_layers_stay_small_however_long_the_text() -> None:
     assert cache.length == 500
 
 
-def padded(rows: list[list[int]]) -> tuple[torch.Tensor, list[int]]:
-    """Rows of several lengths as one tensor, padded on the left; and how many each was padded by."""
-    longest = max(map(len, rows))
-    pads = [longest - len(row) for row in rows]
-    return torch.tensor([[0] * pad + row for pad, row in zip(pads, rows, strict=True)]), pads
-
-
-@pytest.mark.parametrize("sizes", [[40], [7], [1], [5, 1, 12]])
-@pytest.mark.parametrize("name", MODELS)
-def test_rows_of_several_lengths_are_as_each_alone(name: str, sizes: list[int]) -> None:
-    model = MODELS[name]
-    rows = [some_ids(length, seed=length) for length in (31, 1, 17, 4)]
-    ids, pads = padded(rows)
-    cache = KVCache(model.config, batch=len(rows), pads=pads)
-    found, at, turn = [], 0, 0
-    with torch.inference_mode():
-        while at < ids.shape[1]:
-            piece = ids[:, at : at + sizes[turn % len(sizes)]]
-            found.append(model.logits(model(piece, cache)))
-            at, turn = at + piece.shape[1], turn + 1
-    together = torch.cat(found, 1)
-    assert together.isfinite().all()
-    for row, pad, logits in zip(rows, pads, together, strict=True):
-        close(logits[pad:], whole(model, row))
-
-
-def test_padded_rows_go_on_one_token_at_a_time() -> None:
-    model = MODELS["windowed"]
-    rows = [some_ids(length, seed=length) for length in (9, 2, 20)]
-    ids, pads = padded(rows)
-    cache = KVCache(model.config, batch=3, pads=pads)
-    more = [some_ids(15, seed=100 + i) for i in range(3)]
-    with torch.inference_mode():
-        model(ids, cache)
-        steps = [model.logits(model(torch.tensor(column)[:, None], cache))[:, 0] for column in zip(*more, strict=True)]
-    for index, row in enumerate(rows):
-        close(torch.stack([step[index] for step in steps]), whole(model, row + more[index])[len(row) :])
-
-
 class Stopped(Exception):
     """Stands for Ctrl-C."""
 

@@ -18,8 +18,9 @@ from engine.convert.quality import QualityMeter, next_ids, positions
 from engine.convert.smooth import smooth_block
 from engine.kernels import Kernel, cache_dtype
 from engine.kv_cache import KVCache
+from engine.layout import Consecutive
 from engine.linear import Int8Embedding, Int8Linear, quantize_rows
-from engine.model import Block, RMSNorm, RotaryTables, View
+from engine.model import Block, RMSNorm, RotaryTables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -123,9 +124,8 @@ def _watch(block: Block, kind: str, ranges: dict[str, Tensor]) -> torch.utils.ho
 def _through(
     block: nn.Module, hidden: Tensor, config: ModelConfig, layer: int, rotary: RotaryTables, cache: KVCache | None
 ) -> Tensor:
-    tokens, kind = hidden.shape[1], config.kind(layer)
-    view = View(config, kind, 0, tokens, None, hidden.device)
-    return block(hidden, rotary(kind, 0, tokens, None, hidden.device), view, cache, layer)
+    layout = Consecutive(0, hidden.shape[1], hidden.device)
+    return block(hidden, rotary(config.kind(layer), layout, hidden.device), layout, cache, layer)
 
 
 def _quantize_block(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

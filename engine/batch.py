@@ -1,0 +1,160 @@
+"""Many sequences at once: decoding rows together, and scoring continuations packed side by side.
+
+A step reads all weights once, however many rows it serves, and packed stretches need no padding. The twins that take
+one sequence after the other are in `engine.generate`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+
+from engine.generate import Sample, Token, last_logits, prefill, score_all
+from engine.layout import Packed
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
+
+    from torch import Tensor
+
+    from engine.kv_cache import KVCache
+    from engine.model import Decoder
+    from engine.row_cache import RowCache
+
+PACK = 512
+"""Tokens of a packed pass: enough to keep the matrix units busy, few enough to be interrupted soon."""
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """A sequence that decodes among others."""
+
+    index: int
+    """What its caller calls it."""
+    sample: Sample
+    ids: list[int] = field(default_factory=list)
+    """Drawn so far."""
+
+
+class Together:
+    """Rows that decode in step; they join after their prefill and leave when their caller has enough."""
+
+    def __init__(self, model: Decoder, cache: RowCache, capacity: int) -> None:
+        self._model, self._cache, self._capacity = model, cache, capacity
+        self._device = next(model.parameters()).device
+        self.rows: list[Row] = []
+        """In the order of the cache's rows."""
+
+    @property
+    def full(self) -> bool:
+        """Whether no row is free."""
+        return len(self.rows) == self._capacity
+
+    @torch.inference_mode()
+    def join(self, row: Row, cache: KVCache, hidden: Tensor) -> Token:
+        """Take a row in after its prefill into `cache`, whose last hidden states (1, T, C) these are; draws its
+        first token."""
+        self._cache.add(cache)
+        self.rows.append(row)
+        return _draw(row, last_logits(self._model, hidden))
+
+    @torch.inference_mode()
+    def step(self) -> list[tuple[Row, Token]]:
+        """The next token of every row."""
+        last = torch.tensor([[row.ids[-1]] for row in self.rows], device=self._device)
+        logits = self._model.logits(self._model(last, self._cache)[:, 0])  # (B, V)
+        return [(row, _draw(row, logits[at])) for at, row in enumerate(self.rows)]
+
+    def leave(self, row: Row) -> None:
+        """Give a row's place free."""
+        at = self.rows.index(row)
+        self._cache.drop(at)
+        last = self.rows.pop()
+        if last is not row:
+            self.rows[at] = last
+
+
+def _draw(row: Row, logits: Tensor) -> Token:
+    token = Token(*row.sample(logits, row.ids))
+    row.ids.append(token.id)
+    return token
+
+
+def score_packed(
+    model: Decoder,
+    cache: KVCache,
+    prefix: Sequence[int],
+    prompts: Sequence[Sequence[int]],
+    continuations: Sequence[Sequence[int]],
+) -> Generator[list[list[float]], None, None]:
+    """For each prompt, in order, the log-probability of each id of each continuation.
+
+    The prompts begin with `prefix`, which is prefilled once, and are longer than it; the cache may hold its beginning.
+    Afterwards the cache holds the prefix or less.
+    """
+    for hidden in prefill(model, cache, prefix[cache.length :]):
+        del hidden
+    pack: list[Sequence[int]] = []
+    branches = sum(max(0, len(ids) - 1) for ids in continuations)
+    tokens = 0
+    for prompt in prompts:
+        rest = prompt[len(prefix) :]
+        if pack and tokens + len(rest) + branches > PACK:
+            yield from _score_pack(model, cache, prefix, pack, continuations)
+            pack, tokens = [], 0
+        if len(rest) + branches > PACK:
+            scores = score_all(model, cache, prompt, continuations)
+            cache.truncate(len(prefix))
+            yield scores
+        else:
+            pack.append(rest)
+            tokens += len(rest) + branches
+    if pack:
+        yield from _score_pack(model, cache, prefix, pack, continuations)
+
+
+@torch.inference_mode()
+def _score_pack(
+    model: Decoder,
+    cache: KVCache,
+    prefix: Sequence[int],
+    pack: Sequence[Sequence[int]],
+    continuations: Sequence[Sequence[int]],
+) -> Iterator[list[list[float]]]:
+    """One pass: each prompt's rest is a stretch, and each continuation but its last id goes on from it."""
+    if cache.truncate(len(prefix)) < len(prefix):
+        for _ in prefill(model, cache, prefix[cache.length :]):
+            pass
+    stretches: list[tuple[int, int | None]] = []
+    ids: list[int] = []
+    asked: list[int] = []
+    """Positions in the pass whose logits are needed: each prompt's end, then its branches."""
+    for rest in pack:
+        parent = len(stretches)
+        stretches.append((len(rest), None))
+        ids += rest
+        asked.append(len(ids) - 1)
+        for continuation in continuations:
+            if len(continuation) > 1:
+                stretches.append((len(continuation) - 1, parent))
+                asked += range(len(ids), len(ids) + len(continuation) - 1)
+                ids += continuation[:-1]
+    device = next(model.parameters()).device
+    layout = Packed(len(prefix), stretches, device)
+    hidden = model(torch.tensor([ids], device=device), cache, layout)[0, asked]  # (R, C)
+    cache.truncate(len(prefix))
+    logprobs = model.logits(hidden).float().log_softmax(-1)
+    at = 0
+    for _ in pack:
+        first = logprobs[at]
+        at += 1
+        rows = []
+        for continuation in continuations:
+            row = [first[id_].item() for id_ in continuation[:1]]
+            for id_ in continuation[1:]:
+                row.append(logprobs[at, id_].item())
+                at += 1
+            rows.append(row)
+        yield rows

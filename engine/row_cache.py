@@ -1,0 +1,101 @@
+"""The KV cache of sequences that decode together: rows of their own lengths, which come and go.
+
+A row is filled from the cache of one sequence after its prefill, and grows by one token a step. Entry i of a row is
+its position i in every layer; sliding windows are left to the layout's mask.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from engine.layout import Rows
+
+if TYPE_CHECKING:
+    from engine.config import ModelConfig
+    from engine.kv_cache import KVCache
+
+STEP = 256
+"""Positions by which all rows grow."""
+
+
+class RowCache:
+    """Keys and values of up to `rows` sequences; the first `active` of them are in use."""
+
+    def __init__(self, config: ModelConfig, rows: int, *, dtype: torch.dtype, device: torch.device) -> None:
+        self._shape = (config.num_layers, rows, config.num_kv_heads, 0, config.head_dim)
+        self._keys = torch.empty(self._shape, dtype=dtype, device=device)  # (L, B, K, S, D)
+        self._values = torch.empty_like(self._keys)
+        self._device = device
+        self.lengths: list[int] = []
+        """Positions filled in each row in use."""
+
+    @property
+    def active(self) -> int:
+        """Rows in use."""
+        return len(self.lengths)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held, in bytes."""
+        return 2 * self._keys.numel() * self._keys.element_size()
+
+    @torch.inference_mode()
+    def add(self, cache: KVCache) -> int:
+        """Take a row into use with what a cache of one sequence holds; returns its index."""
+        row = self.active
+        self._reserve(cache.length + 1)
+        self.lengths.append(cache.length)
+        for layer in range(len(self._keys)):
+            keys, values, first = cache.held(layer)
+            # Before `first` a sliding window can't look; those entries stay, and must be numbers.
+            self._keys[layer, row, :, :first] = self._values[layer, row, :, :first] = 0
+            self._keys[layer, row, :, first : cache.length] = keys[0]
+            self._values[layer, row, :, first : cache.length] = values[0]
+        return row
+
+    @torch.inference_mode()
+    def drop(self, row: int) -> int:
+        """Give a row up; the last row takes its index. Returns the index that the row had which moved."""
+        last = self.active - 1
+        length = self.lengths.pop()
+        if row != last:
+            self.lengths[row] = length
+            self._keys[:, row, :, :length] = self._keys[:, last, :, :length]
+            self._values[:, row, :, :length] = self._values[:, last, :, :length]
+        return last
+
+    def _reserve(self, positions: int) -> None:
+        old = self._keys.shape[3]
+        if positions <= old:
+            return
+        layers, rows, heads, _, dim = self._shape
+        size = -(-positions // STEP) * STEP
+        for name in ("_keys", "_values"):
+            before: Tensor = getattr(self, name)
+            # Zeros: what a mask hides is still multiplied by 0, and 0 * NaN would spread.
+            grown = torch.zeros(layers, rows, heads, size, dim, dtype=before.dtype, device=self._device)
+            grown[:, : self.active, :, :old] = before[:, : self.active]
+            setattr(self, name, grown)
+
+    def layout(self, tokens: int) -> Rows:
+        """One new token a row, at the row's end."""
+        assert tokens == 1, tokens
+        self._reserve(max(self.lengths) + 1)
+        self._at = torch.tensor(self.lengths, device=self._device)
+        self._rows = torch.arange(self.active, device=self._device)
+        return Rows(self._at)
+
+    def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Store one layer's (B, K, 1, D); returns all of the rows in use, (B, K, S, D)."""
+        end = max(self.lengths) + 1
+        ours, theirs = self._keys[layer, : self.active], self._values[layer, : self.active]
+        ours[self._rows, :, self._at] = keys[:, :, 0].to(ours.dtype)
+        theirs[self._rows, :, self._at] = values[:, :, 0].to(theirs.dtype)
+        return ours[:, :, :end], theirs[:, :, :end]
+
+    def advance(self, tokens: int) -> None:
+        """Count a token as stored in every row in use."""
+        self.lengths = [length + tokens for length in self.lengths]

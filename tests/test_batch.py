@@ -1,0 +1,153 @@
+"""Sequences run together give what each gives alone: decoded in rows that come and go, or scored side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy_decoders import CONFIGS, decoder, some_ids, windowed
+
+from engine import batch, row_cache
+from engine.batch import Row, Together, score_packed
+from engine.config import SamplingConfig
+from engine.generate import generate_naive, prefill, score
+from engine.kv_cache import KVCache
+from engine.layout import Packed
+from engine.row_cache import RowCache
+from engine.sampling import Sampler
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from engine.model import Decoder
+
+MODELS = {name: decoder(config) for name, config in CONFIGS.items()} | {"one-window": decoder(windowed(3, ("local",)))}
+CPU = torch.device("cpu")
+GREEDY = SamplingConfig(temperature=0)
+
+
+@pytest.fixture(autouse=True)
+def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_cache, "STEP", 4)
+
+
+def alone(model: Decoder, prompt: Sequence[int], count: int, config: SamplingConfig) -> list[int]:
+    """The slow obvious twin: no cache, no company."""
+    drawn = generate_naive(model, prompt, Sampler(config), frozenset())
+    return [token.id for token, _ in zip(drawn, range(count), strict=False)]
+
+
+def together(
+    model: Decoder, prompts: Sequence[list[int]], counts: Sequence[int], capacity: int, config: SamplingConfig
+) -> list[list[int]]:
+    """Each prompt's first `counts` ids, at most `capacity` rows at a time."""
+    rows = Together(model, RowCache(model.config, capacity, dtype=torch.float32, device=CPU), capacity)
+    waiting = list(enumerate(prompts))
+    found: list[list[int]] = [[] for _ in prompts]
+    while waiting or rows.rows:
+        drawn = []
+        while waiting and not rows.full:
+            index, prompt = waiting.pop(0)
+            cache, row = KVCache(model.config), Row(index, Sampler(config))
+            for hidden in prefill(model, cache, prompt, chunk=5):  # noqa: B007
+                pass
+            drawn.append((row, rows.join(row, cache, hidden)))
+        if not drawn:
+            drawn = rows.step()
+        for row, token in drawn:
+            found[row.index].append(token.id)
+            if len(row.ids) >= counts[row.index]:
+                rows.leave(row)
+    return found
+
+
+@pytest.mark.parametrize("capacity", [1, 2, 3, 8])
+@pytest.mark.parametrize("name", MODELS)
+def test_rows_that_decode_together_give_what_each_gives_alone(name: str, capacity: int) -> None:
+    model = MODELS[name]
+    prompts = [some_ids(length, seed=length) for length in (9, 1, 20, 4, 13)]
+    counts = [7, 12, 1, 9, 3]
+    found = together(model, prompts, counts, capacity, GREEDY)
+    assert found == [alone(model, prompt, count, GREEDY) for prompt, count in zip(prompts, counts, strict=True)]
+
+
+def test_a_row_draws_what_it_draws_alone_with_the_same_seed() -> None:
+    sampled = SamplingConfig(temperature=0.9, top_p=0.9, seed=3, repetition_penalty=1.2)
+    prompts = [some_ids(length, seed=length) for length in (9, 3, 6)]
+    found = together(MODELS["plain"], prompts, [8, 8, 8], 3, sampled)
+    assert found == [alone(MODELS["plain"], prompt, 8, sampled) for prompt in prompts]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 30), min_size=1, max_size=7),
+    counts=st.lists(st.integers(1, 12), min_size=7, max_size=7),
+    capacity=st.integers(1, 4),
+)
+def test_any_coming_and_going_leaves_the_others_alone(lengths: list[int], counts: list[int], capacity: int) -> None:
+    row_cache.STEP = 4
+    model = MODELS["windowed"]
+    prompts = [some_ids(length, seed=length) for length in lengths]
+    found = together(model, prompts, counts, capacity, GREEDY)
+    assert found == [alone(model, prompt, count, GREEDY) for prompt, count in zip(prompts, counts, strict=False)]
+
+
+def test_rows_of_memory_are_counted_and_grow_in_steps() -> None:
+    config = CONFIGS["plain"]
+    rows = RowCache(config, 3, dtype=torch.bfloat16, device=CPU)
+    assert rows.nbytes == 0
+    cache = KVCache(config)
+    for _ in prefill(MODELS["plain"], cache, some_ids(6)):
+        pass
+    rows.add(cache)
+    assert rows.nbytes == 2 * 2 * config.num_layers * 3 * config.num_kv_heads * 8 * config.head_dim
+
+
+LABELS = [[5], [7, 8], [5, 6, 7], [7, 8], [60]]
+
+
+@pytest.mark.parametrize("held", [0, 2, 6])
+@pytest.mark.parametrize("pack", [1, 20, 40, 512])
+@pytest.mark.parametrize("name", MODELS)
+def test_packed_scores_are_those_of_each_prompt_alone(
+    name: str, pack: int, held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "PACK", pack)
+    model, prefix = MODELS[name], some_ids(6, seed=9)
+    prompts = [prefix + some_ids(length, seed=length) for length in (3, 1, 11, 7, 30, 2)]
+    cache = KVCache(model.config)
+    for _ in prefill(model, cache, prefix[:held]):
+        pass
+    found = list(score_packed(model, cache, prefix, prompts, LABELS))
+    expected = [[score(model, KVCache(model.config), prompt, label) for label in LABELS] for prompt in prompts]
+    for rows, twins in zip(found, expected, strict=True):
+        for row, twin in zip(rows, twins, strict=True):
+            torch.testing.assert_close(torch.tensor(row), torch.tensor(twin), atol=2e-4, rtol=1e-4)
+    assert cache.length <= len(prefix)
+
+
+def test_packed_scores_need_no_common_prefix() -> None:
+    model = MODELS["biased"]
+    prompts = [some_ids(4, seed=1), some_ids(5, seed=2)]
+    found = list(score_packed(model, KVCache(model.config), [], prompts, [[3, 4]]))
+    for rows, prompt in zip(found, prompts, strict=True):
+        twin = score(model, KVCache(model.config), prompt, [3, 4])
+        torch.testing.assert_close(torch.tensor(rows[0]), torch.tensor(twin), atol=2e-4, rtol=1e-4)
+
+
+def test_a_branch_sees_its_ancestors_and_no_sibling() -> None:
+    layout = Packed(2, [(2, None), (1, 0), (2, 0), (1, None)], CPU)
+    assert layout.positions.tolist() == [2, 3, 4, 4, 5, 2]
+    mask = layout.mask(8, None)
+    assert mask is not None
+    assert mask[0, 0].int().tolist() == [
+        [1, 1, 1, 0, 0, 0, 0, 0],
+        [1, 1, 1, 1, 0, 0, 0, 0],
+        [1, 1, 1, 1, 1, 0, 0, 0],
+        [1, 1, 1, 1, 0, 1, 0, 0],
+        [1, 1, 1, 1, 0, 1, 1, 0],
+        [1, 1, 0, 0, 0, 0, 0, 1],
+    ]
