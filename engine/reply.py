@@ -11,6 +11,7 @@ from engine.stop_strings import StopStrings
 if TYPE_CHECKING:
     from engine.generate import Token
     from engine.schema import FinishReason
+    from engine.structure import Constraint
     from engine.tokenizer import StreamDecoder
 
 
@@ -26,8 +27,12 @@ class Reply:
         room: int,
         strip: bool,
         prompt_tokens: int = 0,
+        constraint: Constraint | None = None,
     ) -> None:
-        """`room`: tokens at most. `strip`: drop white space before the first word."""
+        """`room`: tokens at most. `strip`: drop white space before the first word.
+
+        With a `constraint`, `stop` means that it is complete, and `length` that it is not.
+        """
         self._decoder, self._stop_ids, self._room, self._strip = decoder, stop_ids, room, strip
         self._stops = StopStrings(stop_strings)
         self.ids: list[int] = []
@@ -36,6 +41,7 @@ class Reply:
         self.cached = 0
         """How many of the prompt's tokens were still in the KV cache."""
         self._prompt_tokens = prompt_tokens
+        self.constraint = constraint
         self._started = self._prefilled = time.perf_counter()
 
     def waiting(self) -> Chunk:
@@ -70,8 +76,11 @@ class Reply:
         text = self._stops.push(self._lead(self._decoder.push(token)))
         if self._stops.hit:
             self.finish_reason = "stop"
+        elif self.constraint is not None and self.constraint.finished:
+            self.finish_reason = "stop"
+            text += self._end()
         elif len(self.ids) >= self._room:
-            self.finish_reason = "length"
+            self.finish_reason = "stop" if self.constraint is not None and self.constraint.complete else "length"
             text += self._end()
         return text
 

@@ -11,13 +11,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from engine.config import SamplingConfig
+    from engine.structure import Constraint
 
 
 class Sampler:
     """Draws ids as a `SamplingConfig` says. Its random numbers come from the CPU, whatever the device."""
 
-    def __init__(self, config: SamplingConfig) -> None:
+    def __init__(self, config: SamplingConfig, constraint: Constraint | None = None) -> None:
+        """`constraint`: only ids that it allows are drawn, and it is told which."""
         self.config = config
+        self._constraint = constraint
         self._generator = torch.Generator()
         if config.seed is None:
             self._generator.seed()
@@ -27,7 +30,11 @@ class Sampler:
     def __call__(self, logits: Tensor, present: Sequence[int]) -> tuple[int, float]:
         """Logits (V,) and the ids of the answer so far -> an id and its log-probability under the model."""
         logits = logits.float().cpu()
-        drawn = self._draw(logits, present)
+        if self._constraint is None:
+            drawn = self._draw(logits, present)
+        else:
+            drawn = self._draw(keep_allowed(logits, self._constraint), present)
+            self._constraint.take(drawn)
         return drawn, float(logits[drawn] - logits.logsumexp(0))
 
     def _draw(self, logits: Tensor, present: Sequence[int]) -> int:
@@ -48,6 +55,15 @@ class Sampler:
         candidates = logits.isfinite().nonzero().squeeze(1)
         probabilities = logits[candidates].double().softmax(0)
         return int(candidates[torch.multinomial(probabilities, 1, generator=self._generator)])
+
+
+def keep_allowed(logits: Tensor, constraint: Constraint) -> Tensor:
+    """Minus infinity for ids that a constraint forbids or that are no ids of its vocabulary: (V,) -> (V,)."""
+    allowed = torch.from_numpy(constraint.allowed())
+    padding = logits.numel() - allowed.numel()
+    if padding:  # an embedding table with more rows than the vocabulary
+        allowed = torch.nn.functional.pad(allowed, (0, padding))
+    return logits.masked_fill(~allowed, -torch.inf)
 
 
 def penalize(logits: Tensor, present: Sequence[int], penalty: float) -> Tensor:

@@ -7,6 +7,7 @@ prompts. One thread at a time may use it. Importing this file does not import to
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from engine import manifest, transcript
@@ -143,22 +144,46 @@ class Session(TextCounter):
         return _with_controls(self._tokenizer, self._chat.encode(messages))
 
     def stream(
-        self, messages: Sequence[Message], sampling: SamplingConfig, *, continue_last: bool = False
+        self,
+        messages: Sequence[Message],
+        sampling: SamplingConfig,
+        *,
+        continue_last: bool = False,
+        grammar: Grammar | None = None,
     ) -> Generator[Chunk, None, None]:
         """The assistant's next message. Closing the iterator stops within one token.
 
         `continue_last`: go on with the last message, which is the assistant's, instead of answering it.
         Raises InputTooLong if the conversation leaves no room for a token.
+        `grammar`: only tokens that it allows are drawn; the reply is complete if it ends with `stop`.
         """
         prompt = self._chat.encode(messages, continue_last=continue_last)
-        return self._generate(prompt, sampling, self._turn(prompt, sampling, continuing=continue_last))
+        return self._generate(prompt, sampling, self._turn(prompt, sampling, grammar, continuing=continue_last))
 
-    def _turn(self, prompt: Sequence[int], sampling: SamplingConfig, *, continuing: bool = False) -> Reply:
-        """An empty reply of the assistant."""
+    def _turn(
+        self,
+        prompt: Sequence[int],
+        sampling: SamplingConfig,
+        grammar: Grammar | None = None,
+        *,
+        continuing: bool = False,
+    ) -> Reply:
+        """An empty reply of the assistant. With a grammar, nothing but completeness and the room end it."""
+        if grammar is not None:
+            if sampling.stop:
+                raise UsageError("a stop string could cut what has a schema", hint="leave --stop or --schema out")
+            constraint = self._vocabulary.constraint(grammar)
+            return self._reply(prompt, sampling, continuing=continuing, constraint=constraint)
         strip = not self.is_chat and not continuing
         return self._reply(prompt, sampling, continuing=continuing, strip=strip, stop_strings=self._chat.stop_strings)
 
     def complete(self, text: str, sampling: SamplingConfig) -> Generator[Chunk, None, None]:
+    @cached_property
+    def _vocabulary(self) -> Vocabulary:
+        from engine.structure import Vocabulary
+
+        return Vocabulary(self._tokenizer, self._chat.stop_ids)
+
         """What comes after a text, with no chat format around it."""
         prompt = self._start() + self._tokenizer.encode(text)
         return self._generate(prompt, sampling, self._reply(prompt, sampling, continuing=True))
@@ -173,7 +198,7 @@ class Session(TextCounter):
 
         hidden = yield from self._prefill(prompt, reply)
         logits = last_logits(self._model, hidden)
-        for token in decode(self._model, self._cache, logits, Sampler(sampling), self._chat.stop_ids):
+        for token in decode(self._model, self._cache, logits, Sampler(sampling, reply.constraint), self._chat.stop_ids):
             self._cached = [*prompt, *reply.ids][: self._cache.length]
             chunk = reply.take(token)
             yield chunk
@@ -189,6 +214,7 @@ class Session(TextCounter):
         strip: bool = False,
         stop_strings: tuple[str, ...] = (),
     ) -> Reply:
+        constraint: Constraint | None = None,
         """An empty reply to a prompt. Raises UsageError for an empty prompt, InputTooLong if it leaves no room."""
         if not prompt:
             raise UsageError("there is nothing to continue: the prompt is empty")
@@ -207,6 +233,7 @@ class Session(TextCounter):
             strip=strip,
             prompt_tokens=len(prompt),
         )
+            constraint=constraint,
 
     def _prefill(self, prompt: Sequence[int], reply: Reply) -> Generator[Chunk, None, Tensor]:
         """Bring the cache to a prompt's end; returns the last hidden states (1, T, C)."""
@@ -286,9 +313,14 @@ class Session(TextCounter):
         return InputTooLong(f"the text needs {tokens} tokens, the context is {self.context}")
 
     def stream_many(
-        self, conversations: Iterable[Sequence[Message]], sampling: SamplingConfig, *, together: int = TOGETHER
+        self,
+        conversations: Iterable[Sequence[Message]],
+        sampling: SamplingConfig,
+        *,
+        together: int = TOGETHER,
+        grammar: Grammar | None = None,
     ) -> Generator[tuple[int, Chunk | InputTooLong], None, None]:
-        """The next message of each conversation, up to `together` of them decoded in step.
+        """The next message of each conversation, up to `together` of them decoded in step, each held to the grammar.
 
         Yields chunks with the index of their conversation, which is taken from `conversations` when a row is free.
         One that does not fit gives an InputTooLong in place of chunks. Closing stops all within a step.
@@ -314,13 +346,13 @@ class Session(TextCounter):
                     break
                 prompt = self._chat.encode(messages)
                 try:
-                    reply = self._turn(prompt, sampling)
+                    reply = self._turn(prompt, sampling, grammar)
                 except InputTooLong as error:
                     yield index, error
                     continue
                 replies[index] = reply
                 hidden = yield from _numbered(index, self._prefill(prompt, reply))
-                row = Row(index, Sampler(sampling))
+                row = Row(index, Sampler(sampling, reply.constraint))
                 drawn.append((row, rows.join(row, self._cache, hidden)))
             if rows.rows and not drawn:
                 drawn = rows.step()
