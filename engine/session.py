@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from engine.model import Decoder
     from engine.reply import Reply
     from engine.schema import Chunk, Message
+    from engine.structure import Constraint, Grammar, Vocabulary
 
 
 TOGETHER = 8
@@ -154,8 +155,8 @@ class Session(TextCounter):
         """The assistant's next message. Closing the iterator stops within one token.
 
         `continue_last`: go on with the last message, which is the assistant's, instead of answering it.
-        Raises InputTooLong if the conversation leaves no room for a token.
         `grammar`: only tokens that it allows are drawn; the reply is complete if it ends with `stop`.
+        Raises InputTooLong if the conversation leaves no room for a token.
         """
         prompt = self._chat.encode(messages, continue_last=continue_last)
         return self._generate(prompt, sampling, self._turn(prompt, sampling, grammar, continuing=continue_last))
@@ -177,13 +178,13 @@ class Session(TextCounter):
         strip = not self.is_chat and not continuing
         return self._reply(prompt, sampling, continuing=continuing, strip=strip, stop_strings=self._chat.stop_strings)
 
-    def complete(self, text: str, sampling: SamplingConfig) -> Generator[Chunk, None, None]:
     @cached_property
     def _vocabulary(self) -> Vocabulary:
         from engine.structure import Vocabulary
 
         return Vocabulary(self._tokenizer, self._chat.stop_ids)
 
+    def complete(self, text: str, sampling: SamplingConfig) -> Generator[Chunk, None, None]:
         """What comes after a text, with no chat format around it."""
         prompt = self._start() + self._tokenizer.encode(text)
         return self._generate(prompt, sampling, self._reply(prompt, sampling, continuing=True))
@@ -213,8 +214,8 @@ class Session(TextCounter):
         continuing: bool = False,
         strip: bool = False,
         stop_strings: tuple[str, ...] = (),
-    ) -> Reply:
         constraint: Constraint | None = None,
+    ) -> Reply:
         """An empty reply to a prompt. Raises UsageError for an empty prompt, InputTooLong if it leaves no room."""
         if not prompt:
             raise UsageError("there is nothing to continue: the prompt is empty")
@@ -232,8 +233,8 @@ class Session(TextCounter):
             room=min(sampling.max_tokens, self.context - len(prompt)),
             strip=strip,
             prompt_tokens=len(prompt),
-        )
             constraint=constraint,
+        )
 
     def _prefill(self, prompt: Sequence[int], reply: Reply) -> Generator[Chunk, None, Tensor]:
         """Bring the cache to a prompt's end; returns the last hidden states (1, T, C)."""
