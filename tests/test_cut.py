@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.schema import Document
-from engine.tasks.cut import ELLIPSIS, cut_documents
+from engine.schema import Coverage, Document
+from engine.tasks.cut import ELLIPSIS, cut_documents, joined, lines_of
 
 if TYPE_CHECKING:
     from engine.config import Overflow
@@ -68,6 +68,19 @@ def test_a_single_line_above_the_budget_is_left_out_whole() -> None:
     [document], coverage = cut_documents([Document("a", "word " * 100)], words, 10, "head")
     assert document.text == f"{ELLIPSIS}\n"
     assert coverage.unread_lines == ((1, 1),)
+
+
+def test_only_newlines_end_lines_as_they_do_in_editors() -> None:
+    text = "one\x0cstill one\u2028still\ntwo\rstill two\n\nfour"
+    assert lines_of(text) == ["one\x0cstill one\u2028still\n", "two\rstill two\n", "\n", "four"]
+    _, coverage = cut_documents([Document("a", text)], words, 3, "head")
+    assert (coverage.lines_total, coverage.unread_lines) == (4, ((1, 4),))
+
+
+def test_coverages_are_joined_with_lines_counted_on() -> None:
+    parts = [Coverage(1, 1, 5, 5, 50, 50), Coverage(1, 2, 6, 9, 60, 90, ((2, 3), (9, 9)))]
+    assert joined(parts) == Coverage(2, 3, 11, 14, 110, 140, ((7, 8), (14, 14)))
+    assert not joined(parts).complete
 
 
 @given(TEXTS, st.integers(0, 40), POLICIES)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from engine.errors import InputTooLong
 from engine.language import language_of
 from engine.schema import Chunk, Coverage, Document, Language, Message
-from engine.tasks.cut import cut_documents
+from engine.tasks.cut import cut_documents, joined, lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -95,24 +95,25 @@ def _too_long(session: Session, tokens: int, reply: int, documents: bool) -> Inp
 def _summaries(
     session: Session, documents: Sequence[Document], budget: int, sampling: SamplingConfig
 ) -> Generator[Chunk | Coverage, None, list[Document]]:
-    """Replace each document by a summary of all of it."""
-    from engine.tasks.summarize import ChunkProgress, summarize
+    """Documents with a summary of all of it in place of each long one; the empty chunks let the caller stop."""
+    from engine.tasks.summarize import summarize
 
     shortened, read = [], []
     share = max(64, budget // len(documents))
     for document in documents:
-        if session.count(document.text) <= share:
+        if (tokens := session.count(document.text)) <= share:
             shortened.append(document)
+            lines = len(lines_of(document.text))
+            read.append(Coverage(1, 1, lines, lines, tokens, tokens))
             continue
         text = ""
         brief = replace(sampling, max_tokens=min(share, 512))
         for event in summarize(session, document, sampling=brief, length="long"):
-            if isinstance(event, Chunk):
-                text += event.text
-            elif isinstance(event, Coverage):
+            if isinstance(event, Coverage):
                 read.append(event)
-            elif isinstance(event, ChunkProgress):
-                yield Chunk("")
+                continue
+            text += getattr(event, "text", "")
+            yield Chunk("")
         shortened.append(Document(document.name, text))
-    yield from read
+    yield joined(read)
     return shortened

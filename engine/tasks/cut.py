@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ def cut_documents(
     unread: list[tuple[int, int]] = []
     lines_before = tokens_read = 0
     for document, size, share in zip(documents, sizes, shares, strict=True):
-        lines = document.text.splitlines(keepends=True)
+        lines = lines_of(document.text)
         kept = set(range(len(lines)))
         if size > share:
             kept = _kept_lines([count(line) for line in lines], share - 3, policy)
@@ -50,6 +51,29 @@ def cut_documents(
         unread_lines=tuple(unread),
     )
     return kept_documents, coverage
+
+
+def lines_of(text: str) -> list[str]:
+    """Lines with their ends. Only a newline ends one, as in editors: a form feed or a U+2028 does not."""
+    return re.findall(r"[^\n]*\n|[^\n]+", text)
+
+
+def joined(read: Sequence[Coverage]) -> Coverage:
+    """The coverage of several documents as one; lines count through all of them."""
+    unread: list[tuple[int, int]] = []
+    before = 0
+    for part in read:
+        unread += [(first + before, last + before) for first, last in part.unread_lines]
+        before += part.lines_total
+    return Coverage(
+        chunks_read=sum(part.chunks_read for part in read),
+        chunks_total=sum(part.chunks_total for part in read),
+        lines_read=sum(part.lines_read for part in read),
+        lines_total=before,
+        tokens_read=sum(part.tokens_read for part in read),
+        tokens_total=sum(part.tokens_total for part in read),
+        unread_lines=tuple(unread),
+    )
 
 
 def _shares(sizes: Sequence[int], budget: int) -> list[int]:
