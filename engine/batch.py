@@ -82,6 +82,17 @@ def _draw(row: Row, logits: Tensor) -> Token:
     return token
 
 
+def shared_prefix(prompts: Sequence[list[int]]) -> list[int]:
+    """What all prompts begin with, less than all of the shortest."""
+    first, last = min(prompts), max(prompts)
+    shared = list[int]()
+    for ours, theirs in zip(first[:-1], last[:-1], strict=False):
+        if ours != theirs:
+            break
+        shared.append(ours)
+    return shared
+
+
 def score_packed(
     model: Decoder,
     cache: KVCache,

@@ -267,14 +267,20 @@ class Session(TextCounter):
         The prompt is computed once for all, and labels of one token cost nothing more. Raises InputTooLong if the
         longest does not fit.
         """
-        from engine.generate import score_all
-
-        prompt = self._chat.encode(messages)
         start = "" if self.is_chat else transcript.reply_start(messages)
         encoded = [self._tokenizer.encode(start + text) for text in continuations]
+        return self._score(self._chat.encode(messages), encoded)
+
+    def score_ids(self, ids: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[list[float]]:
+        """The same for tokens (of `pieces`) after those of a text, with no chat format around them."""
+        return self._score([*self._start(), *ids], continuations)
+
+    def _score(self, prompt: list[int], encoded: Sequence[Sequence[int]]) -> list[list[float]]:
+        from engine.generate import score_all
+
         longest = len(prompt) + max((len(ids) for ids in encoded), default=0)
         if longest > self.context:
-            raise InputTooLong(f"the text needs {longest} tokens, the context is {self.context}")
+            raise self._too_long(longest)
         self._reuse(prompt)
         rows = score_all(self._model, self._cache, prompt, encoded)
         self._cached = prompt[: self._cache.length]
@@ -287,7 +293,7 @@ class Session(TextCounter):
 
         A conversation that does not fit gives the InputTooLong that `score` would raise. Closing stops between passes.
         """
-        from engine.batch import score_packed
+        from engine.batch import score_packed, shared_prefix
 
         prompts = [self._chat.encode(messages) for messages in conversations]
         starts = {"" if self.is_chat else transcript.reply_start(messages) for messages in conversations}
@@ -299,7 +305,7 @@ class Session(TextCounter):
         if not fitting:
             yield from (self._too_long(len(prompt)) for prompt in prompts)
             return
-        prefix = _shared(fitting)
+        prefix = shared_prefix(fitting)
         self._reuse([*prefix, -1])
         self._cached = prefix  # holds whenever we are stopped: what the cache has is the beginning of it
         rows = score_packed(self._model, self._cache, prefix, fitting, encoded)
@@ -373,17 +379,6 @@ def _numbered(index: int, chunks: Generator[Chunk, None, Tensor]) -> Generator[t
         except StopIteration as stop:
             return stop.value
         yield index, chunk
-
-
-def _shared(prompts: Sequence[list[int]]) -> list[int]:
-    """What all prompts begin with, less than all of the shortest."""
-    first, last = min(prompts), max(prompts)
-    shared = list[int]()
-    for ours, theirs in zip(first[:-1], last[:-1], strict=False):
-        if ours != theirs:
-            break
-        shared.append(ours)
-    return shared
 
 
 def _with_controls(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
