@@ -33,7 +33,7 @@ def test_documents_go_with_the_next_question_only() -> None:
     conversation.ask("what?")
     conversation.answer("that")
     conversation.ask("and?")
-    assert "a.txt" in conversation.turns[0].content
+    assert '<document name="a.txt">\ntext of a\n</document>' in conversation.turns[0].content
     assert conversation.turns[0].content.endswith("what?")
     assert conversation.turns[2].content == "and?"
 

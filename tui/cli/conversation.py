@@ -10,6 +10,7 @@ from typing import Any
 
 from engine.errors import InputError, UsageError
 from engine.schema import Document, Message
+from engine.tasks.answer import block
 from tui.paths import write_private
 
 FORMAT = 1
@@ -30,7 +31,7 @@ class Conversation:
 
     def ask(self, question: str) -> None:
         """Add a question, with the documents given for it."""
-        blocks = [f'<document name="{document.name}">\n{document.text}\n</document>' for document in self.pending]
+        blocks = [block(document) for document in self.pending]
         self.turns.append(Message("user", "\n\n".join([*blocks, question])))
         self.pending = []
 

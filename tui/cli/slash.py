@@ -119,7 +119,7 @@ def _set(chat: Chat, rest: str) -> None:
     if not key:
         shown = chat.sampling().to_json()
         lines = [
-            f"{name} = {shown.get({'repeat_penalty': 'repetition_penalty'}.get(name, name), chat.setting(name))}"
+            f"{name} = {shown.get({'repeat_penalty': 'repetition_penalty'}.get(name, name), chat.run.settings[name])}"
             for name in CHANGEABLE
         ]
         chat.run.console.note("\n".join(lines))
@@ -129,8 +129,8 @@ def _set(chat: Chat, rest: str) -> None:
         raise UsageError(f"/set can't change {setting.name}", hint=f"it can change: {', '.join(CHANGEABLE)}")
     if not value.strip():
         raise UsageError(f"/set {setting.name} needs a value ({SETTINGS[setting.name].help})")
-    chat.overrides[setting.name] = parse(setting, value.strip(), "/set")
-    chat.run.console.note(f"{setting.name} = {chat.overrides[setting.name]}")
+    chat.set(setting.name, parse(setting, value.strip(), "/set"))
+    chat.run.console.note(f"{setting.name} = {chat.run.settings[setting.name]}")
 
 
 def _save(chat: Chat, rest: str) -> None:
@@ -206,7 +206,7 @@ def _context(chat: Chat, rest: str) -> None:
 
 def _stats(chat: Chat, rest: str) -> None:
     if rest:
-        chat.overrides["stats"] = parse(SETTINGS["stats"], rest, "/stats")
+        chat.set("stats", parse(SETTINGS["stats"], rest, "/stats"))
     if chat.last:
         chat.run.console.note(chat.last.stats(chat.session.name, place(chat)))
     elif not rest:

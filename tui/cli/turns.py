@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.config import SamplingConfig
@@ -27,24 +27,17 @@ class Chat:
     session: Session
     lines: Lines
     conversation: Conversation
-    overrides: dict[str, Any] = field(default_factory=dict)
-    """What `/set` changed."""
     last: Result | None = None
     failed: int = 0
     """Turns that ended in an error; without a terminal they decide the exit code."""
 
-    def setting(self, name: str) -> Any:
-        """A setting, as `/set` changed it or as the run began."""
-        return self.overrides.get(name, self.run.settings[name])
+    def set(self, name: str, value: Any) -> None:
+        """Change a setting until the chat ends. Raises SettingsError for a value that makes no sense."""
+        self.run.settings = self.run.settings.with_flags({name: value})
 
     def sampling(self) -> SamplingConfig:
         """How the next answer is drawn."""
-        base = self.run.sampling(temperature=0.7, top_p=0.9, repetition_penalty=1.05, max_tokens=1024).to_json()
-        for name, value in self.overrides.items():
-            key = {"repeat_penalty": "repetition_penalty"}.get(name, name)
-            if key in base:
-                base[key] = tuple(value) if isinstance(value, list) else value
-        return SamplingConfig(**base)
+        return self.run.sampling(temperature=0.7, top_p=0.9, repetition_penalty=1.05, max_tokens=1024)
 
 
 def reply(chat: Chat, *, continued: bool = False) -> bool:
@@ -74,7 +67,7 @@ def reply(chat: Chat, *, continued: bool = False) -> bool:
         chat.run.console.note("stopped; /continue goes on, /regen answers anew")
     elif result.finish_reason == "length":
         chat.run.console.note(f"cut at {result.output_tokens} tokens; /continue goes on")
-    if chat.setting("stats"):
+    if chat.run.settings["stats"]:
         chat.run.console.note(result.stats(chat.session.name, place(chat)))
     return leave
 
@@ -93,7 +86,7 @@ def _stream(chat: Chat, result: Result, *, continued: bool) -> None:
     console = chat.run.console
     with held_keys(), contextlib.ExitStack() as spinner:
         spinner.enter_context(console.spinner("thinking"))
-        screen = open_screen(console, chat.run.options, markdown=chat.setting("markdown"), spinner=spinner)
+        screen = open_screen(console, chat.run.options, markdown=chat.run.settings["markdown"], spinner=spinner)
         try:
             chunks = chat.session.stream(chat.conversation.messages(), chat.sampling(), continue_last=continued)
             collect(chunks, screen.write, result=result, timeout=chat.run.options.timeout)
