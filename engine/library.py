@@ -112,13 +112,8 @@ class Library:
             manifest.write_atomically(self.models_dir / _DEFAULT, json.dumps({"name": name}) + "\n")
         return name
 
-    @staticmethod
-    def check(folder: Path, *, full: bool = False) -> Manifest:
-        """Compares a folder with its manifest (`engine.manifest.check`). Raises CheckpointError."""
-        return manifest.check(folder, full=full)
-
     def verify(self, name: str, *, full: bool = False) -> Manifest:
-        """`check` by name; `full` hashes every file. Raises ModelNotFound, CheckpointError."""
+        """Compares a model's files with its manifest, hashing all if `full`. Raises ModelNotFound, CheckpointError."""
         return manifest.check(self.find(name), full=full)
 
     def pull(
@@ -219,8 +214,8 @@ class Library:
         if taken == name and (known.spec == entry.pull_spec or (entry.sha256 and known.sha256 == entry.sha256)):
             return True
         raise UsageError(
-            f"{taken!r} is already the name of another model, from {known.source}",
-            hint=f"llm models rm {taken}, then pull again",
+            f"{taken!r} is already the name of another model ({known.source})",
+            hint=f"llm models rm {taken}, then pull again, or give this one another --name",
         )
 
     @contextlib.contextmanager

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from engine.library import Library
     from engine.schema import ModelSummary
 
-_STAGES = {
-    "download": "downloading", "verify": "checking", "join": "joining", "convert": "converting",
-    "measure": "measuring", "install": "installing", "wait": "waiting",
+_STAGES: dict[schema.Stage, str] = {
+    "wait": "waiting", "connect": "connecting", "download": "downloading", "verify": "checking",
+    "convert": "converting", "install": "installing",
 }  # fmt: skip
 
 
@@ -27,7 +27,7 @@ class Reporter:
         self._told = ""
 
     def __call__(self, event: schema.Progress) -> None:
-        label = _STAGES.get(event.stage, event.stage)
+        label = _STAGES[event.stage]
         if event.detail and event.detail != self._told and (event.stage == "wait" or self._console.verbose):
             self._progress.clear()
             self._console.note(event.detail)
