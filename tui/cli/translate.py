@@ -1,0 +1,197 @@
+"""`llm translate`: documents from English into Chinese and back, with their structure; what is doubtful is said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any
+
+import typer
+
+from engine.errors import EngineError, UsageError
+from engine.schema import Coverage, Document, Language
+from tui.cli.deliver import print_json
+from tui.cli.help import HelpfulCommand
+from tui.cli.inputs import argument_text, read_file, read_stdin, stdin_has_input
+from tui.cli.opening import Run
+from tui.cli.options import DECODING, MODEL, SAMPLING, Options, takes
+from tui.cli.progress import Progress
+from tui.cli.reading import coverage_json, tell_coverage
+
+EXAMPLES = """
+llm translate README.md > README.zh.md
+llm translate --to en 报告.txt -o report.txt
+llm translate --text "Where is the station?"
+llm translate *.md --json > translated.jsonl
+"""
+NAMES: dict[Language, str] = {"en": "English", "zh": "Chinese"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("translate", cls=HelpfulCommand, epilog=EXAMPLES)(translate)
+
+
+@takes(*MODEL, *SAMPLING, "file", *DECODING, "output", "json", "no_stream", "stats")
+def translate(
+    options: Options,
+    files: Annotated[list[str] | None, typer.Argument(help="Files, - for stdin.", show_default=False)] = None,
+    to: Annotated[
+        Language | None, typer.Option("--to", help="Into; the other language unless told.", show_default=False)
+    ] = None,
+    source: Annotated[
+        Language | None, typer.Option("--from", help="From; found out unless told.", show_default=False)
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option("--text", help="Translate this text.", metavar="TEXT", show_default=False)
+    ] = None,
+) -> None:
+    """Translate each text; code, addresses and Markdown's marks stay as they are."""
+    if source and source == to:
+        raise UsageError(f"--from and --to are both {to}", hint="one of them is enough")
+    if source:
+        to = "en" if source == "zh" else "zh"
+    paths = [*(files or []), *(options.file or [])]
+    if text is not None and paths:
+        raise UsageError("--text and files can't go together")
+    if not paths and text is None:
+        if not stdin_has_input():
+            raise UsageError("nothing to translate", hint="such as: llm translate README.md (more: --help)")
+        paths = ["-"]
+    if paths.count("-") > 1:
+        raise UsageError("- (stdin) can be named only once")
+    if len(paths) > 1 and options.output:
+        raise UsageError("--output takes one translation", hint="redirect stdout for several")
+    run = Run(options)
+    alone = None  # a wrong path is told before the weights load
+    if text is not None:
+        alone = _full(Document("--text", argument_text(text, "--text")))
+    elif len(paths) == 1:
+        alone = _read(options, paths[0])
+    with run.session() as session:
+        if alone:
+            _one(run, session, alone, to)
+        else:
+            _many(run, session, paths, to)
+
+
+def _read(options: Options, path: str) -> Document:
+    if path == "-":
+        return _full(read_stdin(options.encoding, options.errors))
+    return _full(read_file(path, options.encoding, options.errors))
+
+
+def _full(document: Document) -> Document:
+    if not document.text.strip():
+        raise UsageError(f"{document.name} is empty: nothing to translate")
+    return document
+
+
+@dataclass
+class _Notes:
+    """What came beside the translation."""
+
+    coverage: Coverage | None = None
+    doubtful: list[tuple[int, int, str]] = field(default_factory=list)
+    """First and last line, and why."""
+    unchanged: list[tuple[int, int]] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """The keys that `--json` adds."""
+        doubtful = [{"lines": [first, last], "why": why} for first, last, why in self.doubtful]
+        found = {"doubtful": doubtful, "unchanged": [list(lines) for lines in self.unchanged]}
+        return found | (coverage_json(self.coverage) if self.coverage else {})
+
+
+def _one(run: Run, session: Any, document: Document, to: Language | None, heading: bool = False) -> None:
+    from engine.tasks import translate as task
+    from engine.tasks.summarize import ChunkProgress
+
+    to = to or task.target_of(document.text)
+    notes = _Notes()
+    options = run.options
+    # A bar would write into lines of a translation that appears on the same terminal.
+    bar = not run.console.stdout_is_terminal or options.json or options.no_stream or bool(options.output)
+    with Progress(run.console, f"translating {document.name}") as progress:
+
+        def on_event(event: Any) -> None:
+            if isinstance(event, ChunkProgress) and bar:
+                progress.update(event.done, event.total)
+            elif isinstance(event, Coverage):
+                notes.coverage = event
+            elif isinstance(event, task.Doubtful):
+                notes.doubtful.append((event.first_line, event.last_line, event.why))
+            elif isinstance(event, task.Unchanged):
+                notes.unchanged.append((event.first_line, event.last_line))
+
+        if heading and not run.options.json:
+            run.console.line(f"## {document.name}\n")
+        try:
+            replace(run.delivery, markdown=False).show(
+                task.translate(session, document, sampling=run.sampling(), to=to),
+                model=session.name,
+                place=f"{session.device}/{session.kernel}",
+                extra=lambda: {"name": document.name, "to": to} | notes.to_json(),
+                on_event=on_event,
+                waiting="" if bar else "translating",
+            )
+        finally:
+            progress.clear()
+            _tell(run, document.name, to, notes)
+
+
+def _tell(run: Run, name: str, to: Language, notes: _Notes) -> None:
+    """On stderr: what was read, what was in the language already, what is doubtful."""
+    if notes.coverage and notes.coverage.chunks_total:
+        tell_coverage(run.console, notes.coverage, name)
+    elif notes.coverage and not notes.unchanged:
+        run.console.warn(f"{name}: no text to translate, nothing was changed")
+    if notes.unchanged:
+        where = f"lines {_lines(notes.unchanged)} are" if notes.coverage and notes.coverage.chunks_total else "it is"
+        run.console.note(f"{name}: {where} {NAMES[to]} already: left unchanged")
+    if notes.doubtful:
+        lines = _lines([(first, last) for first, last, _ in notes.doubtful])
+        run.console.warn(f"{name}: {len(notes.doubtful)} doubtful, check lines {lines}")
+        for first, last, why in notes.doubtful:
+            run.console.detail(f"  lines {_lines([(first, last)])}: {REASONS[why]}")
+
+
+REASONS = {
+    "question": "a question became none, or the reverse",
+    "mixed": "words of the source were left",
+    "number": "a number is missing",
+    "length": "much longer or shorter than translations are",
+    "marks": "code, links or marks were lost",
+    "cut": "it had no end",
+    "repeats": "it repeats itself",
+    "language": "it is in the wrong language",
+    "empty": "nothing came",
+}
+
+
+def _lines(stretches: list[tuple[int, int]]) -> str:
+    """`3, 5–8`; neighbours joined, at most eight named."""
+    merged: list[tuple[int, int]] = []
+    for first, last in stretches:
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+        else:
+            merged.append((first, last))
+    named = ", ".join(f"{first}–{last}" if first != last else str(first) for first, last in merged[:8])
+    return named + (" …" if len(merged) > 8 else "")
+
+
+def _many(run: Run, session: Any, paths: list[str], to: Language | None) -> None:
+    failed = 0
+    for number, path in enumerate(paths):
+        try:
+            if number and not run.options.json:
+                run.console.line("")
+            _one(run, session, _read(run.options, path), to, heading=True)
+        except EngineError as error:
+            failed += 1
+            run.console.error(path, error.message, error.hint)
+            if run.options.json:
+                print_json(run.console, {"model": session.name, "name": path, "error": error.message})
+    if failed:
+        run.console.note(f"{failed} of {len(paths)} failed")
+        raise typer.Exit(6)
