@@ -145,7 +145,7 @@ def test_sentiment_prints_label_and_probability(tiny_model_home: Path) -> None:
 def test_sentiment_scores_sum_to_one_and_rows_keep_their_order(tiny_model_home: Path) -> None:
     done = llm(tiny_model_home, "sentiment", "-m", "tiny", "--json", "--per", "line", "-", stdin="好\nbad\n".encode())
     rows = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [row["name"] for row in rows] == ["好", "bad"]
+    assert [row["text"] for row in rows] == ["好", "bad"]
     for row in rows:
         assert sum(row["scores"].values()) == pytest.approx(1)
         assert row["score"] == max(row["scores"].values())

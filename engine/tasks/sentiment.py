@@ -1,19 +1,19 @@
-"""Is a text positive or negative? Read from the probabilities of the labels, corrected by their prior; never parsed."""
+"""Is a text positive or negative? Its prompts and judged examples; the scores come from `engine.tasks.labels`."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
-from engine.errors import InputError
+from engine.errors import EngineError
 from engine.language import language_of
-from engine.schema import LabelScores, Language, Message
-from engine.tasks.passages import split
+from engine.schema import Language, Message
+from engine.tasks import labels
+from engine.tasks.labels import Question
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Iterable, Sequence
 
+    from engine.schema import LabelScores
     from engine.session import Session
 
 INSTRUCTIONS: dict[Language, str] = {
@@ -51,64 +51,45 @@ WORDS: dict[Language, dict[str, str]] = {
     "en": {"positive": "positive", "negative": "negative", "neutral": "neutral"},
     "zh": {"positive": "正面", "negative": "负面", "neutral": "中性"},
 }
-CONTENT_FREE = ("N/A", "", "[MASK]")
-"""Texts that say nothing: what the model answers to them is its prior (contextual calibration, arXiv 2102.09690)."""
+
+
+def question(language: Language, *, neutral: bool = False) -> Question:
+    """The instruction and the judged examples."""
+    words = {label: word for label, word in WORDS[language].items() if neutral or label != "neutral"}
+    named = listed(tuple(words.values()), language)
+    messages = [Message("system", INSTRUCTIONS[language].format(labels=named))]
+    for example, label in EXAMPLES[language]:
+        if label in words:
+            messages += [Message("user", example), Message("assistant", words[label])]
+    return Question(tuple(words), tuple(words.values()), tuple(messages))
+
+
+def listed(words: Sequence[str], language: Language) -> str:
+    """`a, b or c`."""
+    comma, last = (", ", " or ") if language == "en" else ("、", "或")
+    return comma.join(words[:-1]) + last + words[-1]
+
+
+def judge_many(
+    session: Session, texts: Iterable[str], *, neutral: bool = False
+) -> Generator[tuple[int, LabelScores | EngineError], None, None]:
+    """The number of each text and the probability of each label, which sum to 1, or why there is none.
+
+    Texts of both languages may be mixed; each is asked about in its own.
+    """
+    start = 0
+    for window in labels.windows(texts):
+        for language in ("en", "zh"):
+            numbers = [number for number, text in enumerate(window) if language_of(text) == language]
+            asked = labels.judge(session, question(language, neutral=neutral), [window[n] for n in numbers])
+            for number, result in zip(numbers, asked if numbers else (), strict=True):
+                yield start + number, result
+        start += len(window)
 
 
 def judge(session: Session, text: str, *, neutral: bool = False) -> LabelScores:
-    """The probability of each label; they sum to 1. A text longer than the context is judged in passages.
-
-    Raises InputError for an empty text.
-    """
-    if not text.strip():
-        raise InputError("the text is empty: nothing to judge")
-    language = language_of(text)
-    labels = [label for label in WORDS[language] if neutral or label != "neutral"]
-    passages = split(text, session.count, max(64, session.context - 512))  # the examples take the rest
-    prior = _prior(session, language, labels)
-    total = sum(passage.tokens for passage in passages)
-    scores = dict.fromkeys(labels, 0.0)
-    for passage in passages:
-        measured = _log_scores(session, language, labels, passage.text.strip())
-        corrected = softmax([value - before for value, before in zip(measured, prior, strict=True)])
-        for label, probability in zip(labels, corrected, strict=True):
-            scores[label] += probability * passage.tokens / total
-    return LabelScores(max(labels, key=lambda label: scores[label]), scores)
-
-
-def _prior(session: Session, language: Language, labels: Sequence[str]) -> list[float]:
-    """Mean log-score of each label for texts that say nothing; measured once a session."""
-    known = _priors.setdefault(session, {})
-    key = (language, len(labels))
-    if key not in known:
-        rows = [_log_scores(session, language, labels, text) for text in CONTENT_FREE]
-        known[key] = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
-    return known[key]
-
-
-_priors: WeakKeyDictionary[Session, dict[tuple[Language, int], list[float]]] = WeakKeyDictionary()
-
-
-def _log_scores(session: Session, language: Language, labels: Sequence[str], text: str) -> list[float]:
-    """Log-probability of each label's word as the whole first words of the reply."""
-    words = WORDS[language]
-    return [sum(row) for row in session.score(prompt(language, labels, text), [words[label] for label in labels])]
-
-
-def prompt(language: Language, labels: Sequence[str], text: str) -> list[Message]:
-    """The instruction, the judged examples, and last the text, so that all before it stays in the KV cache."""
-    words = [WORDS[language][label] for label in labels]
-    comma, last = (", ", " or ") if language == "en" else ("、", "或")
-    named = comma.join(words[:-1]) + last + words[-1]
-    messages = [Message("system", INSTRUCTIONS[language].format(labels=named))]
-    for example, label in EXAMPLES[language]:
-        if label in labels:
-            messages += [Message("user", example), Message("assistant", WORDS[language][label])]
-    return [*messages, Message("user", text)]
-
-
-def softmax(logs: Sequence[float]) -> list[float]:
-    """Probabilities that sum to 1."""
-    top = max(logs)
-    weights = [math.exp(value - top) for value in logs]
-    return [weight / sum(weights) for weight in weights]
+    """`judge_many` of one text. Raises InputError for an empty one."""
+    ((_, result),) = judge_many(session, [text], neutral=neutral)
+    if isinstance(result, EngineError):
+        raise result
+    return result

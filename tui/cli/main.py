@@ -11,7 +11,23 @@ from typing import Annotated
 import typer
 
 from engine.errors import CheckpointError, EngineError, InputTooLong, ModelNotFound, OutputError, UsageError
-from tui.cli import ask, chat, complete, completion, config, demo, doctor, models, paths, sentiment, summarize, tokens
+from tui.cli import (
+    ask,
+    chat,
+    classify,
+    complete,
+    completion,
+    config,
+    demo,
+    doctor,
+    evaluate,
+    models,
+    paths,
+    sentiment,
+    summarize,
+    tokens,
+    translate,
+)
 from tui.cli.console import Console, as_called, program
 from tui.cli.help import make_app
 from tui.cli.interrupt import Terminated, raise_on_sigterm
@@ -58,7 +74,21 @@ def root(
         raise typer.Exit(2)
 
 
-for module in (ask, chat, complete, summarize, sentiment, tokens, doctor, paths, completion, demo):
+for module in (
+    ask,
+    chat,
+    complete,
+    summarize,
+    translate,
+    sentiment,
+    classify,
+    tokens,
+    evaluate,
+    doctor,
+    paths,
+    completion,
+    demo,
+):
     module.register(app)
 app.add_typer(models.app, name="models")
 app.add_typer(config.app, name="config")

@@ -1,0 +1,122 @@
+"""Tasks over rows as users run them: formats, errors that stay in their row, and runs that are killed and go on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from cli_process import COMMAND, environment, llm, told
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+REVIEWS = 'id,review\n1,"good, really"\n2,\n3,坏透了\n'
+
+
+def test_a_csv_column_comes_back_as_csv_with_its_errors(tiny_model_home: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text(REVIEWS)
+    arguments = ["sentiment", "-m", "tiny", "-f", str(tmp_path / "in.csv"), "--in", "csv:review", "--out", "csv"]
+    done = llm(tiny_model_home, *arguments)
+    lines = done.stdout.decode().splitlines()
+    assert lines[0] == "id,review,label,score,error"
+    assert lines[1].startswith('1,"good, really",')
+    assert lines[2] == "2,,,,the text is empty"
+    assert lines[3].startswith("3,坏透了,")
+    assert done.returncode == 6
+    assert any("1 of 3 rows failed" in line for line in told(done))
+
+
+def test_labels_of_ones_own_have_probabilities_that_sum_to_one(tiny_model_home: Path) -> None:
+    stdin = "first\n第二行\n".encode()
+    done = llm(
+        tiny_model_home, "classify", "-m", "tiny", "--labels", "体育，财经,科技", "--in", "lines", "-j", stdin=stdin
+    )
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["text"] for row in rows] == ["first", "第二行"]
+    for row in rows:
+        assert list(row["scores"]) == ["体育", "财经", "科技"]
+        assert sum(row["scores"].values()) == pytest.approx(1)
+        assert row["label"] == max(row["scores"], key=row["scores"].get)
+    again = llm(
+        tiny_model_home, "classify", "-m", "tiny", "--labels", "体育,财经,科技", "--in", "lines", "-j", stdin=stdin
+    )
+    assert again.stdout == done.stdout
+
+
+def test_several_labels_or_none_may_fit(tiny_model_home: Path) -> None:
+    base = ["classify", "-m", "tiny", "--labels", "a,b", "-j", "some text"]
+    for threshold, expected in (("0", ["a", "b"]), ("1", [])):
+        row = json.loads(llm(tiny_model_home, *base, "--multi", "--threshold", threshold).stdout)
+        assert sorted(row["label"]) == expected
+        assert all(0 <= score <= 1 for score in row["scores"].values())
+    unsure = llm(tiny_model_home, *base[:-2], "some text", "--abstain", "--threshold", "1")
+    assert unsure.stdout.decode().startswith("-\t0.")
+    sure = llm(tiny_model_home, *base[:-2], "some text", "--abstain", "--threshold", "0.1")
+    assert sure.stdout.decode()[0] in "ab"
+
+
+def test_examples_change_the_scores_and_come_from_options_or_a_file(tiny_model_home: Path, tmp_path: Path) -> None:
+    base = ["classify", "-m", "tiny", "--labels", "a,b", "-j", "some text"]
+    (tmp_path / "examples").write_text("x = y=a\n\nother=b\n")
+    plain = json.loads(llm(tiny_model_home, *base).stdout)
+    given = json.loads(llm(tiny_model_home, *base, "--example", "x = y=a", "--example", "other=b").stdout)
+    filed = json.loads(llm(tiny_model_home, *base, "--example-file", str(tmp_path / "examples")).stdout)
+    assert given == filed
+    assert given["scores"] != plain["scores"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["classify", "--labels", "one", "x"], "at least two different labels"),
+        (["classify", "--labels", "a,a", "x"], "at least two different labels"),
+        (["classify", "--labels", "a,b", "--example", "nothing", "x"], "expected TEXT=LABEL"),
+        (["classify", "--labels", "a,b", "--example", "t=c", "x"], "an example has the label 'c'"),
+        (["classify", "--labels", "a,b", "--threshold", "0.5", "x"], "needs --multi or --abstain"),
+        (["sentiment", "--in", "nonsense", "-"], "--in expects"),
+        (["sentiment", "--in", "lines", "--per", "line", "-"], "same thing"),
+        (["sentiment", "--out", "text", "--resume", "f", "x"], "--resume needs"),
+        (["sentiment", "--out", "csv", "--json", "x"], "two formats"),
+    ],
+)
+def test_options_that_make_no_sense_are_told_at_once(
+    tiny_model_home: Path, arguments: list[str], expected: str
+) -> None:
+    done = llm(tiny_model_home, *arguments, stdin=b"text\n")
+    assert done.returncode == 2
+    assert expected in done.stderr.decode()
+    assert done.stdout == b""
+
+
+@pytest.mark.parametrize("out", ["jsonl", "csv"])
+def test_a_killed_run_goes_on_and_has_each_row_once(tiny_model_home: Path, tmp_path: Path, out: str) -> None:
+    rows = [f"review number {number}, 第{number}条" for number in range(150)]
+    (tmp_path / "in.txt").write_text("\n".join(rows))
+    result = tmp_path / f"out.{out}"
+    arguments = ["sentiment", "-m", "tiny", "-f", str(tmp_path / "in.txt"), "--in", "lines", "--out", out]
+    arguments += ["--resume", str(result)]
+    running = subprocess.Popen(
+        [*COMMAND, *arguments], env=environment(tiny_model_home), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    while running.poll() is None and not (result.exists() and result.stat().st_size > 500):
+        time.sleep(0.005)
+    running.kill()
+    running.communicate()
+    done_before = result.read_text(encoding="utf-8").count("\n")
+    done = llm(tiny_model_home, *arguments)
+    assert done.returncode == 0, done.stderr.decode()
+    lines = result.read_text(encoding="utf-8").splitlines()
+    if out == "csv":
+        assert lines.pop(0) == "text,label,score,error"
+        found = [line.split(",")[0] for line in lines] if "," not in rows[0] else lines
+        assert all(row in line for row, line in zip(rows, found, strict=True))
+    else:
+        assert [json.loads(line)["text"] for line in lines] == rows
+    if done_before:
+        assert any("going on after them" in line for line in told(done))
+    again = llm(tiny_model_home, *arguments)
+    assert again.returncode == 0
+    assert result.read_text(encoding="utf-8").splitlines()[-1] == lines[-1]

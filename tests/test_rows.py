@@ -1,0 +1,123 @@
+"""Rows come in as they stand in the file and go out whole, in order, each once."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.errors import InputError, UsageError
+from tui.cli.options import Options
+from tui.cli.row_output import OutFormat, RowOutput
+from tui.cli.rows import Row, read_rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def read(tmp_path: Path, text: str, spec: str) -> list[Row]:
+    path = tmp_path / "rows"
+    path.write_text(text, encoding="utf-8", newline="")
+    return read_rows(Options(), [str(path)], spec)
+
+
+def test_lines_are_rows_and_blank_ones_are_not(tmp_path: Path) -> None:
+    rows = read(tmp_path, "好\n\n  bad \x0c\u2028 one\n", "lines")
+    assert [row.text for row in rows] == ["好", "bad \x0c\u2028 one"]
+    assert rows[1].name.endswith(":3")
+
+
+def test_a_column_is_found_by_name_and_quotes_hold_line_breaks(tmp_path: Path) -> None:
+    rows = read(tmp_path, 'id,review\n1,"two\nlines, ""quoted"""\n2,好\n', "csv:review")
+    assert [row.text for row in rows] == ['two\nlines, "quoted"', "好"]
+    assert rows[0].fields == {"id": "1", "review": 'two\nlines, "quoted"'}
+    assert read(tmp_path, "a\tb\n1\tx y\n", "tsv:b")[0].text == "x y"
+
+
+def test_a_row_that_is_no_row_keeps_its_place(tmp_path: Path) -> None:
+    rows = read(tmp_path, '{"t": "a"}\nnot json\n[1]\n{"t": 3}\n{"t": ""}\n{"t": "b"}\n', "jsonl:t")
+    assert [bool(row.error) for row in rows] == [False, True, True, True, True, False]
+    rows = read(tmp_path, "a,b\n1,2\n1\n3,4\n", "csv:b")
+    assert [row.error for row in rows] == ["", "1 values, expected 2", ""]
+
+
+def test_what_can_not_be_meant_is_refused(tmp_path: Path) -> None:
+    for spec in ("line", "csv", "csv:", "xml:a"):
+        with pytest.raises(UsageError, match="--in expects"):
+            read(tmp_path, "a,b\n1,2\n", spec)
+    with pytest.raises(UsageError, match="no column 'c'"):
+        read(tmp_path, "a,b\n1,2\n", "csv:c")
+    with pytest.raises(UsageError, match="no rows"):
+        read(tmp_path, "\n\n", "lines")
+    with pytest.raises(InputError, match="not valid CSV"):
+        read(tmp_path, 'a,b\n"x"y,2\n', "csv:b")
+
+
+def table(kind: OutFormat, rows: list[Row], results: dict[int, dict[str, Any]]) -> tuple[RowOutput, list[str]]:
+    written: list[str] = []
+    output = RowOutput(kind, rows, ["label", "error"], written.append, lambda row, _: row.text)
+    output.begin()
+    for index, result in results.items():
+        output.put(index, result)
+    return output, written
+
+
+def test_rows_that_finish_early_wait_for_those_before_them() -> None:
+    rows = [Row(text, fields={"text": text}) for text in "abc"]
+    output, written = table("jsonl", rows, {2: {"label": "z"}, 0: {"label": "x"}})
+    assert [json.loads(line) for line in written] == [{"text": "a", "label": "x"}]
+    output.put(1, {"error": "no"})
+    assert [json.loads(line) for line in written[1:]] == [{"text": "b", "error": "no"}, {"text": "c", "label": "z"}]
+
+
+def test_a_column_of_the_input_keeps_its_name_and_value() -> None:
+    rows = [Row("a", fields={"text": "a", "label": "gold"})]
+    _, written = table("csv", rows, {0: {"label": "guess"}})
+    assert written == ["text,label,llm_label,error\n", "a,gold,guess,\n"]
+
+
+texts = st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(texts=texts, kind=st.sampled_from(["csv", "tsv", "jsonl"]), cut=st.integers(0, 200))
+def test_a_file_cut_anywhere_goes_on_with_the_next_whole_row(
+    texts: list[str], kind: OutFormat, cut: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("rows") / "out"
+    rows = [Row(text, fields={"text": text}) for text in texts]
+    results = {index: {"label": "好"} for index in range(len(rows))}
+    _, written = table(kind, rows, results)
+    whole = "".join(written).encode()
+    path.write_bytes(whole[:cut])
+    output, more = table(kind, rows, {})
+    more.clear()
+    done, size = output.resume(path)
+    assert whole.startswith(path.read_bytes()[:size])
+    if not size:
+        output.begin()
+    for index in range(done, len(rows)):
+        output.put(index, results[index])
+    assert path.read_bytes()[:size] + "".join(more).encode() == whole
+    if kind != "jsonl":
+        delimiter = "," if kind == "csv" else "\t"
+        read_back = list(csv.reader(io.StringIO(whole.decode(), newline=""), delimiter=delimiter))
+        assert [row[0] for row in read_back[1:]] == texts
+
+
+def test_the_output_of_another_input_is_not_continued(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    path.write_text('{"text": "other", "label": "x"}\n')
+    output, _ = table("jsonl", [Row("a", fields={"text": "a"})], {})
+    with pytest.raises(UsageError, match="made from another input"):
+        output.resume(path)
+    table_path = tmp_path / "out.csv"
+    table_path.write_text("words,label,error\n")
+    output, _ = table("csv", [Row("a", fields={"text": "a"})], {})
+    with pytest.raises(UsageError, match="header differs"):
+        output.resume(table_path)

@@ -1,0 +1,65 @@
+"""What `sentiment` and `classify` share: their texts, and a judgement as a row, a line or an object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from engine.errors import EngineError, UsageError
+from engine.schema import LabelScores
+from tui.cli.inputs import argument_text, stdin_has_input
+from tui.cli.options import Options
+from tui.cli.row_output import Result
+from tui.cli.rows import Row, read_rows
+
+COLUMNS = ("label", "score")
+NO_LABEL = "-"
+"""Printed where no label is sure enough."""
+
+
+def texts_to_judge(options: Options, texts: Sequence[str], spec: str | None, example: str) -> list[Row]:
+    """Texts given as arguments, then those of files and stdin. Raises UsageError without any."""
+    files = options.file or []
+    if [*texts, *files].count("-") > 1:
+        raise UsageError("- (stdin) can be named only once")
+    found = []
+    for text in texts:
+        if text != "-" and argument_text(text).strip():
+            found.append(Row(text, " ".join(text.split()), {"text": text}))
+    paths = [*files, *(["-"] if "-" in texts else [])]
+    if paths or (not texts and stdin_has_input()):
+        found += read_rows(options, paths, spec)
+    elif spec:
+        raise UsageError("--in needs a file or stdin")
+    if not found:
+        raise UsageError("no text to judge", hint=f"such as: {example}")
+    return found
+
+
+def judged(
+    results: Iterable[tuple[int, LabelScores | EngineError]], model: str, *, threshold: float | None = None
+) -> Iterator[tuple[int, Result | EngineError]]:
+    """Judgements as columns; below `threshold` there is a score and no label."""
+    for number, result in results:
+        if isinstance(result, EngineError):
+            yield number, result
+            continue
+        sure = threshold is None or result.score >= threshold
+        yield (
+            number,
+            {
+                "model": model,
+                "label": result.label if sure else None,
+                "score": round(result.score, 6),
+                "scores": result.scores,
+            },
+        )
+
+
+def as_line(row: Row, result: Result, *, alone: bool) -> str:
+    """`LABEL<TAB>PROBABILITY`, and beside others the text or its name."""
+    label: Any = result["label"]
+    shown = NO_LABEL if label is None else label if isinstance(label, str) else ",".join(label) or NO_LABEL
+    line = f"{shown}\t{result['score']:.2f}"
+    name = row.fields.get("text") if isinstance(row.fields.get("text"), str) else None
+    return line if alone else f"{line}\t{' '.join((name or row.name).split())}"

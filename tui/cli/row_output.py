@@ -1,0 +1,174 @@
+"""Rows out: text, CSV, TSV or JSONL, in the order of the input, each written as soon as it is complete.
+
+With `--resume FILE` rows go to a file that a later run goes on with: what it holds is not done again.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from engine.errors import InputError, UsageError
+from tui.cli.console import Console
+from tui.cli.rows import Row
+from tui.paths import ensure, places
+
+OutFormat = Literal["text", "csv", "tsv", "jsonl"]
+Result = dict[str, Any]
+"""The columns that a task adds to a row."""
+
+
+class RowOutput:
+    """Formats rows and keeps their order."""
+
+    def __init__(
+        self,
+        kind: OutFormat,
+        rows: Sequence[Row],
+        columns: Sequence[str],
+        write: Callable[[str], object],
+        as_text: Callable[[Row, Result], str],
+    ) -> None:
+        """`columns`: what the task adds in tables, `error` last. `as_text`: a row in the text format."""
+        self.kind, self._rows, self._write, self._as_text = kind, rows, write, as_text
+        self.given = list(dict.fromkeys(name for row in rows for name in row.fields))
+        # An input that has a column `label` keeps it.
+        self._names = {name: f"llm_{name}" if name in self.given else name for name in columns}
+        self._done: dict[int, Result] = {}
+        self.written = 0
+        """Rows that are out."""
+
+    def to(self, write: Callable[[str], object]) -> None:
+        """Write elsewhere."""
+        self._write = write
+
+    def begin(self) -> None:
+        """Write the header of a table."""
+        if self.kind in {"csv", "tsv"}:
+            self._write(self._line([*self.given, *self._names.values()]))
+
+    def put(self, index: int, result: Result) -> None:
+        """Take in the result of a row; writes it and those that waited for it."""
+        self._done[index] = result
+        while self.written in self._done:
+            self._write(self.format(self._rows[self.written], self._done.pop(self.written)))
+            self.written += 1
+
+    def format(self, row: Row, result: Result) -> str:
+        """One row with its line ending; empty where the text format has nothing to say."""
+        if self.kind == "jsonl":
+            added = {self._names.get(name, name): value for name, value in result.items()}
+            return json.dumps(row.fields | added, ensure_ascii=False) + "\n"
+        if self.kind == "text":
+            return "" if "error" in result else self._as_text(row, result) + "\n"
+        values = [row.fields.get(name, "") for name in self.given] + [result.get(name, "") for name in self._names]
+        return self._line([_cell(value) for value in values])
+
+    def _line(self, values: Sequence[str]) -> str:
+        text = io.StringIO()
+        # Python quotes the characters of the line ending alone: \r must be among them.
+        csv.writer(text, delimiter="," if self.kind == "csv" else "\t", lineterminator="\r\n").writerow(values)
+        return text.getvalue().removesuffix("\r\n") + "\n"
+
+    def resume(self, path: Path) -> tuple[int, int]:
+        """What a file of an earlier run holds: complete rows, and their bytes. Raises UsageError if it is another's."""
+        try:
+            text = path.read_bytes().decode("utf-8", errors="surrogateescape")
+        except FileNotFoundError:
+            return 0, 0
+        except OSError as error:
+            raise InputError(f"can't read {path}: {error.strerror}") from error
+        records = list(_records(text) if self.kind != "jsonl" else _lines(text))
+        if records and not records[-1].endswith("\n"):
+            records.pop()
+        size = sum(len(record.encode("utf-8", errors="surrogateescape")) for record in records)
+        header = self._line([*self.given, *self._names.values()])
+        if self.kind != "jsonl" and records and records.pop(0) != header:
+            raise _other(path, "its header differs")
+        if len(records) > len(self._rows):
+            raise _other(path, f"it has {len(records)} rows, the input {len(self._rows)}")
+        for number, (record, row) in enumerate(zip(records, self._rows, strict=False), 1):
+            if not self._same(record, row):
+                raise _other(path, f"its row {number} is not the input's")
+        self.written = len(records)
+        return len(records), size
+
+    def _same(self, record: str, row: Row) -> bool:
+        """Whether a written record begins with this row's fields."""
+        if self.kind == "jsonl":
+            try:
+                written = json.loads(record)
+            except ValueError:
+                return False
+            return isinstance(written, dict) and all(written.get(name) == row.fields[name] for name in row.fields)
+        values = next(csv.reader(io.StringIO(record, newline=""), delimiter="," if self.kind == "csv" else "\t"), [])
+        return values[: len(self.given)] == [_cell(row.fields.get(name, "")) for name in self.given]
+
+
+def _other(path: Path, why: str) -> UsageError:
+    return UsageError(f"{path} was made from another input: {why}", hint="name another file for --resume, or remove it")
+
+
+def _cell(value: Any) -> str:
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _lines(text: str) -> Iterator[str]:
+    """The lines with their ends; only a line feed ends one, whatever else Unicode would break at."""
+    return (match[0] for match in re.finditer(r"[^\n]*\n|[^\n]+$", text))
+
+
+def _records(text: str) -> Iterator[str]:
+    """The records of a table; a quoted value may hold line breaks."""
+    record = ""
+    for line in _lines(text):
+        record += line
+        if record.count('"') % 2 == 0:
+            yield record
+            record = ""
+    if record:
+        yield record
+
+
+@contextmanager
+def appending(path: Path, keep: int, console: Console) -> Iterator[Callable[[str], None]]:
+    """A file to add rows to after its first `keep` bytes; every row is out before the next one starts.
+
+    Two runs at once are refused. Raises InputError.
+    """
+    from filelock import FileLock, Timeout
+
+    name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
+    lock = FileLock(ensure(places().state / "locks") / f"{name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise InputError(f"{path} is being written by another run") from error
+    try:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        except OSError as error:
+            raise InputError(f"can't write {path}: {error.strerror}") from error
+        with os.fdopen(descriptor, "r+b") as file:
+            file.truncate(keep)
+            file.seek(keep)
+
+            def write(text: str) -> None:
+                try:
+                    file.write(text.encode("utf-8", errors="surrogateescape"))
+                    file.flush()
+                except OSError as error:
+                    raise InputError(f"can't write {path}: {error.strerror}") from error
+
+            yield write
+        console.note(f"wrote {path}")
+    finally:
+        lock.release()

@@ -1,0 +1,126 @@
+"""A task over rows: their options, the work in one model load, progress, and the exit code when some failed."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine.errors import EngineError, UsageError
+from tui.cli.deliver import save
+from tui.cli.opening import Run
+from tui.cli.progress import Progress
+from tui.cli.row_output import OutFormat, Result, RowOutput, appending
+from tui.cli.rows import Row
+
+Work = Callable[[list[str]], Iterator[tuple[int, Result | EngineError]]]
+"""Texts in; for each, in any order, its number and what came of it."""
+
+InSpec = Annotated[
+    str | None,
+    typer.Option(
+        "--in", help="Rows: lines, csv:COLUMN, tsv:COLUMN or jsonl:FIELD.", metavar="SPEC", show_default=False
+    ),
+]
+OutSpec = Annotated[
+    OutFormat | None, typer.Option("--out", help="Format of the rows; text unless told.", show_default=False)
+]
+Resume = Annotated[
+    Path | None,
+    typer.Option(
+        "--resume",
+        help="Write rows to this file; rows it holds are not done again.",
+        metavar="FILE",
+        show_default=False,
+    ),
+]
+
+
+def out_format(run: Run, out: OutFormat | None, resume: Path | None) -> OutFormat:
+    """The format asked for. Raises UsageError for options that contradict each other."""
+    options = run.options
+    if options.json and out not in {None, "jsonl"}:
+        raise UsageError(f"--json and --out {out} ask for two formats")
+    kind: OutFormat = "jsonl" if options.json else out or ("jsonl" if resume else "text")
+    if resume and kind == "text":
+        raise UsageError("--resume needs --out csv, tsv or jsonl: text does not say which row it is")
+    if resume and options.output:
+        raise UsageError("--resume names the output file: --output can't name another")
+    return kind
+
+
+def run_rows(
+    run: Run,
+    rows: Sequence[Row],
+    work: Work,
+    *,
+    columns: Sequence[str],
+    as_text: Callable[[Row, Result], str],
+    kind: OutFormat,
+    resume: Path | None = None,
+    place: str = "",
+) -> None:
+    """Do all rows and write them in order. A single row's error is raised; among several it exits with 6.
+
+    `place`: model and device, for `--stats`.
+    """
+    lines: list[str] = []
+    write: Callable[[str], object] = lines.append if run.options.output else run.console.answer
+    output = RowOutput(kind, rows, [*columns, "error"], write, as_text)
+    with contextlib.ExitStack() as stack:
+        if resume:
+            done, size = output.resume(resume)
+            if done:
+                run.console.note(f"{resume} holds {done} of {len(rows)} rows: going on after them")
+            output.to(stack.enter_context(appending(resume, size, run.console)))
+            if not size:
+                output.begin()
+        else:
+            output.begin()
+        failed = _work(run, rows, work, output, place)
+    if run.options.output:
+        save(run.console, run.options.output, "".join(lines))
+    if failed:
+        run.console.note(f"{failed} of {len(rows)} rows failed")
+        raise typer.Exit(6)
+
+
+def _work(run: Run, rows: Sequence[Row], work: Work, output: RowOutput, place: str) -> int:
+    """The rows that are not written yet; returns how many failed."""
+    started, first, failed = time.monotonic(), output.written, 0
+    todo: list[int] = []
+    for index in range(first, len(rows)):
+        if rows[index].error:
+            failed += 1
+            run.console.error(rows[index].name, rows[index].error)
+            output.put(index, {"error": rows[index].error})
+        else:
+            todo.append(index)
+    done = first + failed
+    with Progress(run.console, "rows") as progress:
+        for number, result in work([rows[index].text for index in todo]):
+            index = todo[number]
+            if isinstance(result, EngineError):
+                if len(rows) == 1:
+                    raise result
+                failed += 1
+                progress.clear()
+                run.console.error(rows[index].name, result.message, result.hint)
+                result = {"error": result.message}  # noqa: PLW2901
+            output.put(index, result)
+            done += 1
+            progress.update(done, len(rows))
+    count, elapsed = len(rows) - first, max(time.monotonic() - started, 1e-6)
+    if count > 1 or run.settings["stats"]:
+        where = f"{place} · " if run.settings["stats"] and place else ""
+        run.console.note(f"{where}{count} rows in {elapsed:.1f} s, {count / elapsed:.1f} rows/s")
+    return failed
+
+
+def numbered(results: Iterable[Result | EngineError]) -> Iterator[tuple[int, Result | EngineError]]:
+    """Results that come in the order of the texts."""
+    return iter(enumerate(results))

@@ -1,0 +1,131 @@
+"""Rows in: the texts of a file line by line, a CSV or TSV column, a JSONL field, or whole files, each one row.
+
+A row that can't be read is a row with an error: the others go on.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.errors import InputError, UsageError
+from engine.schema import Document
+from tui.cli.inputs import read_file, read_stdin, stdin_has_input
+from tui.cli.options import Options
+
+SPEC = re.compile(r"lines|(csv|tsv|jsonl):(.+)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One text to work on, and what stood beside it."""
+
+    text: str
+    name: str = ""
+    """What it is called in messages: a file, or a file and a line."""
+    fields: dict[str, Any] = field(default_factory=dict)
+    """What an output row begins with: the columns of the input."""
+    error: str = ""
+    """Why there is no text; empty when there is."""
+
+
+def read_rows(options: Options, paths: Sequence[str], spec: str | None) -> list[Row]:
+    """The rows of files (or of stdin without any), each file a row unless `spec` (`--in`) says otherwise.
+
+    Raises UsageError for a wrong spec or no input, InputError for a single file that can't be read.
+    """
+    check_spec(spec)
+    paths = list(paths)
+    if not paths and stdin_has_input():
+        paths = ["-"]
+    if not paths:
+        raise UsageError("no input", hint="name files, or pipe text in (more: --help)")
+    if paths.count("-") > 1:
+        raise UsageError("- (stdin) can be named only once")
+    if spec is None:
+        return [_whole(options, path, alone=len(paths) == 1) for path in paths]
+    rows: list[Row] = []
+    for path in paths:
+        rows += _split(_read(options, path), spec)
+    if not rows:
+        raise UsageError("no rows in the input")
+    return rows
+
+
+def check_spec(spec: str | None) -> None:
+    """Raises UsageError for what `--in` does not take."""
+    if spec is not None and not SPEC.fullmatch(spec):
+        raise UsageError(f"--in expects lines, csv:COLUMN, tsv:COLUMN or jsonl:FIELD, got {spec!r}")
+
+
+def _read(options: Options, path: str) -> Document:
+    if path == "-":
+        return read_stdin(options.encoding, options.errors)
+    return read_file(path, options.encoding, options.errors)
+
+
+def _whole(options: Options, path: str, *, alone: bool) -> Row:
+    try:
+        document = _read(options, path)
+    except InputError as error:
+        if alone:
+            raise
+        return Row("", path, {"name": path}, error.message)
+    empty = "" if document.text.strip() else "the text is empty"
+    if empty and alone:
+        raise UsageError(f"{document.name} is empty")
+    return Row(document.text, document.name, {"name": document.name}, empty)
+
+
+def _split(document: Document, spec: str) -> Iterator[Row]:
+    if spec == "lines":
+        lines = enumerate(document.text.split("\n"), 1)
+        return (Row(line.strip(), f"{document.name}:{n}", {"text": line.strip()}) for n, line in lines if line.strip())
+    kind, _, column = spec.partition(":")
+    if kind == "jsonl":
+        return _json_rows(document, column)
+    return _table_rows(document, column, "," if kind == "csv" else "\t")
+
+
+def _table_rows(document: Document, column: str, delimiter: str) -> Iterator[Row]:
+    reader = csv.reader(io.StringIO(document.text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        header = next(reader, [])
+        if column not in header:
+            known = ", ".join(header) or "none"
+            raise UsageError(f"{document.name} has no column {column!r}", hint=f"its columns: {known}")
+        at = header.index(column)
+        for values in reader:
+            if not values:
+                continue
+            fields = dict(zip(header, [*values, *[""] * len(header)], strict=False))
+            name = f"{document.name}:{reader.line_num}"
+            wrong = f"{len(values)} values, expected {len(header)}" if len(values) != len(header) else ""
+            text = "" if wrong else values[at]
+            yield Row(text, name, fields, wrong or ("" if text.strip() else "the text is empty"))
+    except csv.Error as error:
+        raise InputError(f"{document.name}:{reader.line_num}: not valid CSV: {error}") from error
+
+
+def _json_rows(document: Document, column: str) -> Iterator[Row]:
+    for number, line in enumerate(document.text.split("\n"), 1):
+        if not line.strip():
+            continue
+        name = f"{document.name}:{number}"
+        try:
+            fields = json.loads(line)
+        except ValueError:
+            yield Row("", name, {"name": name}, "not valid JSON")
+            continue
+        if not isinstance(fields, dict):
+            yield Row("", name, {"name": name}, "expected a JSON object")
+        elif not isinstance(fields.get(column), str):
+            yield Row("", name, fields, f"no text in field {column!r}")
+        else:
+            text = fields[column]
+            yield Row(text, name, fields, "" if text.strip() else "the text is empty")
