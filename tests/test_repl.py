@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cli_process import COMMAND, ROOT, environment, llm
 
+from tui import commands
+from tui.cli.slash import help_lines
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -91,6 +94,15 @@ def test_a_question_is_answered_and_counted_in_the_context(person: Person) -> No
 def test_an_unknown_word_is_an_error_and_no_question(person: Person) -> None:
     person.says("/regne", "did you mean /regen")
     assert "0 messages" in person.says("/context", "messages")
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 200])
+def test_the_help_fits_the_terminal_and_names_every_word(columns: int) -> None:
+    lines = help_lines(columns)
+    assert max(map(len, lines)) < columns
+    said = " ".join(" ".join(lines).split())
+    assert all(f"{word} " in said for word in commands.words())
+    assert all(command.help in said for command in commands.COMMANDS)
 
 
 def test_tab_completes_words(person: Person) -> None:

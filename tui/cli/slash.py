@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,14 +41,19 @@ def _help(chat: Chat, rest: str) -> None:
         names = " ".join(f"/{name}" for name in (command.name, *command.aliases))
         console.note(f"{names} {command.usage}\n  {command.help}")
         return
+    console.note("\n".join(help_lines(shutil.get_terminal_size((100, 24)).columns)))
+
+
+def help_lines(columns: int) -> list[str]:
+    """The table of words for a terminal of so many columns; what does not fit goes on under its own column."""
+    width = max(columns, 60) - 1
     lines = []
     for command in commands.COMMANDS:
         names = " ".join(f"/{name}" for name in (command.name, *command.aliases))
-        lines.append(f"  {f'{names} {command.usage}'.strip():<32} {command.help}")
-    lines.append(
-        '  //text sends /text; """ begins and ends several lines; Ctrl+J breaks a line; Ctrl-C stops an answer'
-    )
-    console.note("\n".join(lines))
+        start = f"  {f'{names} {command.usage}'.strip():<32} "
+        lines += textwrap.wrap(command.help, width, initial_indent=start, subsequent_indent=" " * len(start))
+    more = '//text sends /text; """ begins and ends several lines; Ctrl+J breaks a line; Ctrl-C stops an answer'
+    return lines + textwrap.wrap(more, width, initial_indent="  ", subsequent_indent="  ")
 
 
 def _exit(chat: Chat, rest: str) -> bool:
