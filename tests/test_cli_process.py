@@ -210,6 +210,20 @@ def test_json_of_listings_is_json(tmp_path: Path) -> None:
     assert found["models"]["path"] == str(tmp_path / "models")
 
 
+def test_what_can_be_pulled_is_listed_with_what_it_takes(tmp_path: Path) -> None:
+    rows = {
+        row["spec"]: row for row in json.loads(llm(tmp_path, "models", "list", "--all", "--json").stdout)["available"]
+    }
+    lines = llm(tmp_path, "models", "list", "--all").stdout.decode().splitlines()
+    assert [line.split()[0] for line in lines] == list(rows)
+    assert len({line.index(" to pull") for line in lines}) == len({line.index(" of memory") for line in lines}) == 1
+    gated = [spec for spec, row in rows.items() if row["gated"]]
+    assert gated == [line.split()[0] for line in lines if "licence accepted first" in line]
+    assert "gemma-3-1b-it" in gated
+    assert rows["gemma3-270m"]["role"] == "base"
+    assert all(row["memory_bytes"] > 0 for row in rows.values())
+
+
 def test_config_is_set_shown_with_origin_and_unset(tmp_path: Path) -> None:
     assert llm(tmp_path, "config", "set", "top-k", "40").returncode == 0
     assert llm(tmp_path, "config", "get", "top_k").stdout == b"40\n"

@@ -110,7 +110,8 @@ def list_(
         print_json(run.console, {"installed": rows, "available": _available(summaries)} if all_ else rows)
         return
     default = _default(run)
-    width = max((len(summary.name) for summary in summaries), default=0)
+    available = _available(summaries) if all_ else []
+    width = max((len(name) for name in [*(s.name for s in summaries), *(row["spec"] for row in available)]), default=0)
     for summary in summaries:
         mark = "*" if summary.name == default else " "
         facts = summary.problem or (
@@ -118,9 +119,10 @@ def list_(
             f"{'chat' if summary.chat else 'base'}  {summary.licence}"
         )
         run.console.line(f"{mark} {summary.name:<{width}}  {facts}")
-    if all_:
-        for row in _available(summaries):
-            run.console.line(f"  {row['spec']:<{width}}  {size(row['download_bytes']):>9}  {row['description']}")
+    for row in available:
+        gate = " The hub wants its licence accepted first." if row["gated"] else ""
+        facts = f"{size(row['download_bytes']):>9} to pull, {size(row['memory_bytes']):>8} of memory"
+        run.console.line(f"  {row['spec']:<{width}}  {facts}  {row['role']}  {row['description']}{gate}")
     if not summaries and not all_:
         run.console.note(f"no model is installed; get the default with: {program()} models pull")
 
@@ -136,6 +138,9 @@ def _available(installed: list[ModelSummary]) -> list[dict[str, Any]]:
             "description": entry.description("en"),
             "licence": entry.licence.id,
             "download_bytes": entry.size,
+            "memory_bytes": entry.memory,
+            "role": entry.role,
+            "gated": entry.gated,
         }
         for entry in CATALOG
         if entry.name not in here
