@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from gguf import GGUFReader
     from gguf.gguf_reader import ReaderTensor
 
-    from engine.convert.source import Source
-
 GEMMA3_GLOBAL_EVERY = 6
 """Every sixth layer of Gemma 3 sees everything; the file does not say so (technical report, arXiv 2503.19786)."""
 GEMMA3_LOCAL_BASE = 10_000.0
@@ -231,6 +229,3 @@ def _gemma3(source: GgufSource, common: dict[str, Any]) -> ModelConfig:
         post_norms=True,
         embedding_scale=common["hidden_size"] ** 0.5,
     )
-
-
-_: type[Source] = GgufSource

@@ -1,8 +1,8 @@
 """SmoothQuant (arXiv 2211.10438): moves the outliers of activations into the weights, exactly in float.
 
 A factor a channel divides an activation and multiplies the weight columns that read it. The division is folded into
-whatever made the activation: the norm before q/k/v and gate/up, the rows of `up` before `down`, the rows of `v`
-before the attention's output projection, and the final norm before the head.
+whatever made the activation: the norm before q/k/v and gate/up, the rows of `up` before `down`, and the rows of `v`
+before the attention's output projection. The head is not smoothed: `quantize` gives it a scale a column instead.
 """
 
 from __future__ import annotations
