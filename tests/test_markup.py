@@ -89,6 +89,8 @@ def test_lines_broken_to_a_width_are_one_paragraph() -> None:
     assert words(text) == [
         "The station was built in 1987 on a small island in the northern part of the lake. It can be reached by boat."
     ]
+    by_hand = "The station was built in 1987 on a small island\nfar from here,\nnear the lake.\n"
+    assert words(by_hand) == ["The station was built in 1987 on a small island far from here, near the lake."]
     quoted = "> 这个车站建于一九八七年，位于湖北部的一个小岛上，只能在五月\n> 到十月之间坐船到达。\n"
     assert words(quoted) == ["这个车站建于一九八七年，位于湖北部的一个小岛上，只能在五月到十月之间坐船到达。"]
 

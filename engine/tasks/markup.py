@@ -211,18 +211,19 @@ def _ending(body: str) -> str:
 
 
 def _is_wrapped(lines: Sequence[str]) -> bool:
-    """Were these lines broken where the next word did not fit? Some must break off inside a sentence."""
+    """Were these lines broken where the next word did not fit, or by hand? Some must break off inside a sentence."""
     widths = [_columns(line.rstrip()) for line in lines]
     widest = max(widths)
     breaks = any(len(_ending(line.rstrip("\n"))) > 1 for line in lines[:-1])
     if len(lines) < 2 or widest < _WRAPPED or breaks:
         return False
-    full = open_ends = 0
+    going_on = open_ends = 0
     for line, width, following in zip(lines, widths, lines[1:], strict=False):
         word = following[len(_marks(following)) :].split(maxsplit=1)[0]
-        full += width + 1 + min(_columns(word), 20) > 0.85 * widest
-        open_ends += not _SENTENCE_END.search(line.rstrip())
-    return bool(open_ends) and full >= 0.8 * (len(lines) - 1)
+        is_open = not _SENTENCE_END.search(line.rstrip())
+        open_ends += is_open
+        going_on += width + 1 + min(_columns(word), 20) > 0.85 * widest or (is_open and word[0].islower())
+    return bool(open_ends) and going_on >= 0.8 * (len(lines) - 1)
 
 
 def _columns(text: str) -> int:
