@@ -211,14 +211,15 @@ class QuantizationConfig(_Json):
     """int8 digits an input is split into, by kind of linear layer (`qkv out gate_up down head`); 1 where not named.
     Two digits carry 15 bits: as good as float, twice the products, the same weight traffic."""
     smoothing: dict[str, float] = dataclasses.field(default_factory=dict)
-    """SmoothQuant's migration strength alpha (arXiv 2211.10438) by kind of layer; it is folded into the weights."""
+    """SmoothQuant's migration strength alpha (arXiv 2211.10438) by kind of layer but the head; it is folded into the
+    weights."""
 
     def __post_init__(self) -> None:
         for kind, digits in self.activation_digits.items():
             _refuse(kind not in LINEAR_KINDS, f"unknown kind of linear layer {kind!r}")
             _refuse(digits not in {1, 2}, f"activations have 1 or 2 int8 digits, got {digits!r} for {kind}")
         for kind, alpha in self.smoothing.items():
-            _refuse(kind not in LINEAR_KINDS, f"unknown kind of linear layer {kind!r}")
+            _refuse(kind not in LINEAR_KINDS or kind == "head", f"no smoothing is known for {kind!r}")
             _refuse(not 0 <= alpha <= 1, f"smoothing must lie in 0 to 1, got {alpha!r} for {kind}")
 
     def digits(self, kind: str) -> int:

@@ -35,7 +35,7 @@ class Int8Linear(nn.Module):
 class Int8Embedding(nn.Module):
     """An embedding table of int8 rows, left where it is memory-mapped: only rows in use are ever read.
 
-    `columns` (C,) undoes what smoothing did to a table that the head shares.
+    `columns` (C,) is a scale a column beside the one a row; a head that shares the table finds it in the final norm.
     """
 
     def __init__(self, values: Tensor, scales: Tensor, columns: Tensor) -> None:

@@ -26,8 +26,8 @@ from engine.errors import CheckpointError, InputError
 from engine.kernels import cache_dtype, choose
 from engine.kernels.reference import ReferenceKernel
 from engine.kv_cache import KVCache
-from engine.library import Library
 from engine.layout import Consecutive
+from engine.library import Library
 from engine.model import Block, Decoder, RotaryTables
 
 if TYPE_CHECKING:
@@ -114,6 +114,12 @@ def test_the_reported_quality_is_what_two_whole_decoders_give(name: str, recipe:
         assert 0 < found.kl < 0.05
     layers = source.config.num_layers
     assert seen == [(done, layers + 1) for done in range(layers + 2)]
+
+
+@pytest.mark.parametrize("smoothing", [{"head": 0.5}, {"nose": 0.5}, {"down": 1.5}])
+def test_a_recipe_for_what_is_not_smoothed_is_refused(smoothing: dict[str, float]) -> None:
+    with pytest.raises(CheckpointError, match="smoothing"):
+        QuantizationConfig(smoothing=smoothing)
 
 
 def test_two_digits_lose_less_than_one() -> None:
