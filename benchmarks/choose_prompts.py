@@ -55,7 +55,7 @@ def parsed(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure every variant on the same rows and print a table. Raises EngineError."""
+    """Measure every variant on the same rows; a line of a Markdown table for each. Raises EngineError."""
     from benchmarks.__main__ import default_model
     from engine.config import SamplingConfig
     from engine.evaluation.measure import Setup
@@ -72,15 +72,17 @@ def run(arguments: argparse.Namespace) -> None:
     chosen = [rows[index] for index in spread(len(rows), arguments.rows, arguments.seed)]
     language: Language = arguments.language or language_of(data.text)
     session = Session.open(arguments.model or default_model(), threads=arguments.threads)
-    found: dict[str, tuple[dict[str, Estimate], float]] = {}
+    print(f"{session.name}, {session.kernel}; {arguments.data.name}, {len(chosen)} of {len(rows)} rows, {language}\n")
+    names = list(measure.statistics())
+    print(f"| variant | {' | '.join(names)} | rows/s |\n|---|{'--:|' * (len(names) + 1)}", flush=True)
     for name, variant in variants.items():
         started = time.monotonic()
         with put_in(variant, arguments.task, language):
             figures = estimated(session, measure, chosen, name)
-        found[name] = figures, len(chosen) / (time.monotonic() - started)
-    print(f"{session.name}, {session.kernel}; {arguments.data.name}, {len(chosen)} of {len(rows)} rows, {language}\n")
+        cells = [_cell(figures[figure]) if figure in figures else "" for figure in names]
+        rate = len(chosen) / (time.monotonic() - started)
+        print(f"| {name} | {' | '.join(cells)} | {rate:.1f} |", flush=True)
     session.close()
-    print(table(found))
 
 
 def document(path: Path) -> Document:
@@ -158,17 +160,8 @@ def estimated(session: Session, measure: Any, rows: Sequence[Any], name: str) ->
     return estimates(scores, measure.statistics())
 
 
-def table(found: Mapping[str, tuple[Mapping[str, Estimate], float]]) -> str:
-    """Markdown: a variant a row, each figure with its 95% interval."""
-    names = list(next(iter(found.values()))[0])
-    lines = [f"| variant | {' | '.join(names)} | rows/s |", f"|---|{'--:|' * (len(names) + 1)}"]
-    for variant, (figures, rate) in found.items():
-        cells = [_cell(figures[name]) if name in figures else "" for name in names]
-        lines.append(f"| {variant} | {' | '.join(cells)} | {rate:.1f} |")
-    return "\n".join(lines)
-
-
 def _cell(estimate: Estimate) -> str:
+    """A figure with its 95% interval."""
     return f"{estimate.value:.3f} ({estimate.low:.2f} to {estimate.high:.2f})"
 
 
