@@ -120,15 +120,11 @@ def tables(task: str) -> dict[str, dict[Any, Any]]:
     """The parts of a task's prompt that can be replaced: each by language, as the product reads it."""
     from engine.tasks import answer, sentiment, summarize
 
-    return {
-        "sentiment": {
-            "instruction": sentiment.INSTRUCTIONS,
-            "examples": sentiment.EXAMPLES,
-            "words": sentiment.WORDS,
-        },
-        "qa": {"prompt": answer.PROMPTS},
-        "summarize": {"whole": summarize.WHOLE, "part": summarize.PART, "reduce": summarize.REDUCE},
-    }[task]
+    if task == "sentiment":
+        return {"instruction": sentiment.INSTRUCTIONS, "examples": sentiment.EXAMPLES, "words": sentiment.WORDS}
+    if task == "qa":
+        return {"prompt": answer.PROMPTS}
+    return {"whole": summarize.WHOLE, "part": summarize.PART}
 
 
 @contextlib.contextmanager

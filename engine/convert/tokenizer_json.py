@@ -51,7 +51,7 @@ def _read(data: dict[str, Any]) -> BpeRules:
     if any(not 0 <= index < 2**24 for index in vocabulary.values()):
         raise CheckpointError("the vocabulary's ids are out of range")
     if not byte_level:
-        prefixed = _metaspace(cutting) or prefixed
+        prefixed = _adds_prefix(cutting) or prefixed
     return BpeRules(
         vocabulary=vocabulary,
         merges=[_pair(merge) for merge in model["merges"]],
@@ -94,7 +94,7 @@ def _normalizer(normalizing: list[dict[str, Any]], *, byte_level: bool) -> tuple
     return nfc, prefixed
 
 
-def _metaspace(cutting: list[dict[str, Any]]) -> bool:
+def _adds_prefix(cutting: list[dict[str, Any]]) -> bool:
     """Whether the steps put a space before text. Raises CheckpointError where they cut in ways not known."""
     prefixed = False
     for step in cutting:
