@@ -120,6 +120,7 @@ def test_one_bad_file_among_several_is_told_in_its_row(translate: Translate, doc
         (["a", "b", "-o", "c"], "one translation"),
         (["-", "-"], "only once"),
         (["--raw", "--text", "x"], "--raw"),
+        (["--in", "lines", "--text", "x"], "one text"),
     ],
 )
 def test_what_makes_no_sense_is_a_usage_error(translate: Translate, arguments: list[str], message: str) -> None:
@@ -134,6 +135,26 @@ def test_a_missing_file_and_a_context_without_room_have_their_exit_codes(transla
     done = translate("--text", "Some words.", "--ctx", "64")
     assert (done.code, done.out) == (4, "")
     assert "--ctx" in done.err
+
+
+def test_rows_keep_their_columns_and_order_and_can_be_resumed(translate: Translate, tmp_path: Path) -> None:
+    table = tmp_path / "in.csv"
+    table.write_text("id,comment\n1,Some words.\n2,\n3,More words.\n")
+    done = translate("--in", "csv:comment", "--out", "jsonl", "--to", "zh", str(table))
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    assert done.code == 6
+    assert [row["id"] for row in rows] == ["1", "2", "3"]
+    assert ["translation" in row for row in rows] == [True, False, True]
+    kept = tmp_path / "out.jsonl"
+    kept.write_text("".join(f"{line}\n" for line in done.out.splitlines()[:1]))
+    again = translate("--in", "csv:comment", "--resume", str(kept), "--to", "zh", str(table))
+    assert (again.code, again.out) == (6, "")
+    assert [json.loads(line)["id"] for line in kept.read_text(encoding="utf-8").splitlines()] == ["1", "2", "3"]
+
+
+def test_lines_are_rows_of_text(translate: Translate) -> None:
+    done = translate("--in", "lines", "--to", "zh", stdin="中文。\n\n还有。\n")
+    assert (done.code, done.out) == (0, "中文。\n还有。\n")
 
 
 def test_from_alone_says_where_it_goes(translate: Translate) -> None:

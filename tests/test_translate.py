@@ -11,8 +11,9 @@ from engine.config import SamplingConfig
 from engine.errors import InputError, InputTooLong
 from engine.schema import Chunk, Coverage, Document, Message
 from engine.session import Session
+from engine.tasks.segments import target_of
 from engine.tasks.summarize import ChunkProgress
-from engine.tasks.translate import EXAMPLES, Doubtful, Unchanged, prompt, target_of, translate
+from engine.tasks.translate import EXAMPLES, Doubtful, Unchanged, prompt, translate, translate_many
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -231,6 +232,25 @@ def test_a_sentence_longer_than_the_limit_is_cut_and_all_of_it_is_translated(
     assert len(firsts) > 1
     assert "".join(firsts).replace(" ", "") == text.replace(" ", "")
     assert [event.complete for event in events if isinstance(event, Coverage)] == [True]
+
+
+def test_several_documents_are_translated_together_and_told_apart(tiny_session: Session, asked: Asked) -> None:
+    texts = ["One line.\n\nTwo.", "中文。", " ", "```\ncode\n```\n", "Three."]
+    documents = [Document(f"{number}.md", text) for number, text in enumerate(texts)]
+    events = list(translate_many(tiny_session, documents, sampling=SHORT))
+    numbers = [number for number, _ in events]
+    assert numbers == sorted(numbers)
+    for number, text in enumerate(texts):
+        mine = [event for owner, event in events if owner == number]
+        if text.strip():
+            alone = list(translate(tiny_session, documents[number], sampling=SHORT))
+            assert isinstance(mine[-1], Coverage)
+            assert mine[-1] == alone[-1]
+            assert said(mine).count("\n") == text.count("\n")
+        else:
+            assert [type(event) for event in mine] == [InputError]
+    together = asked.conversations[:4]
+    assert [messages[-1].content for messages in together] == ["One line.", "Two.", "中文。", "Three."]
 
 
 @pytest.mark.weights

@@ -5,6 +5,7 @@ Stretches of a few sentences are translated one by one; each result is checked, 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
@@ -13,14 +14,12 @@ from typing import TYPE_CHECKING
 from engine.errors import InputError, InputTooLong
 from engine.schema import Chunk, Coverage, Document, Language, Message
 from engine.tasks.doubts import SEVERITY, Doubt, doubt, tidy
-from engine.tasks.inline import Hidden, has_words, hide, joined, stretches, words_of
-from engine.tasks.markup import Piece, pieces
-from engine.tasks.passages import split
-from engine.tasks.sentences import sentences
+from engine.tasks.inline import Hidden, hide, joined, stretches
+from engine.tasks.segments import Segment, segments, target_of
 from engine.tasks.summarize import ChunkProgress
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from engine.config import SamplingConfig
     from engine.session import Session
@@ -50,8 +49,11 @@ AGAIN: dict[Language, str] = {
 PENALTY = 1.15
 SEGMENT_TOKENS = 128
 """The most that is translated at a time; only longer sentences are cut."""
+LANGUAGES: tuple[Language, ...] = ("en", "zh")
 WINDOW = 24
 """Segments that are taken up together and written in order."""
+LONGEST_WINDOW = 1000
+"""Segments and what stands between them, held back at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,31 +83,43 @@ def translate(
 
     Raises InputError for an empty text and InputTooLong for a context that has no room for a sentence.
     """
-    if not document.text.strip():
-        raise InputError(f"{document.name} is empty: nothing to translate")
-    to = to or target_of(document.text)
-    lines = document.text.count("\n") + (not document.text.endswith("\n"))
-    work = _Work(session, to, sampling, _limit(session, to), lines)
-    window: list[_Segment] = []
-    for segment in _segments(work, document.text):
-        window.append(segment)
-        if sum(bool(other.source) for other in window) == WINDOW:
-            yield from _translated(work, window)
-            window = []
-    yield from _translated(work, window)
-    yield replace(work.spent, finish_reason="stop")
-    yield Coverage(work.segments, work.segments, lines, lines, work.tokens, work.tokens)
+    with contextlib.closing(translate_many(session, [document], sampling=sampling, to=to)) as events:
+        for _, event in events:
+            if isinstance(event, InputError):
+                raise event
+            yield event
 
 
-def target_of(text: str) -> Language:
-    """The other language than the text's own; its code and addresses don't count."""
-    chinese = latin = 0
-    for piece in pieces(text):
-        found = words_of(piece.words)
-        chinese, latin = chinese + found[0], latin + found[1]
-        if chinese + latin > 5000:
-            break
-    return "en" if chinese > latin else "zh"
+def translate_many(
+    session: Session, documents: Iterable[Document], *, sampling: SamplingConfig, to: Language | None = None
+) -> Generator[tuple[int, Event | InputError], None, None]:
+    """`translate` for several documents, sentences of all decoded together: each event with its document's number.
+
+    One document's events end before the next one's begin. An empty one gives the InputError that `translate` raises.
+    """
+    window: list[_Task] = []
+    asked = 0
+    for task in _tasks(session, documents, to):
+        window.append(task)
+        asked += task.is_asked
+        if asked == WINDOW or len(window) == LONGEST_WINDOW:
+            yield from _translated(session, sampling, window)
+            window, asked = [], 0
+    yield from _translated(session, sampling, window)
+
+
+def _tasks(session: Session, documents: Iterable[Document], to: Language | None) -> Iterator[_Task]:
+    limits = {language: _limit(session, language) for language in LANGUAGES if to in {None, language}}
+    for number, document in enumerate(documents):
+        if not document.text.strip():
+            error = InputError(f"{document.name} is empty: nothing to translate")
+            yield _Task(_Work(number, LANGUAGES[0], 0), None, error)
+            continue
+        into = to or target_of(document.text)
+        work = _Work(number, into, document.text.count("\n") + (not document.text.endswith("\n")))
+        for segment in segments(document.text, into, session.count, limits[into]):
+            yield _Task(work, segment)
+        yield _Task(work, None)
 
 
 def prompt(to: Language, text: str) -> list[Message]:
@@ -117,15 +131,20 @@ def prompt(to: Language, text: str) -> list[Message]:
     return [*messages, Message("user", text)]
 
 
+def _limit(session: Session, to: Language) -> int:
+    frame = session.count_messages(prompt(to, "")) + 16
+    room = (session.context - frame) // 4  # the source, and its translation up to three times as long
+    if room < 12:
+        raise InputTooLong(f"a context of {session.context} tokens has no room to translate in", hint="Raise --ctx.")
+    return min(SEGMENT_TOKENS, room)
+
+
 @dataclass(slots=True)
 class _Work:
-    """What holds for a whole document, and the sums of its runs."""
+    """A document's target, and the sums of its runs."""
 
-    session: Session
+    number: int
     to: Language
-    sampling: SamplingConfig
-    limit: int
-    """Tokens a segment."""
     lines: int
     started: float = field(default_factory=time.perf_counter)
     segments: int = 0
@@ -148,17 +167,22 @@ class _Work:
 
 
 @dataclass(frozen=True, slots=True)
-class _Segment:
-    """A stretch of the document: with a `source` to translate, else it stays as it is."""
+class _Task:
+    """A segment of a document; without one, its end."""
 
-    text: str
-    source: str
-    first_line: int
-    last_line: int
-    follows: bool = False
-    """Whether it goes on with the paragraph of the one before."""
-    tokens: int = 0
-    unchanged: bool = False
+    work: _Work
+    segment: Segment | None
+    error: InputError | None = None
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether the model has to do something."""
+        return bool(self.segment and self.segment.source)
+
+    @property
+    def source(self) -> str:
+        """What is to be translated."""
+        return self.segment.source if self.segment else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,148 +194,137 @@ class _Attempt:
     logprobs: tuple[float, ...] = ()
 
 
-def _limit(session: Session, to: Language) -> int:
-    frame = session.count_messages(prompt(to, "")) + 16
-    room = (session.context - frame) // 4  # the source, and its translation up to three times as long
-    if room < 12:
-        raise InputTooLong(f"a context of {session.context} tokens has no room to translate in", hint="Raise --ctx.")
-    return min(SEGMENT_TOKENS, room)
+Numbered = Generator[tuple[int, Event | InputError], None, None]
+Attempts = Generator[tuple[int, _Attempt | None], None, None]
+"""Finished attempts by the number of their task; None in between, so that the caller can stop."""
 
 
-def _segments(work: _Work, text: str) -> Iterator[_Segment]:
-    """The document in order; a long paragraph in several segments, of which the first holds its text."""
-    count = work.session.count
-    for piece in pieces(text):
-        first, last = piece.first_line, piece.last_line
-        if not has_words(piece.words):
-            yield _Segment(piece.text, "", first, last)
-        elif _is_in(work.to, piece):
-            yield _Segment(piece.text, "", first, last, tokens=count(piece.words), unchanged=True)
-        else:
-            passages = [part for one in sentences(piece.words) for part in split(one, count, work.limit)]
-            for number, passage in enumerate(passages):
-                source = passage.text.strip()
-                yield _Segment("" if number else piece.text, source, first, last, bool(number), passage.tokens)
-
-
-def _is_in(language: Language, piece: Piece) -> bool:
-    """Whether a piece is in a language already; a foreign name or word in it doesn't matter."""
-    chinese, latin = words_of(piece.words)
-    return chinese > latin if language == "zh" else chinese * 4 < latin
-
-
-def _translated(work: _Work, window: Sequence[_Segment]) -> Generator[Event, None, None]:
+def _translated(session: Session, sampling: SamplingConfig, window: Sequence[_Task]) -> Numbered:
     """Translate some segments together; each is written when it and all before it are settled."""
-    asked = [segment for segment in window if segment.source]
+    asked = [task for task in window if task.is_asked]
     settled: dict[int, _Attempt] = {}
     doubtful: dict[int, _Attempt] = {}
-    writer = _Writer(work, window)
-    for index, attempt in _first(work, asked):
+    writer = _Writer(window)
+    yield from writer.write(settled)
+    for index, attempt in _first(session, sampling, asked):
         if attempt and attempt.why:
             doubtful[index] = attempt
         elif attempt:
             settled[index] = attempt
         yield from writer.write(settled)
-    for index, attempt in _second(work, asked, doubtful):
+    for index, attempt in _second(session, sampling, asked, doubtful):
         if attempt:
             settled[index] = min(doubtful[index], attempt, key=lambda tried: SEVERITY.index(tried.why))
         yield from writer.write(settled)
-    yield from writer.write(settled)
 
 
-Attempts = Generator[tuple[int, _Attempt | None], None, None]
-"""Finished attempts by the number of their segment; None in between, so that the caller can stop."""
+def _first(session: Session, sampling: SamplingConfig, asked: Sequence[_Task]) -> Attempts:
+    hidden = [hide(task.source) for task in asked]
+    asks = [prompt(task.work.to, one.text) for task, one in zip(asked, hidden, strict=True)]
+    for index, reply in _replies(session, sampling, asks, asked):
+        yield index, _judged(hidden[index], asked[index], reply) if reply else None
 
 
-def _first(work: _Work, asked: Sequence[_Segment]) -> Attempts:
-    hidden = [hide(segment.source) for segment in asked]
-    for index, reply in _replies(work, [prompt(work.to, one.text) for one in hidden], asked, 1.0):
-        yield index, _judged(hidden[index], asked[index], reply, work.to) if reply else None
-
-
-def _second(work: _Work, asked: Sequence[_Segment], doubtful: dict[int, _Attempt]) -> Attempts:
+def _second(
+    session: Session, sampling: SamplingConfig, asked: Sequence[_Task], doubtful: dict[int, _Attempt]
+) -> Attempts:
     """Where marks were lost, the words between them one by one; else another prompt."""
     others = [index for index, attempt in doubtful.items() if attempt.why != "marks"]
-    hidden = [hide(asked[index].source) for index in others]
-    asks = [[Message("user", AGAIN[work.to].replace("{text}", one.text))] for one in hidden]
-    for at, reply in _replies(work, asks, [asked[index] for index in others], PENALTY):
-        yield others[at], _judged(hidden[at], asked[others[at]], reply, work.to) if reply else None
+    tasks = [asked[index] for index in others]
+    hidden = [hide(task.source) for task in tasks]
+    asks = [
+        [Message("user", AGAIN[task.work.to].replace("{text}", one.text))]
+        for task, one in zip(tasks, hidden, strict=True)
+    ]
+    punished = replace(sampling, repetition_penalty=max(PENALTY, sampling.repetition_penalty))
+    for at, reply in _replies(session, punished, asks, tasks):
+        yield others[at], _judged(hidden[at], tasks[at], reply) if reply else None
     for index in (index for index, attempt in doubtful.items() if attempt.why == "marks"):
-        yield from ((index, attempt) for attempt in _in_stretches(work, asked[index]))
+        yield from ((index, attempt) for attempt in _in_stretches(session, sampling, asked[index]))
 
 
-def _in_stretches(work: _Work, segment: _Segment) -> Generator[_Attempt | None, None, None]:
-    parts = stretches(segment.source)
+def _in_stretches(session: Session, sampling: SamplingConfig, task: _Task) -> Generator[_Attempt | None, None, None]:
+    to, parts = task.work.to, stretches(task.source)
     said = [at for at, (_, words) in enumerate(parts) if words]
     texts = [part for part, _ in parts]
-    for at, reply in _replies(work, [prompt(work.to, texts[at].strip()) for at in said], [segment] * len(said), 1.0):
+    asks = [prompt(to, texts[at].strip()) for at in said]
+    for at, reply in _replies(session, sampling, asks, [task] * len(said)):
         if reply:
             source = parts[said[at]][0]
-            texts[said[at]] = tidy(reply.text, source.strip(), work.to)
-            if doubt(texts[said[at]], source, work.to) in {"empty", "language", "repeats"}:
-                texts[said[at]] = source
+            text = tidy(reply.text, source.strip(), to)
+            texts[said[at]] = source if doubt(text, source, to) in {"empty", "language", "repeats"} else text
         yield None
-    text = joined(texts, spaced=work.to == "en")
-    yield _Attempt(text, doubt(text, segment.source, work.to))
+    text = joined(texts, spaced=to == "en")
+    yield _Attempt(text, doubt(text, task.source, to))
 
 
-def _judged(hidden: Hidden, segment: _Segment, reply: Chunk, to: Language) -> _Attempt:
+def _judged(hidden: Hidden, task: _Task, reply: Chunk) -> _Attempt:
+    to = task.work.to
     text, whole = hidden.show(tidy(reply.text, hidden.text, to))
-    why = doubt(text, segment.source, to, cut=reply.finish_reason == "length")
+    why = doubt(text, task.source, to, cut=reply.finish_reason == "length")
     if not whole and SEVERITY.index(why) < SEVERITY.index("marks"):
         why = "marks"
     return _Attempt(text, why, reply.logprobs)
 
 
 def _replies(
-    work: _Work, asks: Sequence[Sequence[Message]], segments: Sequence[_Segment], penalty: float
+    session: Session, sampling: SamplingConfig, asks: Sequence[Sequence[Message]], tasks: Sequence[_Task]
 ) -> Generator[tuple[int, Chunk | None], None, None]:
     """Each reply, whole, when it is complete; None in between."""
     if not asks:
         return
-    room = min(work.sampling.max_tokens, 32 + 2 * max(segment.tokens for segment in segments))
-    punished = max(penalty, work.sampling.repetition_penalty)
-    sampling = replace(work.sampling, max_tokens=room, repetition_penalty=punished)
+    longest = max(task.segment.tokens for task in tasks if task.segment)
+    room = min(sampling.max_tokens, 32 + 2 * longest)
     replies = [Chunk("") for _ in asks]
-    for index, chunk in work.session.stream_many(asks, sampling):
+    for index, chunk in session.stream_many(asks, replace(sampling, max_tokens=room)):
         if isinstance(chunk, InputTooLong):
             yield index, Chunk("", finish_reason="length")
             continue
         so_far = replies[index]
         replies[index] = replace(chunk, text=so_far.text + chunk.text, logprobs=so_far.logprobs + chunk.logprobs)
         if chunk.finish_reason:
-            work.add(chunk)
+            tasks[index].work.add(chunk)
         yield index, replies[index] if chunk.finish_reason else None
 
 
 class _Writer:
     """Puts a window out in order, as far as it is settled."""
 
-    def __init__(self, work: _Work, window: Sequence[_Segment]) -> None:
-        self._work, self._window = work, window
+    def __init__(self, window: Sequence[_Task]) -> None:
+        self._window = window
         self._at = self._asked = 0
 
-    def write(self, settled: dict[int, _Attempt]) -> Generator[Event, None, None]:
+    def write(self, settled: dict[int, _Attempt]) -> Numbered:
         """What can be written now; an empty chunk where nothing can."""
-        yield replace(self._work.spent, text="")
         while self._at < len(self._window):
-            segment = self._window[self._at]
-            if segment.source and self._asked not in settled:
+            task = self._window[self._at]
+            if task.is_asked and self._asked not in settled:
+                yield task.work.number, replace(task.work.spent, text="")
                 return
             self._at += 1
-            self._work.tokens += segment.tokens
-            if segment.source:
-                yield from self._translation(segment, settled[self._asked])
-                self._asked += 1
+            if task.error:
+                yield task.work.number, task.error
                 continue
-            yield replace(self._work.spent, text=segment.text)
-            if segment.unchanged:
-                yield Unchanged(segment.first_line, segment.last_line)
+            events = _written(task, settled.get(self._asked))
+            self._asked += task.is_asked
+            yield from ((task.work.number, event) for event in events)
 
-    def _translation(self, segment: _Segment, attempt: _Attempt) -> Generator[Event, None, None]:
-        gap = " " if segment.follows and self._work.to == "en" else ""
-        self._work.segments += 1
-        yield replace(self._work.spent, text=gap + attempt.text, logprobs=attempt.logprobs)
-        yield ChunkProgress(segment.last_line, self._work.lines)
-        if attempt.why:
-            yield Doubtful(segment.first_line, segment.last_line, attempt.why)
+
+def _written(task: _Task, attempt: _Attempt | None) -> list[Event]:
+    """What a settled task adds to the output."""
+    work, segment = task.work, task.segment
+    if segment is None:
+        coverage = Coverage(work.segments, work.segments, work.lines, work.lines, work.tokens, work.tokens)
+        return [replace(work.spent, finish_reason="stop"), coverage]
+    work.tokens += segment.tokens
+    if attempt is None or not task.is_asked:
+        unchanged = [Unchanged(segment.first_line, segment.last_line)] if segment.unchanged else []
+        return [replace(work.spent, text=segment.text), *unchanged]
+    work.segments += 1
+    gap = " " if segment.follows and work.to == "en" else ""
+    doubtful = [Doubtful(segment.first_line, segment.last_line, attempt.why)] if attempt.why else []
+    return [
+        replace(work.spent, text=gap + attempt.text, logprobs=attempt.logprobs),
+        ChunkProgress(segment.last_line, work.lines),
+        *doubtful,
+    ]

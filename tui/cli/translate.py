@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from engine.errors import EngineError, UsageError
-from engine.schema import Coverage, Document, Language
+from engine.schema import Chunk, Coverage, Document, Language
 from tui.cli.deliver import print_json
 from tui.cli.help import HelpfulCommand
 from tui.cli.inputs import argument_text, read_file, read_stdin, stdin_has_input
@@ -16,12 +18,16 @@ from tui.cli.opening import Run
 from tui.cli.options import DECODING, MODEL, SAMPLING, Options, takes
 from tui.cli.progress import Progress
 from tui.cli.reading import coverage_json, tell_coverage
+from tui.cli.row_output import OutFormat, Result
+from tui.cli.row_run import InSpec, OutSpec, Resume, out_format, run_rows
+from tui.cli.rows import read_rows
 
 EXAMPLES = """
 llm translate README.md > README.zh.md
 llm translate --to en 报告.txt -o report.txt
 llm translate --text "Where is the station?"
 llm translate *.md --json > translated.jsonl
+llm translate --in csv:comment --out csv comments.csv > translated.csv
 """
 NAMES: dict[Language, str] = {"en": "English", "zh": "Chinese"}
 
@@ -44,6 +50,9 @@ def translate(
     text: Annotated[
         str | None, typer.Option("--text", help="Translate this text.", metavar="TEXT", show_default=False)
     ] = None,
+    spec: InSpec = None,
+    out: OutSpec = None,
+    resume: Resume = None,
 ) -> None:
     """Translate each text; code, addresses and Markdown's marks stay as they are."""
     if source and source == to:
@@ -53,14 +62,13 @@ def translate(
     paths = [*(files or []), *(options.file or [])]
     if text is not None and paths:
         raise UsageError("--text and files can't go together")
-    if not paths and text is None:
-        if not stdin_has_input():
-            raise UsageError("nothing to translate", hint="such as: llm translate README.md (more: --help)")
-        paths = ["-"]
-    if paths.count("-") > 1:
-        raise UsageError("- (stdin) can be named only once")
-    if len(paths) > 1 and options.output:
-        raise UsageError("--output takes one translation", hint="redirect stdout for several")
+    if spec or out or resume:
+        if text is not None:
+            raise UsageError("--text is one text: --in, --out and --resume are for files and stdin")
+        _rows(options, paths, to, spec, out, resume)
+        return
+    if text is None:
+        paths = _checked(options, paths)
     run = Run(options)
     alone = None  # a wrong path is told before the weights load
     if text is not None:
@@ -72,6 +80,61 @@ def translate(
             _one(run, session, alone, to)
         else:
             _many(run, session, paths, to)
+
+
+def _checked(options: Options, paths: list[str]) -> list[str]:
+    """The files to read; stdin where none is named."""
+    if not paths and not stdin_has_input():
+        raise UsageError("nothing to translate", hint="such as: llm translate README.md (more: --help)")
+    if paths.count("-") > 1:
+        raise UsageError("- (stdin) can be named only once")
+    if len(paths) > 1 and options.output:
+        raise UsageError("--output takes one translation", hint="redirect stdout for several")
+    return paths or ["-"]
+
+
+def _rows(
+    options: Options,
+    paths: list[str],
+    to: Language | None,
+    spec: str | None,
+    out: OutFormat | None,
+    resume: Path | None,
+) -> None:
+    """Each row a text, many of them decoded together."""
+    run = Run(options)
+    kind = out_format(run, out, resume)
+    rows = read_rows(options, paths, spec)
+    with run.session() as session:
+        run_rows(
+            run,
+            rows,
+            lambda texts: _results(run, session, texts, to),
+            columns=("translation", "doubtful"),
+            as_text=lambda _row, result: result["translation"],
+            kind=kind,
+            resume=resume,
+            place=f"{session.name} on {session.device}/{session.kernel}",
+        )
+
+
+def _results(
+    run: Run, session: Any, texts: list[str], to: Language | None
+) -> Iterator[tuple[int, Result | EngineError]]:
+    from engine.tasks import translate as task
+
+    documents = [Document("the text", text) for text in texts]
+    translation, doubtful = "", list[str]()
+    for number, event in task.translate_many(session, documents, sampling=run.sampling(), to=to):
+        if isinstance(event, EngineError):
+            yield number, event
+        elif isinstance(event, Chunk):
+            translation += event.text
+        elif isinstance(event, task.Doubtful):
+            doubtful.append(event.why)
+        elif isinstance(event, Coverage):
+            yield number, {"model": session.name, "translation": translation, "doubtful": doubtful}
+            translation, doubtful = "", []
 
 
 def _read(options: Options, path: str) -> Document:
@@ -104,9 +167,10 @@ class _Notes:
 
 def _one(run: Run, session: Any, document: Document, to: Language | None, heading: bool = False) -> None:
     from engine.tasks import translate as task
+    from engine.tasks.segments import target_of
     from engine.tasks.summarize import ChunkProgress
 
-    to = to or task.target_of(document.text)
+    to = to or target_of(document.text)
     notes = _Notes()
     options = run.options
     # A bar would write into lines of a translation that appears on the same terminal.
