@@ -7,6 +7,7 @@ channels a head, V pieces in the vocabulary. It knows nothing of int8: `engine.l
 from __future__ import annotations
 
 import math
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
@@ -35,8 +36,10 @@ class Decoder(nn.Module):
             self.head.weight = self.embedding.weight
         self.rotary = RotaryTables(config)
 
-    def forward(self, ids: Tensor, cache: Cache | None = None, layout: Layout | None = None) -> Tensor:
-        """(B, T) ids -> (B, T, C) hidden states after the final norm.
+    def forward(
+        self, ids: Tensor, cache: Cache | None = None, layout: Layout | None = None, depth: int | None = None
+    ) -> Tensor:
+        """(B, T) ids -> (B, T, C) hidden states after the final norm, or those after `depth` blocks as they are.
 
         With a cache the tokens continue what it holds, and are added to it. `layout` says where they stand, if not
         one after the other.
@@ -46,12 +49,12 @@ class Decoder(nn.Module):
             layout = Consecutive(0, tokens, ids.device) if cache is None else cache.layout(tokens)
         x = self.embedding(ids) * self.config.embedding_scale  # (B, T, C)
         rotation = {kind: self.rotary(kind, layout, ids.device) for kind in self.rotary.kinds}
-        for index, layer in enumerate(self.layers):
+        for index, layer in enumerate(islice(self.layers, depth)):
             assert isinstance(layer, Block)
             x = layer(x, rotation[layer.kind], layout, cache, index)
         if cache is not None:
             cache.advance(tokens)
-        return self.norm(x)
+        return self.norm(x) if depth is None else x
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., C) hidden states -> (..., V) logits."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
+    from numpy import float32
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from engine.config import DeviceChoice, ModelConfig, SamplingConfig
@@ -78,6 +80,8 @@ class Session(TextCounter):
         self.device = device.type
         self.kernel = kernel.name
         self.is_chat = chat.is_chat
+        self.identity = name
+        """Names these very weights, as this kernel runs them: what results may be kept under."""
         self._model, self._chat = model, chat
         self._cache = KVCache(model.config, dtype=cache_dtype(device), device=device)
         self._cached: list[int] = []
@@ -117,6 +121,7 @@ class Session(TextCounter):
             kernel,
             where,
         )
+        session.identity = f"{manifest.identity(folder)}/{kernel.name}"
         session._limit_context(context)
         return session
 
@@ -188,6 +193,13 @@ class Session(TextCounter):
         """What comes after a text, with no chat format around it."""
         prompt = self._start() + self._tokenizer.encode(text)
         return self._generate(prompt, sampling, self._reply(prompt, sampling, continuing=True))
+
+    def embed(self, texts: Sequence[str]) -> NDArray[float32]:
+        """(N, C) vectors of length 1, one a text however long; the scalar product of two says how near they are."""
+        from engine.embedding import embed
+
+        start = self._start() or self._tokenizer.encode("\n")
+        return embed(self._model, [self._tokenizer.encode(text) for text in texts], start).numpy()
 
     def _start(self) -> list[int]:
         tokenizer = self._tokenizer

@@ -1,0 +1,79 @@
+"""Texts as vectors: weighted means of a model's own hidden states, taken early in its depth.
+
+Nothing is trained. What was measured, and what lost, stands beside each choice.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from engine.layout import Packed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from engine.model import Decoder
+
+DEPTH = 1 / 3
+"""Of the blocks that are run. Later ones turn from what a text says to what could come next."""
+RARITY = 4
+"""Power of log(id + 10) in a token's weight."""
+PASS = 512
+"""Tokens computed together, and the longest stretch of a text that is seen as one."""
+
+
+@torch.inference_mode()
+def embed(model: Decoder, rows: Sequence[Sequence[int]], start: Sequence[int]) -> Tensor:
+    """Token ids of N texts -> (N, C) vectors of length 1 in float32 on the CPU; zeros for a text without a token.
+
+    `start` goes before every stretch and is not counted: the first position of a decoder holds no meaning of its own.
+    """
+    device = next(model.parameters()).device
+    sums = torch.zeros(len(rows), model.config.hidden_size, device=device)
+    for group in _passes(rows, len(start)):
+        ids = [id_ for _, stretch in group for id_ in (*start, *stretch)]
+        layout = Packed(0, [(len(start) + len(stretch), None) for _, stretch in group], device)
+        hidden = model(torch.tensor([ids], device=device), layout=layout, depth=blocks(model.config.num_layers))
+        # Each token counts by its direction alone: a few channels of a few tokens are thousands of times larger.
+        hidden = functional.normalize(hidden[0].float(), dim=1)  # (T, C)
+        place = 0
+        for row, stretch in group:
+            place += len(start)
+            sums[row] += weights(stretch).to(device) @ hidden[place : place + len(stretch)]
+            place += len(stretch)
+    return functional.normalize(sums, dim=1).cpu()
+
+
+def blocks(layers: int) -> int:
+    """How many of a model's blocks are run."""
+    return max(1, round(layers * DEPTH))
+
+
+def weights(ids: Sequence[int]) -> Tensor:
+    """(T,) what each token counts.
+
+    Vocabularies are in order of frequency: an id is about a rank, whose logarithm is by Zipf's law about that of how
+    rare the token is. So words that say something count, and no collection has to be counted.
+    """
+    return torch.tensor(ids, dtype=torch.float32).add(10).log().pow(RARITY)
+
+
+def _passes(rows: Sequence[Sequence[int]], start: int) -> Iterator[list[tuple[int, Sequence[int]]]]:
+    """Stretches (row, ids) of all texts, as many together as fill a pass."""
+    room = PASS - start
+    group: list[tuple[int, Sequence[int]]] = []
+    filled = 0
+    for row, ids in enumerate(rows):
+        for begin in range(0, len(ids), room):
+            stretch = ids[begin : begin + room]
+            if filled + start + len(stretch) > PASS:
+                yield group
+                group, filled = [], 0
+            group.append((row, stretch))
+            filled += start + len(stretch)
+    if group:
+        yield group

@@ -1,0 +1,161 @@
+"""Brings files into an index: finds them, reads what changed, drops what is gone, and makes the missing vectors.
+
+Reading is the caller's: a function from a path to its text. What can't be read is told and left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from engine.errors import EngineError, InputError
+from engine.index import IndexedFile
+from engine.tasks.passages import split
+from engine.tasks.search import TOGETHER
+from engine.words import UNSPACED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Sequence
+
+    from engine.index import Index
+    from engine.session import Session
+
+    Reader = Callable[[str], str]
+
+PASSAGE = 160
+"""Longest passage, in `length`: about a paragraph, which says one thing."""
+SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__", "venv", "site-packages"})
+"""Besides hidden ones: full of texts that nobody wrote here."""
+_SNIFFED = 8192
+"""Bytes looked at to tell a binary file."""
+
+State = Literal["read", "unchanged", "binary", "failed", "gone"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileSeen:
+    """What became of one file."""
+
+    path: str
+    state: State
+    reason: str = ""
+    """Why it failed."""
+
+
+def length(text: str) -> int:
+    """About how many tokens a text is to any model: a Chinese character is one, of others four are.
+
+    So passages are the same for every model, and none is needed to make them.
+    """
+    unspaced = sum(len(run[0]) for run in UNSPACED.finditer(text))
+    return unspaced + -(-(len(text) - unspaced) // 4)
+
+
+def add(index: Index, paths: Sequence[str], read: Reader) -> Generator[FileSeen, None, None]:
+    """Bring files, and the files in folders, into the index; each is settled when it is yielded.
+
+    Under these paths, files that are gone or have become binary leave the index. Paths must be absolute.
+    """
+    for path in paths:
+        if not os.path.lexists(path) and not index.files([path]):
+            yield FileSeen(path, "failed", "no such file or folder")
+            continue
+        index.add_root(path)
+        binary = set()
+        for seen in _bring(index, path, read):
+            if seen.state == "binary":
+                binary.add(seen.path)
+            yield seen
+        known = (file.path for file in index.files([path]))
+        gone = [file for file in known if file in binary or not os.path.lexists(file)]
+        index.remove(gone)
+        for lost in gone:
+            yield FileSeen(lost, "gone")
+
+
+def _bring(index: Index, path: str, read: Reader) -> Iterator[FileSeen]:
+    if not os.path.lexists(path):
+        return
+    if not os.path.isdir(path):
+        seen = _file(index, path, read)
+        yield FileSeen(path, "failed", "binary, expected text") if seen.state == "binary" else seen
+        return
+    failures: list[OSError] = []
+    for folder, folders, names in os.walk(path, onerror=failures.append):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in SKIPPED_FOLDERS)
+        for name in sorted(names):
+            where = os.path.join(folder, name)
+            if not name.startswith(".") and _is_regular(where):
+                yield _file(index, where, read)
+        while failures:
+            error = failures.pop()
+            yield FileSeen(str(error.filename), "failed", error.strerror or str(error))
+
+
+def _is_regular(path: str) -> bool:
+    """Neither a device nor a pipe, which might never end; what can't be looked at is told when it is read."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        return os.path.lexists(path)
+
+
+def _file(index: Index, path: str, read: Reader) -> FileSeen:
+    try:
+        return FileSeen(path, _settle(index, path, read))
+    except UnicodeEncodeError:
+        return FileSeen(path.encode(errors="replace").decode(), "failed", "its name is not valid UTF-8")
+    except OSError as error:
+        return FileSeen(path, "failed", error.strerror or str(error))
+    except InputError as error:
+        return FileSeen(path, "failed", error.message)
+
+
+def _settle(index: Index, path: str, read: Reader) -> State:
+    """Bring one file up to date. Raises UnicodeEncodeError for its name, OSError, InputError."""
+    path.encode()
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError("not a regular file")
+    known = index.file(path)
+    if known and (known.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns):
+        return "unchanged"
+    if _is_binary(path):
+        return "binary"
+    text = read(path)
+    now = IndexedFile(path, status.st_size, status.st_mtime_ns, hashlib.sha256(text.encode()).hexdigest())
+    if known and known.sha256 == now.sha256:
+        index.touch(now)
+        return "unchanged"
+    passages = [passage for passage in split(text, length, PASSAGE) if passage.text.strip()]
+    index.put(now, [(passage.first_line, passage.last_line, passage.text) for passage in passages])
+    return "read"
+
+
+def _is_binary(path: str) -> bool:
+    with open(path, "rb") as file:
+        start = file.read(_SNIFFED)
+    return b"\0" in start and not start.startswith((b"\xff\xfe", b"\xfe\xff"))  # UTF-16 and UTF-32 say so
+
+
+def embed_missing(
+    index: Index, session: Session, model: str, under: Sequence[str] = ()
+) -> Generator[tuple[int, int], None, None]:
+    """Make the vectors that passages lack, or have of another model; yields how many are done, and of how many.
+
+    Each batch is kept before the next is begun. `model` is the session's identity (`search.identity`).
+    """
+    import numpy
+
+    missing = index.without_vector(model, under)
+    yield 0, len(missing)
+    for start in range(0, len(missing), TOGETHER):
+        batch = missing[start : start + TOGETHER]
+        vectors = session.embed([text for _, text in batch]).astype(numpy.float16)
+        if not numpy.isfinite(vectors).all():
+            raise EngineError("the model's hidden states are not finite: no vectors can be made of them")
+        index.put_vectors(model, [(row, vector.tobytes()) for (row, _), vector in zip(batch, vectors, strict=True)])
+        yield start + len(batch), len(missing)
