@@ -76,6 +76,15 @@ def read(folder: Path) -> Manifest:
     return dataclasses.replace(manifest, name=folder.name)
 
 
+def identity(folder: Path) -> str:
+    """A digest of everything in a model's folder that shapes its answers, from the hashes recorded in its manifest."""
+    files = read(folder).files
+    digests = sorted(
+        (name, record.sha256) for name, record in files.items() if not name.startswith(("NOTICE", "LICENSE"))
+    )
+    return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
+
+
 def _parse(data: Any) -> Manifest:
     if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
         raise ValueError(f"expected an object of format {FORMAT}")
