@@ -83,7 +83,7 @@ def test_json_names_the_language_the_lines_and_what_was_read(translate: Translat
 
 def test_a_text_that_is_in_the_language_already_comes_back_and_it_is_said(translate: Translate) -> None:
     done = translate("--to", "zh", "--text", "这是中文。")
-    assert done == Done(0, "这是中文。\n", "--text: it is Chinese already: left unchanged\n")
+    assert done == Done(0, "这是中文。\n", "--text: Chinese already, left unchanged: all of it\n")
 
 
 def test_code_alone_comes_back_with_a_word_about_it(translate: Translate) -> None:

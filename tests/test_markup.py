@@ -104,7 +104,10 @@ def test_verse_and_lines_that_end_their_sentence_stay_lines() -> None:
 
 def test_an_indented_paragraph_is_text_and_an_indented_block_is_code() -> None:
     assert words("\n    Once upon a time there was a king.\n") == ["Once upon a time there was a king."]
-    assert words("\n    cp a b\n\nText\n") == ["Text"]
+    for prose in ("    话说平儿出来吩咐，大事化为小事．若不然便不好", "    Once upon a time there was a king who had"):
+        assert words(f"\n{prose}\n\nText\n") == [prose.strip(), "Text"]
+    for code in ("    cp a b", "    def f(x):\n        return x", "    int x = 1;", '    print("你好，这是一个测试")'):
+        assert words(f"\n{code}\n\nText\n") == ["Text"]
     assert words("- item\n\n    more of the item\n") == ["item", "more of the item"]
 
 

@@ -40,7 +40,7 @@ _REMARK = re.compile(r"\s*[(（]?(?:note|explanation|translation|注|注意|说�
 _LOOP = re.compile(r"(.{1,40}?)\1{4,}|(.{6,60}?)\2{2,}", re.DOTALL)
 _QUESTION = re.compile(r"[?？][\"'”’」』）)*_]*\s*$")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-_END = re.compile(r"[.!?。！？…][\"'”’」』）)*_]*$")
+_END = re.compile(r"[.!?。．！？…][\"'”’」』）)*_]*$")
 _OPEN_END = re.compile(r"[\w\u3400-\u9fff][\"'”’」』）)*_]*$")
 _LEADING = re.compile(r"(?:[-*+>•]|#{1,6}|\d{1,3}[.)])\s+|\d{1,3}、|`{3,}\w*\s*|>")
 _SMALL = re.compile(r"(?<![A-Za-z0-9_./-])[a-z]{3,}(?![A-Za-z0-9_./-])")
@@ -77,7 +77,7 @@ def _ended(text: str, source: str, to: Language) -> str:
     end = _END.search(source)
     if end and _OPEN_END.search(text):
         sign = end[0][0]
-        signs = {"zh": {".": "。", "?": "？", "!": "！"}, "en": {"。": ".", "？": "?", "！": "!"}}[to]
+        signs = {"zh": {".": "。", "?": "？", "!": "！"}, "en": {"。": ".", "．": ".", "？": "?", "！": "!"}}[to]
         return text + signs.get(sign, sign)
     if not end and re.search(r"[^.。][.。]$", text) and not source.endswith((":", "：", ";", "；", ",", "，")):
         return text[:-1]

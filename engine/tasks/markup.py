@@ -28,7 +28,8 @@ _BAR = re.compile(r"(?<!\\)\|")
 _DEFINITION = re.compile(r"\[[^\]\n]+\]:\s*\S")
 _OPENERS = {"<!--": "-->", "<pre": "</pre>", "<script": "</script>", "<style": "</style>", "$$": "$$", r"\[": r"\]"}
 """Blocks that stay as they are, by how a line begins and what ends them."""
-_SENTENCE_END = re.compile(r"[.!?:;。！？：；…][\"'”’」』）)\]*_]*$")
+_SENTENCE_END = re.compile(r"[.!?:;。．！？：；…][\"'”’」』）)\]*_]*$")
+_CODE = re.compile(r"[=(){}\[\]<>;$|\\_#&@]|--|://|\./")
 _WRAPPED = 40
 """Columns: paragraphs narrower than this are verse, lists without marks, addresses; their lines stand alone."""
 
@@ -99,7 +100,7 @@ def _until(lines: Sequence[str], at: int, closing: re.Pattern[str]) -> int:
 
 
 def _indented_code(lines: Sequence[str], at: int) -> int:
-    """After a block of four spaces or tabs that follows a blank line and does not end as a sentence does."""
+    """After a block of four spaces or tabs that follows a blank line and looks like code."""
     if not _is_indented(lines[at]) or (at and lines[at - 1].strip()) or _in_list(lines, at):
         return at
     end = at
@@ -107,7 +108,16 @@ def _indented_code(lines: Sequence[str], at: int) -> int:
         end += 1
     if end < len(lines) and lines[end].strip():
         return at  # a paragraph whose first line is indented
-    return at if _SENTENCE_END.search(lines[end - 1].rstrip()) else end
+    return end if _looks_like_code(lines[at:end]) else at
+
+
+def _looks_like_code(lines: Sequence[str]) -> bool:
+    """Signs of code in half the lines, or a few words a line; an end as sentences have it speaks for prose."""
+    if _SENTENCE_END.search(lines[-1].rstrip()):
+        return lines[-1].rstrip().endswith(";")
+    signs = sum(len(_CODE.findall(line)) * 25 >= len(line.strip()) for line in lines)
+    words = sum(len(line.split()) + len(HAN.findall(line)) for line in lines)
+    return signs * 2 >= len(lines) or words <= 5 * len(lines)
 
 
 def _is_indented(line: str) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_END = re.compile(r"[.!?…]+[\"'”’)\]*_]*\s+|[。！？…]+[”’」』）》\"*_]*\s*")
+_END = re.compile(r"[.!?…]+[\"'”’)\]*_]*\s+|[。．！？…]+[”’」』）》\"*_]*\s*")
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(\"“])(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|cf|al|e\.g|i\.e|etc|approx|Nos?|Figs?|Eqs?|Vol|pp|[A-Z])\.\s+$"
 )

@@ -65,6 +65,8 @@ def translate(
     if spec or out or resume:
         if text is not None:
             raise UsageError("--text is one text: --in, --out and --resume are for files and stdin")
+        if options.timeout is not None:
+            raise UsageError("--timeout is for documents, not for rows")
         _rows(options, paths, to, spec, out, resume)
         return
     if text is None:
@@ -210,13 +212,13 @@ def _tell(run: Run, name: str, to: Language, notes: _Notes) -> None:
     elif notes.coverage and not notes.unchanged:
         run.console.warn(f"{name}: no text to translate, nothing was changed")
     if notes.unchanged:
-        where = f"lines {_lines(notes.unchanged)} are" if notes.coverage and notes.coverage.chunks_total else "it is"
-        run.console.note(f"{name}: {where} {NAMES[to]} already: left unchanged")
+        where = _lines(notes.unchanged) if notes.coverage and notes.coverage.chunks_total else "all of it"
+        run.console.note(f"{name}: {NAMES[to]} already, left unchanged: {where}")
     if notes.doubtful:
         lines = _lines([(first, last) for first, last, _ in notes.doubtful])
-        run.console.warn(f"{name}: {len(notes.doubtful)} doubtful, check lines {lines}")
+        run.console.warn(f"{name}: {len(notes.doubtful)} doubtful, check {lines}")
         for first, last, why in notes.doubtful:
-            run.console.detail(f"  lines {_lines([(first, last)])}: {REASONS[why]}")
+            run.console.detail(f"  {_lines([(first, last)])}: {REASONS[why]}")
 
 
 REASONS = {
@@ -233,7 +235,7 @@ REASONS = {
 
 
 def _lines(stretches: list[tuple[int, int]]) -> str:
-    """`3, 5–8`; neighbours joined, at most eight named."""
+    """`line 3`, `lines 3, 5–8`; neighbours joined, at most eight named."""
     merged: list[tuple[int, int]] = []
     for first, last in stretches:
         if merged and first <= merged[-1][1] + 1:
@@ -241,7 +243,8 @@ def _lines(stretches: list[tuple[int, int]]) -> str:
         else:
             merged.append((first, last))
     named = ", ".join(f"{first}–{last}" if first != last else str(first) for first, last in merged[:8])
-    return named + (" …" if len(merged) > 8 else "")
+    word = "line" if len(merged) == 1 and merged[0][0] == merged[0][1] else "lines"
+    return f"{word} {named}" + (" …" if len(merged) > 8 else "")
 
 
 def _many(run: Run, session: Any, paths: list[str], to: Language | None) -> None:
