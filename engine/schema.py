@@ -81,6 +81,8 @@ class Coverage:
     tokens_total: int
     unread_lines: tuple[tuple[int, int], ...] = ()
     """First and last line, from 1, of each stretch that the model did not see."""
+    chunks_cached: int = 0
+    """Runs whose results were kept from an earlier time."""
 
     @property
     def complete(self) -> bool:

@@ -43,10 +43,16 @@ def test_a_pass_may_write_more_than_it_is_asked_for_but_not_without_end() -> Non
     assert Length(100_000).tokens == Length(LONGEST_PASS).tokens
 
 
-@pytest.mark.parametrize("parts", [2, 5, 50])
-def test_a_summary_too_long_for_one_pass_is_shared_among_the_parts(parts: int) -> None:
-    length = Length(LONGEST_PASS * 2)
-    assert length.concatenated(parts)
-    assert length.share(parts).target * parts >= length.target or length.share(parts).target == LONGEST_PASS
-    assert not length.concatenated(1)
-    assert not Length(LONGEST_PASS).concatenated(parts)
+@pytest.mark.parametrize("parts", [1, 2, 5, 50])
+def test_the_parts_of_a_summary_share_its_length(parts: int) -> None:
+    share = Length(800).share(parts)
+    assert share.target * parts >= 800 or share.target == LONGEST_PASS
+    assert Length(800).parts() > Length(100).parts() >= Length(10).parts() >= 2
+    assert Length(800).paragraphs
+    assert not Length(LONGEST_PASS).paragraphs
+
+
+def test_a_short_part_is_asked_for_in_sentences() -> None:
+    assert Length(110).share(5).words("en") == "one sentence"
+    assert Length(110).share(2).words("zh") == "两句话"
+    assert "words" in Length(800).share(4).words("en")

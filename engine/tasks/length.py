@@ -17,6 +17,11 @@ _PHRASES: dict[Language, dict[str, str]] = {
     "en": {"short": "one or two sentences", "medium": "one paragraph", "long": "three paragraphs"},
     "zh": {"short": "一两句话", "medium": "一段话", "long": "三段话"},
 }
+_SENTENCES: dict[Language, tuple[str, ...]] = {
+    "en": ("one sentence", "two sentences", "three sentences"),
+    "zh": ("一句话", "两句话", "三句话"),
+}
+_WORDS_A_SENTENCE = 22
 _CHARACTERS_A_WORD = 1.7
 """Chinese characters that say what an English word says."""
 LONGEST_PASS = 400
@@ -29,7 +34,7 @@ class Length:
 
     target: int
     name: str = ""
-    """short, medium or long, where it was said so."""
+    """short, medium or long, where it was said so; `part` for a share of a summary."""
 
     @classmethod
     def parse(cls, text: str, document: str) -> Self:
@@ -45,7 +50,10 @@ class Length:
 
     def words(self, language: Language) -> str:
         """As the model is told."""
-        if self.name:
+        sentences = round(self.target / _WORDS_A_SENTENCE)
+        if self.name == "part" and 1 <= sentences <= len(_SENTENCES[language]):
+            return _SENTENCES[language][sentences - 1]
+        if self.name in _NAMED:
             return _PHRASES[language][self.name]
         return (
             f"about {self.target} words" if language == "en" else f"大约{round(self.target * _CHARACTERS_A_WORD)}个字"
@@ -56,15 +64,23 @@ class Length:
         """The most that a pass may write."""
         return round(min(self.target, LONGEST_PASS) * 3) + 80
 
-    def share(self, parts: int) -> Length:
-        """For one of several parts, whose summaries are combined or put one after the other."""
-        if self.concatenated(parts):
-            return Length(min(LONGEST_PASS, max(20, round(self.target / parts))))
-        return Length(80)
+    @property
+    def paragraphs(self) -> bool:
+        """Whether the parts of a summary stand apart."""
+        return self.target > LONGEST_PASS
 
-    def concatenated(self, parts: int) -> bool:
-        """Whether the parts' summaries are the summary."""
-        return self.target > LONGEST_PASS and parts > 1
+    def parts(self) -> int:
+        """How many parts a summary of a long text has."""
+        return max(2, round(self.target / 27))
+
+    def share(self, parts: int) -> Length:
+        """For one of several parts that make up the summary."""
+        return Length(min(LONGEST_PASS, max(_WORDS_A_SENTENCE, round(self.target / parts))), "part")
+
+    @classmethod
+    def of_a_passage(cls) -> Self:
+        """For a passage whose summary will be combined with others'."""
+        return cls(3 * _WORDS_A_SENTENCE, "part")
 
 
 def words_in(text: str) -> float:

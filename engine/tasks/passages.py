@@ -5,6 +5,7 @@ Passages are consecutive stretches of the text itself; joined they are the text,
 
 from __future__ import annotations
 
+import hashlib
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
@@ -33,9 +34,14 @@ class Passage:
     last_line: int
 
 
-def split(text: str, count: Count, limit: int) -> list[Passage]:
-    """Passages of at most `limit` tokens, of about equal size."""
+def split(text: str, count: Count, limit: int, *, steady: bool = False) -> list[Passage]:
+    """Passages of at most `limit` tokens, of about equal size.
+
+    `steady`: cut where the text itself says so, so that an edit changes the passages around it and no others.
+    """
     pieces = list(_pieces(text, count, limit, 0))
+    if steady:
+        return _steady(text, pieces, limit)
     total = sum(tokens for _, tokens in pieces)
     fewest = max(1, -(-total // limit))
     lines = _LineIndex(text)
@@ -49,6 +55,26 @@ def split(text: str, count: Count, limit: int) -> list[Passage]:
         end, tokens, done = end + len(piece), tokens + size, done + size
     if end > start:
         passages.append(lines.passage(start, end, tokens))
+    return passages
+
+
+def _steady(text: str, pieces: list[tuple[str, int]], limit: int) -> list[Passage]:
+    """Content-defined cuts: in the second half of what fits, before the piece whose digest is the smallest."""
+    lines = _LineIndex(text)
+    passages: list[Passage] = []
+    position = at = 0
+    while at < len(pieces):
+        tokens, stop, candidates = 0, at, list[int]()
+        while stop < len(pieces) and (stop == at or tokens + pieces[stop][1] <= limit):
+            tokens += pieces[stop][1]
+            stop += 1
+            if tokens >= limit // 2:
+                candidates.append(stop)
+        if stop < len(pieces) and candidates:
+            stop = min(candidates, key=lambda cut: hashlib.sha256(pieces[cut][0].encode()).digest())
+        end = position + sum(len(piece) for piece, _ in pieces[at:stop])
+        passages.append(lines.passage(position, end, sum(size for _, size in pieces[at:stop])))
+        position, at = end, stop
     return passages
 
 

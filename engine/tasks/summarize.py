@@ -1,41 +1,64 @@
-"""Summarizes all of a text: in one pass where it fits, else by map and reduce over passages, as deep as it takes."""
+"""Summarizes all of a text: in one pass where it fits, else passage by passage, several decoded together.
+
+A long text's summary is made of parts, each about a stretch of lines: passages are summarized, and neighbours'
+summaries combined, as deep as it takes, until as many parts are left as the wished length has room for. So no stretch
+is lost in one last reduction, and every part can say which lines it speaks of.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
-from engine.errors import InputError, InputTooLong
+from engine.errors import EngineError, InputError, InputTooLong
 from engine.language import language_of
-from engine.schema import Chunk, Coverage, Document, Language, Message
+from engine.schema import Chunk, Coverage, Document, FinishReason, Language, Message
 from engine.tasks.length import Length
-from engine.tasks.passages import split
+from engine.tasks.passages import Passage, split
+from engine.tasks.sentences import sentences
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Generator, Sequence
 
     from engine.config import SamplingConfig
     from engine.session import Session
 
-PASSAGE_TOKENS = 1536
-"""Read at a time: small models lose the thread of longer passages, and attention grows with the square."""
+SINGLE_TOKENS = 2048
+"""Read in one pass."""
+PASSAGE_TOKENS = 1024
+"""Of a longer text read at a time: small models lose the thread, and attention grows with the square."""
 
 WHOLE: dict[Language, str] = {
-    "en": "{text}\n\nSummarize the text above in {length}. Write only the summary, in English.",
-    "zh": "{text}\n\n请用{length}概括上面的文字，只写摘要，使用中文。",
+    "en": "{text}\n\nSummarize the text above in {length}.{focus} Write only the summary, in English.",
+    "zh": "{text}\n\n请用{length}概括上面的文字，{focus}只写摘要，使用中文。",
 }
 PART: dict[Language, str] = {
-    "en": "{text}\n\nThe text above is part {number} of {total} of a document. "
-    "Summarize this part in {length}, keeping names, numbers and results. Write only the summary, in English.",
-    "zh": "{text}\n\n上面是一篇文档的第{number}部分（共{total}部分）。"
-    "请用{length}概括这一部分，保留人名、数字和结论。只写摘要，使用中文。",
+    "en": "{text}\n\nThe text above is a part of a document. Summarize this part in {length}, keeping names, numbers "
+    "and results.{focus} Write only the summary, in English.",
+    "zh": "{text}\n\n上面是一篇文档的一部分。请用{length}概括这一部分，保留人名、数字和结论。"
+    "{focus}只写摘要，使用中文。",
 }
-REDUCE: dict[Language, str] = {
-    "en": "{text}\n\nThe paragraphs above summarize the consecutive parts of one document. "
-    "Combine them into one summary of the whole document in {length}. Write only the summary, in English.",
-    "zh": "{text}\n\n上面各段依次概括了同一篇文档的各个部分。"
-    "请把它们合并成整篇文档的摘要，用{length}。只写摘要，使用中文。",
+COMBINE: dict[Language, str] = {
+    "en": "{text}\n\nThe paragraphs above summarize the consecutive parts of a text. "
+    "Combine them into one summary in {length}.{focus} Write only the summary, in English.",
+    "zh": "{text}\n\n上面各段依次概括了同一篇文字的各个部分。请把它们合并成一个摘要，用{length}。"
+    "{focus}只写摘要，使用中文。",
 }
+FOCUS: dict[Language, str] = {
+    "en": " Tell only what it says about this: {focus}.",
+    "zh": "只写与“{focus}”有关的内容，",
+}
+
+
+class Memory(Protocol):
+    """Where what the model wrote about a passage is kept, so that the same passage is not read twice."""
+
+    def get(self, key: str) -> str | None:
+        """What was kept."""
+
+    def put(self, key: str, text: str) -> None:
+        """Keep it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +69,35 @@ class ChunkProgress:
     total: int
 
 
-Event = Chunk | ChunkProgress | Coverage
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of the summary and the stretch of the document that it is about."""
+
+    text: str
+    first_line: int
+    last_line: int
+    tokens: int
+    """Of the document."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What kind of summary is wanted."""
+
+    language: Language
+    length: Length
+    bullets: bool = False
+    focus: str = ""
+
+    def ask(self, template: dict[Language, str], text: str, length: Length) -> str:
+        """The prompt for a text."""
+        # Not `format` on the whole: what people give may hold braces.
+        before, after = template[self.language].split("{text}")
+        focus = FOCUS[self.language].replace("{focus}", self.focus) if self.focus else ""
+        return before + text + after.replace("{length}", length.words(self.language)).replace("{focus}", focus)
+
+
+Event = Chunk | ChunkProgress | Part | Coverage
 
 
 def summarize(
@@ -56,80 +107,213 @@ def summarize(
     sampling: SamplingConfig,
     language: Language | None = None,
     length: str = "medium",
+    bullets: bool = False,
+    focus: str = "",
+    memory: Memory | None = None,
 ) -> Generator[Event, None, None]:
     """Stream a summary of all of the document, in its own language unless told; at the end comes the Coverage.
 
-    `length`: short, medium, long, N% or Nw. Raises InputError for an empty text and InputTooLong for a context that
-    has no room for a passage.
+    `length`: short, medium, long, N% or Nw. `bullets`: one line a part, with the lines it is about. `focus`: what to
+    look for. Raises InputError for an empty text and InputTooLong for a context that has no room for a passage.
     """
     if not document.text.strip():
         raise InputError(f"{document.name} is empty: nothing to summarize")
-    language = language or language_of(document.text)
-    wanted = Length.parse(length, document.text)
-    passages = split(document.text, session.count, _passage_limit(session, wanted, sampling))
-    if len(passages) == 1:
-        ask = WHOLE[language].format(text=document.text.strip(), length=wanted.words(language))
-        yield from _run(session, ask, sampling, wanted)
+    wish = Wish(language or language_of(document.text), Length.parse(length, document.text), bullets, focus)
+    room = _room(session, wish.length, sampling)
+    passages = _passages(session, document.text, wish, room)
+    writer = _Writer(session, sampling, memory)
+    if len(passages) == 1 and not bullets:
+        ask = wish.ask(WHOLE, document.text.strip(), wish.length)
+        yield from session.stream([Message("user", ask)], _limited(sampling, wish.length))
     else:
-        yield from _map_reduce(session, [passage.text.strip() for passage in passages], language, wanted, sampling)
+        yield from _in_parts(writer, passages, wish, min(PASSAGE_TOKENS, room))
     tokens = sum(passage.tokens for passage in passages)
     lines = document.text.count("\n") + (not document.text.endswith("\n"))
-    yield Coverage(len(passages), len(passages), lines, lines, tokens, tokens)
+    yield Coverage(len(passages), len(passages), lines, lines, tokens, tokens, chunks_cached=writer.remembered)
 
 
-def _passage_limit(session: Session, wanted: Length, sampling: SamplingConfig) -> int:
+def summarize_rows(
+    session: Session, texts: Sequence[str], *, sampling: SamplingConfig, memory: Memory | None = None, **wish: Any
+) -> Generator[tuple[int, str | EngineError], None, None]:
+    """The number of each text and its summary, or why there is none; short texts are decoded together.
+
+    `wish`: language, length, bullets and focus as in `summarize`.
+    """
+    short: list[tuple[int, str, Length]] = []
+    long: list[int] = []
+    for number, text in enumerate(texts):
+        one = not wish.get("bullets") and session.count(text) <= SINGLE_TOKENS // 2
+        if one and text.strip():
+            length = Length.parse(wish.get("length", "medium"), text)
+            asked = Wish(wish.get("language") or language_of(text), length, focus=wish.get("focus", ""))
+            short.append((number, asked.ask(WHOLE, text.strip(), length), length))
+        else:
+            long.append(number)
+    longest = max((length for _, _, length in short), key=lambda length: length.tokens, default=Length(1))
+    said = [""] * len(short)
+    conversations = ([Message("user", ask)] for _, ask, _ in short)
+    for at, chunk in session.stream_many(conversations, _limited(sampling, longest)):
+        number = short[at][0]
+        if isinstance(chunk, EngineError):
+            yield number, chunk
+            continue
+        said[at] += chunk.text
+        if chunk.finish_reason:
+            yield number, said[at].strip()
+    for number in long:
+        document = Document(f"text {number + 1}", texts[number])
+        try:
+            events = summarize(session, document, sampling=sampling, memory=memory, **wish)
+            yield number, "".join(event.text for event in events if isinstance(event, Chunk)).strip()
+        except EngineError as error:
+            yield number, error
+
+
+def _room(session: Session, wanted: Length, sampling: SamplingConfig) -> int:
+    """Tokens of text that a prompt has room for."""
     frame = 200  # the instructions and the chat format around a passage
     room = session.context - frame - min(sampling.max_tokens, wanted.tokens)
     if room < 64:
         raise InputTooLong(
             f"a context of {session.context} tokens has no room to summarize in", hint="Raise --ctx or ask for less."
         )
-    return min(PASSAGE_TOKENS, room)
+    return room
 
 
-def _map_reduce(
-    session: Session, parts: Sequence[str], language: Language, wanted: Length, sampling: SamplingConfig
-) -> Generator[Event, None, None]:
-    """Summarize each part, then the summaries; a long summary is the parts' own, one after the other."""
-    runs = len(parts) + 1
-    share = wanted.share(len(parts))
-    yield ChunkProgress(0, runs)
-    summaries: list[str] = []
-    for number, text in enumerate(parts, 1):
-        ask = PART[language].format(text=text, number=number, total=len(parts), length=share.words(language))
-        if wanted.concatenated(len(parts)):
-            yield from _unfinished(_run(session, ask, sampling, share), "" if number == len(parts) else "\n\n")
-        else:
-            summaries.append((yield from _quietly(session, ask, sampling, share)))
-        yield ChunkProgress(number, runs)
-    if wanted.concatenated(len(parts)):
-        return
-    groups = split("\n\n".join(summaries), session.count, _passage_limit(session, wanted, sampling))
-    if len(groups) > 1 and len(groups) < len(parts):
-        yield from _map_reduce(session, [group.text.strip() for group in groups], language, wanted, sampling)
-        return
-    ask = REDUCE[language].format(text="\n\n".join(summaries), length=wanted.words(language))
-    yield from _run(session, ask, sampling, wanted)
+def _passages(session: Session, text: str, wish: Wish, room: int) -> list[Passage]:
+    """One passage, or those of a long text, cut so that an edit moves no border far from it."""
+    whole = split(text, session.count, min(SINGLE_TOKENS, room))
+    if wish.bullets and len(whole) == 1:
+        tokens = whole[0].tokens
+        return split(text, session.count, -(-tokens // max(1, min(wish.length.parts(), tokens // 40))))
+    return whole if len(whole) == 1 else split(text, session.count, min(PASSAGE_TOKENS, room), steady=True)
 
 
-def _run(session: Session, ask: str, sampling: SamplingConfig, length: Length) -> Generator[Chunk, None, None]:
-    limited = replace(sampling, max_tokens=min(sampling.max_tokens, length.tokens))
-    return session.stream([Message("user", ask)], limited)
+def _in_parts(writer: _Writer, passages: Sequence[Passage], wish: Wish, room: int) -> Generator[Event, None, None]:
+    """Summarize the passages and combine neighbours until the parts are few enough; the last level comes out."""
+    parts = [Part(p.text.strip(), p.first_line, p.last_line, p.tokens) for p in passages]
+    wanted, template = wish.length.parts(), PART
+    groups = [[part] for part in parts]
+    total, done = len(parts) + (wanted if len(parts) > wanted else 0), 0
+    yield ChunkProgress(0, total)
+    while True:
+        last = len(groups) <= wanted
+        share = wish.length.share(len(groups)) if last else Length.of_a_passage()
+        asks = [wish.ask(template, "\n\n".join(part.text for part in group), share) for group in groups]
+        level: list[Part] = []
+        for event in writer.write(asks, share):
+            if isinstance(event, Chunk):
+                yield event
+                continue
+            part = _joined(groups[len(level)], event)
+            level.append(part)
+            done += 1
+            yield ChunkProgress(done, max(total, done + len(groups) - len(level)))
+            if last:
+                yield part
+                yield _line(part, wish, writer, len(level) == len(groups))
+        if last:
+            return
+        template, groups = COMBINE, _grouped(writer.session, level, wanted, room)
+        if len(groups) == len(level):  # nothing can be combined: they are the summary
+            for number, part in enumerate(level, 1):
+                yield part
+                yield _line(part, wish, writer, number == len(level))
+            return
 
 
-def _quietly(session: Session, ask: str, sampling: SamplingConfig, length: Length) -> Generator[Chunk, None, str]:
-    """Run to the end and return the text; the empty chunks let the caller stop in between."""
-    text = ""
-    for chunk in _run(session, ask, sampling, length):
-        text += chunk.text
-        yield Chunk("")
-    return text.strip()
+def _grouped(session: Session, parts: Sequence[Part], wanted: int, room: int) -> list[list[Part]]:
+    """Neighbours in groups, about equal in what they cover and together no longer than a prompt has room for."""
+    total = sum(part.tokens for part in parts)
+    groups: list[list[Part]] = [[]]
+    covered = size = 0
+    for part in parts:
+        tokens = session.count(part.text) + 2
+        border = total * len(groups) / wanted
+        if groups[-1] and (size + tokens > room or covered + part.tokens / 2 > border):
+            groups.append([])
+            size = 0
+        groups[-1].append(part)
+        covered, size = covered + part.tokens, size + tokens
+    return groups
 
 
-def _unfinished(chunks: Iterable[Chunk], ending: str) -> Generator[Chunk, None, None]:
-    """The chunks of one part of an answer: only the last part may finish it."""
-    for chunk in chunks:
-        if ending and chunk.finish_reason:
-            yield replace(chunk, text=chunk.text + ending, finish_reason=None)
-        else:
-            yield chunk
+def _joined(group: Sequence[Part], text: str) -> Part:
+    return Part(text, group[0].first_line, group[-1].last_line, sum(part.tokens for part in group))
+
+
+def _line(part: Part, wish: Wish, writer: _Writer, last: bool) -> Chunk:
+    """A part as a piece of the summary's text."""
+    text = part.text
+    if wish.bullets:
+        first, end = part.first_line, part.last_line
+        span = f"{first}–{end}" if first != end else str(first)
+        text = f"- {text} " + (f"(lines {span})" if wish.language == "en" else f"（第{span}行）") + "\n" * (not last)
+    elif not last:
+        text += "\n\n" if wish.length.paragraphs else " " if wish.language == "en" else ""
+    return writer.chunk(text, "stop" if last else None)
+
+
+class _Writer:
+    """Runs prompts several at a time, remembers what was written, and counts."""
+
+    def __init__(self, session: Session, sampling: SamplingConfig, memory: Memory | None) -> None:
+        self.session, self._sampling = session, sampling
+        repeatable = sampling.temperature == 0 or sampling.seed is not None
+        self._memory = memory if repeatable else None
+        self.remembered = 0
+        """Passages that were not read again."""
+        self._prompt_tokens = self._output_tokens = 0
+
+    def chunk(self, text: str, finish: FinishReason | None = None) -> Chunk:
+        """A piece of text with the tokens of all runs so far."""
+        return Chunk(text, prompt_tokens=self._prompt_tokens, output_tokens=self._output_tokens, finish_reason=finish)
+
+    def write(self, asks: Sequence[str], length: Length) -> Generator[str | Chunk, None, None]:
+        """What the model writes for each prompt, in order; empty chunks in between let the caller stop."""
+        sampling = _limited(self._sampling, length)
+        keys = [self._key(ask, sampling) for ask in asks]
+        done: dict[int, str] = {}
+        for number, key in enumerate(keys):
+            known = self._memory.get(key) if self._memory else None
+            if known is not None:
+                done[number] = known
+                self.remembered += 1
+        todo = [number for number in range(len(asks)) if number not in done]
+        conversations = ([Message("user", asks[number])] for number in todo)
+        texts = dict.fromkeys(todo, "")
+        given = 0
+        while given in done:
+            yield done.pop(given)
+            given += 1
+        for at, chunk in self.session.stream_many(conversations, sampling):
+            if isinstance(chunk, InputTooLong):
+                raise chunk
+            number = todo[at]
+            texts[number] += chunk.text
+            if chunk.finish_reason:
+                self._prompt_tokens += chunk.prompt_tokens
+                self._output_tokens += chunk.output_tokens
+                done[number] = tidy(texts.pop(number), cut=chunk.finish_reason == "length")
+                if self._memory:
+                    self._memory.put(keys[number], done[number])
+            yield self.chunk("")
+            while given in done:
+                yield done.pop(given)
+                given += 1
+
+    def _key(self, ask: str, sampling: SamplingConfig) -> str:
+        return "\n".join((self.session.identity, repr(sampling), ask))
+
+
+def tidy(text: str, *, cut: bool) -> str:
+    """A part's text on one line, without a list's mark; what was cut ends after its last whole sentence."""
+    text = re.sub(r"^(?:[-*•]|\d+[.)、])\s+", "", " ".join(text.split()))
+    if cut:
+        whole = list(sentences(text))[:-1]
+        text = "".join(whole).strip() or text
+    return text
+
+
+def _limited(sampling: SamplingConfig, length: Length) -> SamplingConfig:
+    return replace(sampling, max_tokens=min(sampling.max_tokens, length.tokens))

@@ -118,5 +118,4 @@ def _fitting(results: Iterator[Any], model: str, threshold: float) -> Iterator[R
             yield scores
             continue
         fitting = sorted((label for label in scores if scores[label] >= threshold), key=lambda name: -scores[name])
-        best = round(max(scores.values()), 6)
-        yield {"model": model, "label": fitting, "score": best, "scores": scores}
+        yield {"model": model, "label": fitting, "score": max(scores.values()), "scores": scores}

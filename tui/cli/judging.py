@@ -50,7 +50,7 @@ def judged(
             {
                 "model": model,
                 "label": result.label if sure else None,
-                "score": round(result.score, 6),
+                "score": result.score,
                 "scores": result.scores,
             },
         )

@@ -14,6 +14,8 @@ def tell_coverage(console: Console, read: Coverage, name: str = "") -> None:
         f"read chunks {read.chunks_read}/{read.chunks_total}, lines {read.lines_read}/{read.lines_total}, "
         f"tokens {read.tokens_read}/{read.tokens_total}"
     )
+    if read.chunks_cached:
+        text += f" ({read.chunks_cached} known from an earlier run)"
     text = f"{name}: {text}" if name else text
     if read.complete:
         console.note(text)
@@ -29,6 +31,7 @@ def coverage_json(read: Coverage) -> dict[str, Any]:
         "coverage": {
             "chunks_read": read.chunks_read,
             "chunks_total": read.chunks_total,
+            "chunks_cached": read.chunks_cached,
             "lines_read": read.lines_read,
             "lines_total": read.lines_total,
             "tokens_read": read.tokens_read,

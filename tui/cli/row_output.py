@@ -118,6 +118,8 @@ def _other(path: Path, why: str) -> UsageError:
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
     return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
 
 

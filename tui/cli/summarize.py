@@ -4,31 +4,63 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import Annotated, Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import typer
 
 from engine.errors import EngineError, UsageError
-from engine.schema import Coverage, Document, Language
+from engine.schema import Chunk, Coverage, Document, Language
 from tui.cli.deliver import Result, print_json
 from tui.cli.help import HelpfulCommand
-from tui.cli.inputs import read_file, read_stdin, stdin_has_input
+from tui.cli.inputs import argument_text, read_file, read_stdin, stdin_has_input
 from tui.cli.opening import Run
 from tui.cli.options import ANSWER, DECODING, MODEL, SAMPLING, Options, takes
 from tui.cli.progress import Progress
 from tui.cli.reading import coverage_json, tell_coverage
+from tui.cli.row_output import OutFormat
+from tui.cli.row_run import InSpec, OutSpec, Resume, out_format, run_rows
+from tui.cli.rows import Row, read_rows
 
 EXAMPLES = """
 llm summarize report.txt
 llm summarize 报告.txt --language en --length short
 curl -s https://example.org/long.txt | llm summarize
-llm summarize *.txt --json > summaries.jsonl
+llm summarize contract.md --bullets --focus "notice periods"
+llm summarize *.txt --out jsonl --resume summaries.jsonl
 """
+Style = Literal["abstractive", "extractive"]
+DEFAULTS: dict[str, Any] = {"repetition_penalty": 1.1}
+"""How summaries are drawn where nobody said anything else."""
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("summarize", cls=HelpfulCommand, epilog=EXAMPLES)(summarize)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The options that say what kind of summary."""
+
+    length: str
+    language: Language | None
+    bullets: bool
+    style: Style
+    focus: str
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"short|medium|long|[1-9]\d?%|[1-9]\d{0,4}w", self.length):
+            raise UsageError(f"--length expects short, medium, long, N% or Nw, got {self.length!r}")
+        if self.style == "extractive" and self.language:
+            raise UsageError("--style extractive takes the text's own sentences: --language can't change them")
+
+    @property
+    def wish(self) -> dict[str, Any]:
+        """As the task takes them."""
+        return {"length": self.length, "language": self.language, "bullets": self.bullets, "focus": self.focus}
 
 
 @takes(*MODEL, *SAMPLING, "file", *DECODING, *ANSWER)
@@ -41,26 +73,44 @@ def summarize(
     language: Annotated[
         Language | None, typer.Option("--language", help="Of the summary; the text's own unless told.")
     ] = None,
+    bullets: Annotated[bool, typer.Option("--bullets", help="One line a part, with the lines it is about.")] = False,
+    style: Annotated[Style, typer.Option("--style", help="New words, or the sentences that say most.")] = "abstractive",
+    focus: Annotated[str, typer.Option("--focus", help="What to look for.", metavar="TEXT", show_default=False)] = "",
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither use nor keep results of passages.")] = False,
+    spec: InSpec = None,
+    out: OutSpec = None,
+    resume: Resume = None,
 ) -> None:
     """Summarize each text, all of it: what does not fit the context is read in chunks."""
-    if not re.fullmatch(r"short|medium|long|[1-9]\d?%|[1-9]\d{0,4}w", length):
-        raise UsageError(f"--length expects short, medium, long, N% or Nw, got {length!r}")
+    wanted = Wanted(length, language, bullets, style, argument_text(focus, "--focus"))
     paths = [*(files or []), *(options.file or [])]
-    if not paths:
-        if not stdin_has_input():
-            raise UsageError("nothing to summarize", hint="such as: llm summarize report.txt (more: --help)")
-        paths = ["-"]
+    if not paths and not stdin_has_input():
+        raise UsageError("nothing to summarize", hint="such as: llm summarize report.txt (more: --help)")
+    paths = paths or ["-"]
     if paths.count("-") > 1:
         raise UsageError("- (stdin) can be named only once")
-    if len(paths) > 1 and options.output:
-        raise UsageError("--output takes one summary", hint="redirect stdout for several")
     run = Run(options)
+    if spec or out or resume:
+        kind = out_format(run, out, resume)
+        rows = read_rows(options, paths, spec)
+        with run.session() as session, _memory(run, no_cache) as memory:
+            _rows(run, session, rows, wanted, memory, kind, resume)
+        return
+    if len(paths) > 1 and options.output:
+        raise UsageError("--output takes one summary", hint="--out jsonl gives several in one file")
     first = _read(options, paths[0]) if len(paths) == 1 else None  # a wrong path is told before the weights load
-    with run.session() as session:
+    with run.session() as session, _memory(run, no_cache) as memory:
         if first:
-            _one(run, session, first, length, language)
+            _one(run, session, first, wanted, memory)
         else:
-            _many(run, session, paths, length, language)
+            _many(run, session, paths, wanted, memory)
+
+
+def _memory(run: Run, without: bool) -> Any:
+    """Results of passages that were read before, or nothing."""
+    from engine.result_cache import ResultCache
+
+    return contextlib.nullcontext() if without else ResultCache(run.places.cache / "results.db")
 
 
 def _read(options: Options, path: str) -> Document:
@@ -73,31 +123,43 @@ def _read(options: Options, path: str) -> Document:
     return document
 
 
-def _one(
-    run: Run, session: Any, document: Document, length: str, language: Language | None, heading: bool = False
-) -> Result:
-    from engine.tasks.summarize import ChunkProgress
+def _events(run: Run, session: Any, document: Document, wanted: Wanted, memory: Any) -> Any:
+    """The task's events for one document."""
+    if wanted.style == "extractive":
+        from engine.tasks.extract import extract
+
+        return extract(session, document, length=wanted.length, bullets=wanted.bullets, focus=wanted.focus)
     from engine.tasks.summarize import summarize as summarize_document
 
+    sampling = run.sampling(**DEFAULTS)
+    return summarize_document(session, document, sampling=sampling, memory=memory, **wanted.wish)
+
+
+def _one(run: Run, session: Any, document: Document, wanted: Wanted, memory: Any, heading: bool = False) -> Result:
+    from engine.tasks.summarize import ChunkProgress, Part
+
     read: list[Coverage] = []
+    parts: list[dict[str, Any]] = []
     with Progress(run.console, f"reading {document.name}") as progress:
 
         def on_event(event: Any) -> None:
             if isinstance(event, ChunkProgress):
                 progress.update(event.done, event.total)
+            elif isinstance(event, Part):
+                parts.append({"text": event.text, "first_line": event.first_line, "last_line": event.last_line})
             elif isinstance(event, Coverage):
                 read[:] = [event]
 
         def settled() -> Any:
-            with contextlib.closing(
-                summarize_document(
-                    session, document, language=language, sampling=run.sampling(repetition_penalty=1.1), length=length
-                )
-            ) as events:
+            with contextlib.closing(_events(run, session, document, wanted, memory)) as events:
                 for event in events:
                     if getattr(event, "text", ""):
                         progress.clear()
                     yield event
+
+        def extra() -> dict[str, Any]:
+            named = {"name": document.name} | ({"parts": parts} if parts else {})
+            return named | (coverage_json(read[0]) if read else {})
 
         if heading and not run.options.json:
             run.console.line(f"## {document.name}\n")
@@ -105,7 +167,7 @@ def _one(
             settled(),
             model=session.name,
             place=f"{session.device}/{session.kernel}",
-            extra=lambda: {"name": document.name} | (coverage_json(read[0]) if read else {}),
+            extra=extra,
             on_event=on_event,
             waiting="",
         )
@@ -114,13 +176,13 @@ def _one(
     return result
 
 
-def _many(run: Run, session: Any, paths: list[str], length: str, language: Language | None) -> None:
+def _many(run: Run, session: Any, paths: list[str], wanted: Wanted, memory: Any) -> None:
     failed = 0
     for number, path in enumerate(paths):
         try:
             if number and not run.options.json:
                 run.console.line("")
-            _one(run, session, _read(run.options, path), length, language, heading=True)
+            _one(run, session, _read(run.options, path), wanted, memory, heading=True)
         except EngineError as error:
             failed += 1
             run.console.error(path, error.message, error.hint)
@@ -129,3 +191,32 @@ def _many(run: Run, session: Any, paths: list[str], length: str, language: Langu
     if failed:
         run.console.note(f"{failed} of {len(paths)} failed")
         raise typer.Exit(6)
+
+
+def _rows(
+    run: Run, session: Any, rows: list[Row], wanted: Wanted, memory: Any, kind: OutFormat, resume: Path | None
+) -> None:
+    def work(texts: list[str]) -> Iterator[tuple[int, Any]]:
+        if wanted.style == "extractive":
+            for number, text in enumerate(texts):
+                events = _events(run, session, Document(f"text {number + 1}", text), wanted, memory)
+                yield number, "".join(event.text for event in events if isinstance(event, Chunk)).strip()
+            return
+        from engine.tasks.summarize import summarize_rows
+
+        yield from summarize_rows(session, texts, sampling=run.sampling(**DEFAULTS), memory=memory, **wanted.wish)
+
+    def results(texts: list[str]) -> Iterator[tuple[int, dict[str, Any] | EngineError]]:
+        for number, result in work(texts):
+            yield number, {"summary": result} if isinstance(result, str) else result
+
+    run_rows(
+        run,
+        rows,
+        results,
+        columns=["summary"],
+        as_text=lambda row, result: f"{' '.join(result['summary'].split())}\t{row.name}",
+        kind=kind,
+        resume=resume,
+        place=f"{session.name} on {session.device}/{session.kernel}",
+    )

@@ -1,0 +1,123 @@
+"""A summary in the text's own sentences: those nearest to all the others in meaning, without saying one thing twice.
+
+Degree centrality as in LexRank (arXiv 1109.2128), over the model's embeddings in place of tf-idf, taken by maximal
+marginal relevance. Linear in the length of the text: similarities to all sentences are those to their sum.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.errors import InputError
+from engine.language import HAN, language_of
+from engine.schema import Chunk, Coverage, Document
+from engine.tasks.length import Length, words_in
+from engine.tasks.sentences import sentences
+from engine.tasks.summarize import ChunkProgress, Event, Part
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from engine.session import Session
+
+BATCH = 32
+"""Sentences embedded at a time."""
+NOVELTY = 0.5
+"""How much likeness to what is already taken counts against a sentence."""
+LEAD = 0.1
+"""What standing first counts for: texts tend to begin with what matters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence of a document and the lines that it stands on."""
+
+    text: str
+    first_line: int
+    last_line: int
+
+
+def extract(
+    session: Session, document: Document, *, length: str = "medium", bullets: bool = False, focus: str = ""
+) -> Generator[Event, None, None]:
+    """Stream the sentences that say most, in the document's order, up to `length`; at the end comes the Coverage.
+
+    `focus`: what they should be about. Raises InputError for an empty text.
+    """
+    found = [sentence for sentence in sentences_of(document.text) if words_in(sentence.text) >= 1]
+    if not found:
+        raise InputError(f"{document.name} is empty: nothing to summarize")
+    rows = []
+    for start in range(0, len(found), BATCH):
+        yield ChunkProgress(start, len(found))
+        yield Chunk("")
+        rows.append(session.embed([sentence.text for sentence in found[start : start + BATCH]]))
+    towards = session.embed([focus])[0] if focus else None
+    wanted = Length.parse(length, document.text).target
+    chosen = choose(np.concatenate(rows), [words_in(sentence.text) for sentence in found], wanted, towards)
+    between = "\n" if bullets else " " if language_of(document.text) == "en" else ""
+    for number, index in enumerate(chosen):
+        sentence, last = found[index], number == len(chosen) - 1
+        yield Part(sentence.text, sentence.first_line, sentence.last_line, session.count(sentence.text))
+        line = f"- {sentence.text} ({_span(sentence)})" if bullets else sentence.text
+        yield Chunk(line + ("" if last else between), finish_reason="stop" if last else None)
+    tokens = sum(session.count(sentence.text) for sentence in found)
+    lines = document.text.count("\n") + (not document.text.endswith("\n"))
+    yield Coverage(len(found), len(found), lines, lines, tokens, tokens)
+
+
+def _span(sentence: Sentence) -> str:
+    first, last = sentence.first_line, sentence.last_line
+    span = f"{first}–{last}" if first != last else f"{first}"
+    return f"第{span}行" if HAN.search(sentence.text) else f"line {span}" if first == last else f"lines {span}"
+
+
+def sentences_of(text: str) -> Iterator[Sentence]:
+    """The sentences of every paragraph, on one line each, with where they stand."""
+    line = 1
+    for block in re.split(r"(\n[^\S\n]*\n\s*)", text):
+        for sentence in sentences(block):
+            start = line + sentence[: len(sentence) - len(sentence.lstrip())].count("\n")
+            body = sentence.strip()
+            line += sentence.count("\n")
+            if body:
+                joined = re.sub(r"(?<=[\u3400-\u9fff，。！？；：、])\s*\n\s*", "", body)
+                yield Sentence(" ".join(joined.split()), start, start + body.count("\n"))
+
+
+def choose(
+    vectors: NDArray[np.float32], sizes: Sequence[float], wanted: float, towards: NDArray[np.float32] | None = None
+) -> list[int]:
+    """Indices of rows of `vectors` (N, C), unit length, in order: the most central whose `sizes` sum to `wanted`.
+
+    The best one is always taken. `towards` (C,): centrality is likeness to this instead.
+    """
+    centre = vectors.sum(0) if towards is None else towards
+    value = vectors @ centre
+    if towards is None:
+        value = (value - 1) / max(1, len(vectors) - 1)  # without the sentence itself
+    spread = float(value.std()) or 1.0
+    value = (value - value.mean()) / spread
+    value[0] += LEAD
+    likeness = np.zeros(len(vectors), dtype=np.float32)
+    taken: list[int] = []
+    room = wanted
+    while len(taken) < len(vectors):
+        merit = value - NOVELTY * likeness / max(1e-6, float(likeness.std()) or 1.0)
+        merit[taken] = -np.inf
+        fits = np.asarray(sizes) <= room
+        if taken and not (fits & np.isfinite(merit)).any():
+            break
+        if taken:
+            merit[~fits] = -np.inf
+        best = int(merit.argmax())
+        taken.append(best)
+        room -= sizes[best]
+        likeness = np.maximum(likeness, vectors @ vectors[best])
+    return sorted(taken)
