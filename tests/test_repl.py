@@ -175,9 +175,19 @@ def test_regen_edit_and_continue_keep_turns_alternating(tiny_model_home: Path, t
 
 
 def test_settings_of_the_chat_are_changed_and_checked(tiny_model_home: Path) -> None:
-    done = piped(tiny_model_home, "/set top-k 5", "/set", "/system be brief", "/set temperature hot", "/set model x")
+    words = ("top-k 5", "repeat_penalty 1.2", "markdown off", "", "stop END", "temperature hot", "model x")
+    done = piped(tiny_model_home, *(f"/set {word}" for word in words), "/system be brief")
     assert done.returncode == 6
     text = done.stderr.decode()
+    for said in (
+        "repeat_penalty = 1.2",
+        "markdown = false",
+        "seed = none",
+        "stop = none",
+        "stop = 'END'",
+        "top_p = 0.9",
+    ):
+        assert said in text.splitlines()
     assert "top_k = 5" in text
     assert "system prompt: be brief" in text
     assert "temperature expects a number" in text

@@ -7,6 +7,7 @@ import tempfile
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from engine.errors import InputError, UsageError
 from engine.schema import Chunk, Document, Message
@@ -124,12 +125,10 @@ def _model(chat: Chat, rest: str) -> None:
 def _set(chat: Chat, rest: str) -> None:
     key, _, value = rest.partition(" ")
     if not key:
-        shown = chat.sampling().to_json()
-        lines = [
-            f"{name} = {shown.get({'repeat_penalty': 'repetition_penalty'}.get(name, name), chat.run.settings[name])}"
-            for name in CHANGEABLE
-        ]
-        chat.run.console.note("\n".join(lines))
+        drawn = chat.sampling().to_json()
+        drawn["repeat_penalty"] = drawn["repetition_penalty"]
+        values = {name: drawn.get(name, chat.run.settings[name]) for name in CHANGEABLE}
+        chat.run.console.note("\n".join(f"{name} = {_said(value)}" for name, value in values.items()))
         return
     setting = find_key(key)
     if setting.name not in CHANGEABLE:
@@ -137,7 +136,16 @@ def _set(chat: Chat, rest: str) -> None:
     if not value.strip():
         raise UsageError(f"/set {setting.name} needs a value ({SETTINGS[setting.name].help})")
     chat.set(setting.name, parse(setting, value.strip(), "/set"))
-    chat.run.console.note(f"{setting.name} = {chat.run.settings[setting.name]}")
+    chat.run.console.note(f"{setting.name} = {_said(chat.run.settings[setting.name])}")
+
+
+def _said(value: Any) -> str:
+    """A value for people."""
+    if value is None or value in ([], ()):
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ", ".join(map(repr, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _save(chat: Chat, rest: str) -> None:
