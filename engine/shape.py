@@ -131,8 +131,9 @@ class _Reader:
         description = self._description()
         if not self._ends():
             expected = "a comma" if self._separator == "," else "the line to end"
-            hint = EXAMPLE if self._peek() != ":" else "a space after the colon begins a description"
-            self._fail(f"expected {expected}, found {self._raw[self._at]!r}", hint=hint)
+            hints = {":": "a space after the colon begins a description"}
+            hints |= dict.fromkeys("?[", "? and [] follow the name or the type: age? int 0..99")
+            self._fail(f"expected {expected}, found {self._raw[self._at]!r}", hint=hints.get(self._peek(), EXAMPLE))
         one = {"enum": values} if values else self._typed(kind or "string", span)
         return name, _wrapped(one, bounds, optional, description)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import OutputError, UsageError
@@ -15,6 +16,7 @@ from engine.shape import Schema, bounded
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    import llguidance
     from numpy.typing import NDArray
 
     from engine.tokenizer import Tokenizer
@@ -31,6 +33,14 @@ class Grammar:
     rules: str
     """As the grammar library reads it."""
 
+    def fits(self, text: str) -> bool:
+        """Whether a whole text is a value of this schema, judged by its bytes: no vocabulary, no sampling."""
+        import llguidance
+
+        matcher = llguidance.LLMatcher(_bytewise(), self.rules, log_level=0)
+        data = list(text.encode("utf-8", "surrogatepass"))
+        return matcher.try_consume_tokens(data) == len(data) and bool(matcher.is_accepting())
+
 
 def compile_schema(schema: Schema) -> Grammar:
     """The grammar of a schema, with a limit wherever it has none. Raises UsageError if it can't be guaranteed.
@@ -45,10 +55,17 @@ def compile_schema(schema: Schema) -> Grammar:
     # A limit of ours may contradict a schema that asks for long texts or large numbers in ways only a parser can see.
     for candidate in (bounded(schema), schema):
         try:
-            # Compact: a model that may indent may write spaces for ever. What can't be enforced is refused.
+            # A model that may indent may write spaces for ever. One after each mark is what models know best: without
+            # them the default model got 30 of 36 fields right, with them 35. What can't be enforced is refused.
             rules = llguidance.LLMatcher.grammar_from_json_schema(
                 json.dumps(candidate),
-                overrides={"whitespace_flexible": False, "lenient": False, "coerce_one_of": False},
+                overrides={
+                    "whitespace_flexible": False,
+                    "lenient": False,
+                    "coerce_one_of": False,
+                    "item_separator": ", ",
+                    "key_separator": ": ",
+                },
             )
             refused = llguidance.LLMatcher.validate_grammar(rules)
         except ValueError as error:
@@ -57,6 +74,23 @@ def compile_schema(schema: Schema) -> Grammar:
             return Grammar(schema, rules)
         problem = problem or refused
     raise UsageError(f"the schema can't be guaranteed: {_first_line(refused or problem)}", hint=_advice(refused))
+
+
+@cache
+def _bytewise() -> llguidance.LLTokenizer:
+    """A vocabulary of the 256 bytes."""
+    import llguidance
+
+    return llguidance.LLTokenizer(llguidance.TokenizerWrapper(_Bytes()), n_vocab=257, eos_token=256, slices=[])
+
+
+class _Bytes:
+    tokens = (*(bytes([value]) for value in range(256)), b"<end>")
+    special_token_ids = (256,)
+    eos_token_id, bos_token_id = 256, None
+
+    def __call__(self, text: str | bytes) -> list[int]:
+        return list(text.encode() if isinstance(text, str) else text)
 
 
 def _advice(problem: str) -> str:

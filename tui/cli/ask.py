@@ -15,6 +15,7 @@ from tui.cli.inputs import argument_text, documents, read_file, read_stdin, stdi
 from tui.cli.opening import Run
 from tui.cli.options import ANSWER, DECODING, MODEL, SAMPLING, Options, takes
 from tui.cli.reading import coverage_json, tell_coverage
+from tui.cli.shaped import SchemaOption, read_schema, show_value
 
 EXAMPLES = """
 llm ask "Why is the sky blue?"
@@ -23,7 +24,10 @@ cat notes.txt | llm ask "What is still open?"
 llm ask "What differs?" -f old.py -f new.py
 echo "Why is the sky blue?" | llm ask
 llm ask "Name three colours" --json --temperature 0.7 --seed 1
+echo "Anna is 37 and glad" | llm ask "Who is it?" --schema 'name, age int, mood in happy|sad'
 """
+DEFAULTS: dict[str, Any] = {"repetition_penalty": 1.1}
+"""How replies are drawn where nobody said anything else."""
 
 
 def register(app: typer.Typer) -> None:
@@ -35,18 +39,22 @@ def register(app: typer.Typer) -> None:
 def ask(
     options: Options,
     question: Annotated[str | None, typer.Argument(help="The question; without it, stdin.", show_default=False)] = None,
+    schema: SchemaOption = None,
 ) -> None:
     """Answer a question. Files and piped text are documents that the answer is taken from."""
     run = Run(options)
+    grammar = None if schema is None else read_schema(run, schema)
     question, given = read_question(options, question)
     system = text_or_file(run.settings["system"], "--system") if run.settings["system"] else None
-    sampling = run.sampling(repetition_penalty=1.1)
+    sampling = run.sampling(**({} if grammar else DEFAULTS))  # JSON repeats its marks: nothing punishes that
     policy: Overflow = run.settings["overflow"] or "error"
     with run.session() as session:
-        from engine.tasks import answer
+        from engine.tasks import answer, fill
 
         if options.dry_run:
-            prompt, count = answer.plan(session, question, given, system=system)
+            prompt, count = answer.plan(
+                session, question, given, system=system, ask=fill.asking(grammar.schema) if grammar else answer.prompt
+            )
             if options.json:
                 print_json(run.console, {"model": session.name, "prompt_tokens": count, "prompt": prompt})
             else:
@@ -60,11 +68,18 @@ def ask(
                 read[:] = [event]
                 tell_coverage(run.console, event)
 
+        def extra() -> dict[str, Any]:
+            return coverage_json(read[0]) if read else {}
+
+        if grammar:
+            chunks = fill.fill(session, question, given, grammar, sampling, system=system, overflow=policy)
+            show_value(run, session, grammar, chunks, on_event=on_event, extra=extra)
+            return
         run.delivery.show(
             answer.answer(session, question, given, sampling, system=system, overflow=policy),
             model=session.name,
             place=f"{session.device}/{session.kernel}",
-            extra=lambda: coverage_json(read[0]) if read else {},
+            extra=extra,
             on_event=on_event,
         )
 

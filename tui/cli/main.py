@@ -13,6 +13,7 @@ import typer
 from engine.errors import CheckpointError, EngineError, InputTooLong, ModelNotFound, OutputError, UsageError
 from tui.cli import (
     ask,
+    batch,
     chat,
     classify,
     complete,
@@ -82,6 +83,7 @@ for module in (
     translate,
     sentiment,
     classify,
+    batch,
     tokens,
     evaluate,
     doctor,

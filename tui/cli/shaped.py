@@ -1,0 +1,111 @@
+"""What `ask --schema` and `batch --schema` share: the schema from the command line, and values on their way out."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from engine.errors import OutputError, UsageError
+from tui.cli.deliver import collect, save
+from tui.cli.inputs import argument_text, read_file
+from tui.cli.keys import held_keys
+from tui.cli.opening import Run
+
+if TYPE_CHECKING:
+    from engine.structure import Grammar
+
+SchemaOption = Annotated[
+    str | None,
+    typer.Option(
+        "--schema",
+        help="Shape of the answer: 'name, age int, mood in happy|sad', JSON Schema, or a file of either.",
+        metavar="SHAPE",
+        show_default=False,
+    ),
+]
+
+
+def read_schema(run: Run, value: str) -> Grammar:
+    """The grammar of an option that takes a shape, @FILE or a path that says so. Raises UsageError, InputError."""
+    from engine.shape import parse
+    from engine.structure import compile_schema
+
+    if run.options.md:
+        raise UsageError("--md renders text, --schema gives JSON: one of them")
+    if run.settings["stop"]:
+        raise UsageError("a stop string could cut the JSON", hint="leave --stop or --schema out")
+    path = _path(value)
+    if not path:
+        return compile_schema(parse(argument_text(value, "--schema")))
+    text = read_file(path).text
+    try:
+        return compile_schema(parse(text))
+    except UsageError as error:
+        raise UsageError(f"{path}: {error.message}", hint=error.hint) from error
+
+
+def _path(value: str) -> str:
+    """The file that is meant; empty where the value is the shape itself, whose names hold no dots and no slashes."""
+    if value.startswith("@"):
+        return value[1:]
+    shape = any(mark in value for mark in "{\n,:|")
+    return "" if shape else value if value.endswith(".json") or "/" in value or os.sep in value else ""
+
+
+def value_of(grammar: Grammar, text: str) -> Any:
+    """The JSON value of a finished answer, judged once more as text. Raises OutputError."""
+    if not grammar.fits(text):
+        raise OutputError("the model's output does not fit the schema", hint="this should not happen: please report it")
+    return json.loads(text)
+
+
+def show_value(
+    run: Run,
+    session: Any,
+    grammar: Grammar,
+    chunks: Generator[Any, None, None],
+    *,
+    on_event: Callable[[Any], object],
+    extra: Callable[[], dict[str, Any]],
+) -> None:
+    """Print the value alone when it is complete and fits; `--json` has it under `data`, and what is `extra`.
+
+    Raises OutputError if time or room ended first, KeyboardInterrupt if it was stopped.
+    """
+    options, console = run.options, run.console
+    with held_keys(), console.spinner("reading"), closing(chunks):
+        result = collect(chunks, lambda _text: None, timeout=options.timeout, on_event=on_event)
+    if run.settings["stats"]:
+        console.note(result.stats(session.name, f"{session.device}/{session.kernel}"))
+    if result.interrupted:
+        console.warn("stopped: the answer is not complete")
+        raise KeyboardInterrupt
+    if result.timed_out:
+        raise OutputError(f"the schema was not finished within {options.timeout:g} s (--timeout)")
+    value = value_of(grammar, result.text)
+    if options.json:
+        value = result.to_json(session.name) | {"data": value} | extra()
+    text = json.dumps(value, ensure_ascii=False)
+    if options.output:
+        save(console, options.output, text)
+    else:
+        console.line(text)
+
+
+def columns_of(grammar: Grammar) -> list[str]:
+    """What a table has a column for: the named properties of an object, else `data` for the whole."""
+    properties = grammar.schema.get("properties")
+    return list(properties) if isinstance(properties, dict) and properties else ["data"]
+
+
+def cells_of(columns: list[str], value: Any) -> Iterator[tuple[str, Any]]:
+    """A value as the cells of its columns."""
+    if columns == ["data"] and not (isinstance(value, dict) and "data" in value):
+        yield "data", value
+    elif isinstance(value, dict):
+        yield from ((name, value[name]) for name in columns if name in value)
