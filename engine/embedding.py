@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from engine.model import Decoder
 
-DEPTH = 1 / 3
+DEPTH = 1 / 4
 """Of the blocks that are run. Later ones turn from what a text says to what could come next."""
 RARITY = 4
 """Power of log(id + 10) in a token's weight."""

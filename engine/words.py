@@ -24,6 +24,8 @@ UNSPACED = re.compile(
 _WORD = re.compile(r"[^\W_]+")
 LEAST = 1e-6
 """FTS5's own weight of a word that is in half of all texts or more."""
+_K1 = 1.2
+"""FTS5's own: a word that occurs ever more often counts at most 1 + K1 times."""
 _MOST_WORDS = 200
 """Of a query: far below what FTS5's parser takes."""
 
@@ -45,7 +47,7 @@ def _pairs(run: str) -> list[str]:
     return [run[start : start + 2] for start in range(len(run) - 1)]
 
 
-def words(query: str) -> list[str]:
+def words_of(query: str) -> list[str]:
     """What a query asks for: words, and pairs of Chinese characters; each once."""
     text = UNSPACED.sub(_asked, unicodedata.normalize("NFKC", query))
     return list(dict.fromkeys(_WORD.findall(text.casefold())))[:_MOST_WORDS]
@@ -53,20 +55,20 @@ def words(query: str) -> list[str]:
 
 def any_of(query: str) -> str:
     """The FTS5 expression that finds every text with a word of the query; empty if it has no word."""
-    return " OR ".join(f'"{word}"' for word in words(query))
+    return " OR ".join(f'"{word}"' for word in words_of(query))
 
 
 def full_score(database: sqlite3.Connection, query: str) -> float:
-    """What a text of usual length would score that holds every word of the query once: the sum of their BM25 weights.
+    """More than any text can score: one that holds nothing but every word of the query, each very often.
 
-    `database` has an FTS5 table `words`. Dividing by it makes scores of different queries comparable.
+    `database` has an FTS5 table `words`. Shares of it are comparable between queries.
     """
     (texts,) = database.execute("SELECT count(*) FROM words").fetchone()
     total = 0.0
-    for word in words(query):
+    for word in words_of(query):
         (found,) = database.execute("SELECT count(*) FROM words WHERE words MATCH ?", (f'"{word}"',)).fetchone()
         total += max(math.log((texts - found + 0.5) / (found + 0.5)), LEAST)
-    return max(total, LEAST)
+    return max(total, LEAST) * (_K1 + 1)
 
 
 def rank_words(query: str, texts: Sequence[str]) -> list[float]:

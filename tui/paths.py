@@ -52,6 +52,11 @@ class Places:
         """What `/save` keeps."""
         return self.data / "chats"
 
+    @property
+    def index(self) -> Path:
+        """What `llm search` looks in."""
+        return self.data / "index.db"
+
     def named(self) -> dict[str, Path]:
         """Every place by its name, in the order that `paths` prints."""
         return {
@@ -59,6 +64,7 @@ class Places:
             "data": self.data,
             "models": self.models,
             "chats": self.chats,
+            "index": self.index,
             "state": self.state,
             "cache": self.cache,
         }

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine import manifest
-from engine.words import rank_words
+from engine.words import rank_words, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 RECIPE = 1
 """Counts changes of what `engine.embedding` gives: stored vectors of another recipe are made again."""
-WORDS = 0.6
+WORDS = 0.8
 """What words count in the sum; meaning counts the rest."""
 TOGETHER = 32
 """Texts embedded between two signs of life."""
@@ -51,9 +50,7 @@ class Hit:
 
 def identity(folder: Path) -> str:
     """What makes a model's vectors its own: its name, what its files hold, and how vectors are made of it."""
-    found = manifest.read(folder)
-    digest = hashlib.sha256("".join(f"{found.files[name].sha256}\n" for name in sorted(found.files)).encode())
-    return f"{found.name} {digest.hexdigest()} {RECIPE}"
+    return f"{folder.name} {manifest.identity(folder)} {RECIPE}"
 
 
 def rank(
@@ -166,3 +163,16 @@ def best_line(query: str, text: str, first: int, session: Session | None = None)
         by_words = nearness(session.embed([query])[0], session.embed([line for _, line in numbered]))
     best = max(range(len(numbered)), key=lambda place: by_words[place])
     return numbered[best][0], numbered[best][1].strip()
+
+
+def excerpt(query: str, line: str, width: int = 160) -> str:
+    """A line of at most about `width` characters: the part of a longer one that holds most words of the query."""
+    line = " ".join(line.split())
+    if len(line) <= width:
+        return line
+    folded = line.casefold()
+    places = [place for word in words_of(query) if (place := folded.find(word)) >= 0]
+    starts = [max(0, min(place - width // 4, len(line) - width)) for place in places] or [0]
+    start = max(starts, key=lambda begin: sum(begin <= place < begin + width for place in places))
+    end = start + width
+    return ("…" if start else "") + line[start:end] + ("…" if end < len(line) else "")

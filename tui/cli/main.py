@@ -21,9 +21,12 @@ from tui.cli import (
     config,
     demo,
     doctor,
+    embed,
     evaluate,
+    index,
     models,
     paths,
+    search,
     sentiment,
     summarize,
     tokens,
@@ -89,11 +92,14 @@ for module in (
     doctor,
     paths,
     completion,
+    embed,
+    search,
     demo,
 ):
     module.register(app)
 app.add_typer(models.app, name="models")
 app.add_typer(config.app, name="config")
+app.add_typer(index.app, name="index")
 
 
 def exit_code(error: BaseException) -> int:

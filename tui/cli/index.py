@@ -1,0 +1,236 @@
+"""`llm index`: the files that `llm search` looks in."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from engine.errors import InputError, UsageError
+from tui.cli.console import program
+from tui.cli.deliver import print_json
+from tui.cli.help import HelpfulCommand, make_app
+from tui.cli.inputs import read_file
+from tui.cli.opening import Run
+from tui.cli.options import DECODING, MODEL, Options, takes
+from tui.cli.progress import Progress, size
+
+if TYPE_CHECKING:
+    from engine.index import Index
+    from engine.schema import ModelSummary
+    from engine.tasks.indexing import FileSeen
+
+app = make_app(
+    "Keep texts ready for search: their words, and vectors of what they say.",
+    """
+    llm index add notes/
+    llm index add report.txt 报告.txt
+    llm index add                            look again at everything that was added
+    llm index list
+    llm search "when is the meeting?"
+    """,
+    no_args_is_help=True,
+)
+_NAMED = 10
+"""Skipped files told by name; the rest is counted."""
+Paths = Annotated[list[str] | None, typer.Argument(help="Files and folders.", metavar="PATH…", show_default=False)]
+
+
+@contextlib.contextmanager
+def opened(run: Run) -> Iterator[Index]:
+    """The user's index, made where it is missing."""
+    from engine.index import Index
+    from tui.paths import ensure
+
+    ensure(run.places.index.parent)
+    with Index(run.places.index) as index:
+        yield index
+
+
+def absolute(paths: Sequence[str] | None) -> list[str]:
+    """Paths as the index knows them, each once. Raises UsageError for one that is no text."""
+    for path in paths or []:
+        if not path:
+            raise UsageError("a path is empty")
+    return list(dict.fromkeys(os.path.abspath(path) for path in paths or []))
+
+
+def shown(path: str) -> str:
+    """A path as people would type it here."""
+    with contextlib.suppress(ValueError, OSError):  # another drive; a folder that is gone
+        relative = os.path.relpath(path)
+        if not relative.startswith(".."):
+            return relative
+    return path
+
+
+@app.command("add", cls=HelpfulCommand, epilog="llm index add notes/\nllm index add\nllm index add old/ --words")
+@takes(*MODEL, *DECODING, "json")
+def add(
+    options: Options,
+    paths: Paths = None,
+    words: Annotated[bool, typer.Option("--words", help="Words alone: no vectors, no model.")] = False,
+) -> None:
+    """Read files that are new or changed, folders with all below; without a path, everything added before.
+
+    Hidden files and folders and binary files are left out.
+    """
+    if words and options.model:
+        raise UsageError("--words uses no model: leave out --model")
+    run = Run(options)
+    model = None if words else _model(run)
+    with opened(run) as index:
+        roots = absolute(paths) or index.roots()
+        if not roots:
+            raise UsageError("nothing to index", hint="such as: llm index add notes/ (more: --help)")
+        counts = _read(run, index, roots)
+        made = _embed(run, index, model, roots) if model else 0
+    if options.json:
+        print_json(run.console, {**counts, "vectors": made, "model": model.name if model else None})
+    if counts["failed"]:
+        raise typer.Exit(6)
+
+
+def _model(run: Run) -> ModelSummary | None:
+    """The model that makes vectors; None, and said so, where none is installed and none was asked for."""
+    if run.settings["model"] or run.library.names():
+        return run.find_model()
+    run.console.note(f"no model is installed: words alone; for meaning: {program()} models pull, then index add")
+    return None
+
+
+def _read(run: Run, index: Index, roots: list[str]) -> dict[str, int]:
+    from engine.tasks.indexing import add as bring
+
+    counts = dict.fromkeys(("read", "unchanged", "gone", "binary", "failed"), 0)
+    skipped: list[str] = []
+    started = time.monotonic()
+    with Progress(run.console, "files") as progress:
+        for seen in bring(index, roots, lambda path: read_file(path, run.options.encoding, run.options.errors).text):
+            counts[seen.state] += 1
+            progress.update(sum(counts.values()))
+            if seen.state == "binary":
+                skipped.append(seen.path)
+            elif seen.state == "failed":
+                progress.clear()
+                _tell_failure(run, seen)
+    for path in skipped if run.options.verbose else skipped[:_NAMED]:
+        run.console.note(f"skipped, binary: {shown(path)}")
+    if len(skipped) > _NAMED and not run.options.verbose:
+        run.console.note(f"… and {len(skipped) - _NAMED} more binary files (-v names all)")
+    total, elapsed = sum(counts.values()) - counts["gone"], max(time.monotonic() - started, 1e-6)
+    parts = [f"{count} {word}" for word, count in counts.items() if count or word == "read"]
+    run.console.note(f"{total} files in {elapsed:.1f} s, {total / elapsed:.0f} files/s: {', '.join(parts)}")
+    return counts
+
+
+def _tell_failure(run: Run, seen: FileSeen) -> None:
+    path = shown(seen.path)
+    run.console.error(path, seen.reason.removeprefix(f"{seen.path}: ").removeprefix(f"can't read {seen.path}: "))
+
+
+def _embed(run: Run, index: Index, model: ModelSummary, roots: list[str]) -> int:
+    """Make missing vectors; returns how many."""
+    from engine.tasks.search import identity
+
+    name = identity(Path(model.path))
+    if not index.without_vector(name, roots):
+        return 0
+    others = [other.split()[0] for other in index.models() if other != name]
+    if others:
+        run.console.note(f"vectors of {', '.join(others)} here are made again with {model.name}")
+    from engine.tasks.indexing import embed_missing
+
+    started, done = time.monotonic(), 0
+    session = run.load(model)
+    try:
+        with Progress(run.console, "passages") as progress:
+            for done, total in embed_missing(index, session, name, roots):
+                progress.update(done, total)
+    finally:
+        session.close()
+    elapsed = max(time.monotonic() - started, 1e-6)
+    run.console.note(f"{done} passages embedded with {model.name} in {elapsed:.1f} s, {done / elapsed:.1f}/s")
+    return done
+
+
+@app.command("list", cls=HelpfulCommand, epilog="llm index list\nllm index list notes/ --json")
+@takes("json")
+def list_(options: Options, paths: Paths = None) -> None:
+    """List the indexed files with their passages."""
+    run = Run(options)
+    files = []
+    if run.places.index.exists():
+        with opened(run) as index:
+            files = index.files(absolute(paths))
+    if options.json:
+        print_json(run.console, [dataclasses.asdict(file) for file in files])
+        return
+    for file in files:
+        run.console.line(f"{file.passages:>6}  {size(file.size):>9}  {shown(file.path)}")
+    if not files:
+        run.console.note(f"nothing is indexed{' there' if paths else ''}; add files with: {program()} index add PATH")
+
+
+@app.command("rm", cls=HelpfulCommand, epilog="llm index rm notes/\nllm index rm --all --yes")
+@takes("json", "yes", "no_input")
+def rm(
+    options: Options,
+    paths: Paths = None,
+    all_: Annotated[bool, typer.Option("--all", help="Everything.")] = False,
+) -> None:
+    """Forget files: their words, passages and vectors leave the index. The files themselves stay."""
+    if bool(paths) == all_:
+        raise UsageError("name files or folders to forget, or --all", hint="such as: llm index rm notes/")
+    run = Run(options)
+    if not run.places.index.exists():
+        raise InputError("nothing is indexed")
+    with opened(run) as index:
+        below = absolute(paths)
+        files = index.files(below)
+        if not files and not all_ and not set(below) & set(index.roots()):
+            raise InputError(f"nothing is indexed at {', '.join(paths or [])}", hint="llm index list shows what is")
+        if all_ and not run.confirm(f"Forget all {len(files)} indexed files?"):
+            raise UsageError("nothing was removed", hint="--yes forgets everything without a question")
+        removed = index.remove_below(below)
+    run.console.note(f"forgot {removed} files")
+    if options.json:
+        print_json(run.console, {"removed": removed})
+
+
+@app.command("stats", cls=HelpfulCommand, epilog="llm index stats\nllm index stats --json")
+@takes("json")
+def stats(options: Options) -> None:
+    """Say how much is indexed, and with which models."""
+    run = Run(options)
+    facts: dict[str, Any] = {
+        "path": str(run.places.index), "bytes": 0, "roots": [], "files": 0, "passages": 0, "vectors": {}
+    }  # fmt: skip
+    if run.places.index.exists():
+        with opened(run) as index:
+            files = index.files()
+            vectors = Counter[str]()
+            for model, count in index.models().items():
+                vectors[model.split()[0]] += count
+            facts |= {
+                "bytes": run.places.index.stat().st_size,
+                "roots": index.roots(),
+                "files": len(files),
+                "passages": sum(file.passages for file in files),
+                "vectors": dict(vectors),
+            }
+    if options.json:
+        print_json(run.console, facts)
+        return
+    facts["bytes"] = size(facts["bytes"])
+    facts["roots"] = ", ".join(map(shown, facts["roots"])) or "-"
+    facts["vectors"] = ", ".join(f"{count} of {model}" for model, count in facts["vectors"].items()) or "0"
+    for name, value in facts.items():
+        run.console.line(f"{name:<9} {value}")
