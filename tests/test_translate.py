@@ -11,7 +11,6 @@ from engine.config import SamplingConfig
 from engine.errors import InputError, InputTooLong
 from engine.schema import Chunk, Coverage, Document, Message
 from engine.session import Session
-from engine.tasks.segments import target_of
 from engine.tasks.summarize import ChunkProgress
 from engine.tasks.translate import EXAMPLES, Doubtful, Unchanged, prompt, translate, translate_many
 
@@ -183,19 +182,6 @@ def test_a_text_in_the_target_language_is_left_as_it_is(tiny_session: Session, a
     assert said(events) == text
     assert asked.texts == []
     assert len([event for event in events if isinstance(event, Unchanged)]) == 2
-
-
-@pytest.mark.parametrize(
-    ("text", "to"),
-    [
-        ("Plain words.", "zh"),
-        ("普通的文字。", "en"),
-        ("使用 PyTorch 和 GitHub 训练模型", "en"),
-        ("```\nlong code here\n```\n中文", "en"),
-    ],
-)
-def test_the_target_is_the_other_language_and_code_does_not_count(text: str, to: str) -> None:
-    assert target_of(text) == to
 
 
 @pytest.mark.parametrize("to", ["zh", "en"])
