@@ -18,7 +18,7 @@ Activation = Literal["silu", "gelu_tanh"]
 LayerKind = Literal["global", "local"]
 RotaryScaling = Literal["none", "linear", "llama3", "yarn"]
 DeviceChoice = Literal["auto", "cpu", "cuda", "mps"]
-Overflow = Literal["error", "summarize", "head", "tail", "middle"]
+Overflow = Literal["error", "search", "summarize", "head", "tail", "middle"]
 
 
 _LARGEST = 2**24

@@ -29,6 +29,18 @@ class Document:
 
     name: str
     text: str
+    first_line: int = 1
+    """Where the text begins in what is called so: a passage may stand for its document."""
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A line of a document that an answer rests on."""
+
+    name: str
+    line: int
+    """From 1."""
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from engine.errors import InputTooLong
 from engine.language import language_of
-from engine.schema import Chunk, Coverage, Document, Language, Message
+from engine.schema import Chunk, Citation, Coverage, Document, Language, Message
+from engine.tasks.cite import cite
 from engine.tasks.cut import cut_documents, joined, lines_of
+from engine.tasks.retrieve import retrieve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -16,10 +18,15 @@ if TYPE_CHECKING:
     from engine.config import Overflow, SamplingConfig
     from engine.session import Session
     from engine.structure import Grammar
+    from engine.tasks.summarize import ChunkProgress
 
     Ask = Callable[[str, Sequence[Document], str | None], list[Message]]
     """Question, documents and system text -> the conversation that asks."""
 
+READ_TOKENS = 4096
+"""Read whole; of more, a small model finds less than a search does, and reading it takes minutes."""
+PASSAGES_TOKENS = 1536
+"""Read of longer documents."""
 PROMPTS: dict[Language, str] = {
     "en": "Answer the question briefly, using only the text below. "
     "If the text does not answer it, reply: The text does not say.\n\n{documents}\n\nQuestion: {question}",
@@ -43,9 +50,10 @@ def prompt(question: str, documents: Sequence[Document], system: str | None = No
 
 
 def block(document: Document) -> str:
-    """A document as the model sees it: delimited, with its name."""
+    """A document as the model sees it: delimited, with its name, and the line that a passage begins at."""
     name = document.name.replace('"', "'").replace("\n", " ")
-    return f'<document name="{name}">\n{document.text.strip()}\n</document>'
+    line = f' line="{document.first_line}"' if document.first_line > 1 else ""
+    return f'<document name="{name}"{line}>\n{document.text.strip()}\n</document>'
 
 
 def plan(
@@ -71,9 +79,10 @@ def answer(
     overflow: Overflow = "error",
     ask: Ask = prompt,
     grammar: Grammar | None = None,
-) -> Generator[Chunk | Coverage, None, None]:
-    """Stream the answer; where documents had to be shortened, their Coverage comes first.
+) -> Generator[Chunk | ChunkProgress | Coverage | Citation, None, None]:
+    """Stream the answer; where documents had to be shortened, their Coverage comes first. Last come its Citations.
 
+    `overflow` `search`: of more than READ_TOKENS the passages that matter for the question are read.
     `ask` and `grammar`: another way to put the question, and what the answer is held to.
 
     Raises InputTooLong if the prompt and the reply's room exceed the context and `overflow` is `error`, or if the
@@ -82,6 +91,9 @@ def answer(
     messages = ask(question, documents, system)
     tokens = session.count_messages(messages)
     room = session.context - sampling.max_tokens
+    if documents and overflow == "search":
+        room = min(room, READ_TOKENS)
+    sources = documents
     if tokens > room:
         if not documents or overflow == "error":
             raise _too_long(session, tokens, sampling.max_tokens, bool(documents))
@@ -90,16 +102,27 @@ def answer(
         if budget < 1:
             raise _too_long(session, frame, sampling.max_tokens, False)
         if overflow == "summarize":
-            documents = yield from _summaries(session, documents, budget, sampling)
+            documents, sources = (yield from _summaries(session, documents, budget, sampling)), []
+        elif overflow == "search":
+            documents, coverage = yield from retrieve(session, question, documents, min(budget, PASSAGES_TOKENS))
+            sources = documents
+            yield coverage
         else:
             documents, coverage = cut_documents(documents, session.count, budget, overflow)
+            sources = []  # lines left out have moved the others
             yield coverage
         messages = ask(question, documents, system)
-    yield from session.stream(messages, sampling, grammar=grammar)
+    text = ""
+    for chunk in session.stream(messages, sampling, grammar=grammar):
+        text += chunk.text
+        yield chunk
+    yield from cite(text, question, sources)
 
 
 def _too_long(session: Session, tokens: int, reply: int, documents: bool) -> InputTooLong:
-    advice = "--overflow head, tail, middle or summarize fits the documents" if documents else "shorten the question"
+    advice = (
+        "--overflow search, head, tail, middle or summarize fits the documents" if documents else "shorten the question"
+    )
     return InputTooLong(
         f"input {tokens} tok + {reply} for the reply > {session.context} context", hint=f"{advice}; or raise --ctx."
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from engine.schema import Coverage
+from engine.schema import Citation, Coverage
 from tui.cli.console import Console
 
 
@@ -40,3 +41,16 @@ def coverage_json(read: Coverage) -> dict[str, Any]:
             "complete": read.complete,
         }
     }
+
+
+def tell_citations(console: Console, cited: Sequence[Citation]) -> None:
+    """The lines that an answer rests on, on stderr, as `grep -n` would show them."""
+    for citation in cited:
+        text = " ".join(citation.text.split())
+        console.note(f"{citation.name}:{citation.line}: {text if len(text) <= 160 else text[:159] + '…'}")
+
+
+def citations_json(cited: Sequence[Citation]) -> dict[str, Any]:
+    """The key that `--json` adds where there are any."""
+    found = [{"name": citation.name, "line": citation.line, "text": citation.text} for citation in cited]
+    return {"citations": found} if found else {}

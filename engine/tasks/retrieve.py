@@ -1,0 +1,88 @@
+"""Finds the passages of long documents that matter for a question, and says what was left unread."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.schema import Chunk, Coverage, Document
+from engine.tasks.passages import Passage, split
+from engine.tasks.search import rank
+from engine.tasks.summarize import ChunkProgress
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from engine.session import Session
+
+PASSAGE_TOKENS = 192
+"""Of a passage: a paragraph or two, so that a few of them from different places fit."""
+MOST_READ = 24
+"""Passages whose meaning is compared: those that share the most words with the question. Bounds time on large files."""
+
+
+def retrieve(
+    session: Session, question: str, documents: Sequence[Document], budget: int
+) -> Generator[Chunk | ChunkProgress, None, tuple[list[Document], Coverage]]:
+    """The best passages of at most `budget` tokens together, as documents in the order of the text.
+
+    Neighbours are joined; each is named by its document and its lines. Lines of the coverage count through all
+    documents.
+    """
+    passages: list[tuple[int, Passage]] = []
+    before = [0]
+    for number, document in enumerate(documents):
+        passages += [(number, passage) for passage in split(document.text, session.count, PASSAGE_TOKENS)]
+        before.append(before[-1] + document.text.count("\n") + (not document.text.endswith("\n")))
+    yield ChunkProgress(0, len(passages))
+    yield Chunk("")
+    ranked = rank(session, question, [passage.text for _, passage in passages], most=MOST_READ)
+    chosen: set[int] = set()
+    for index, _score in ranked:
+        budget -= passages[index][1].tokens + 24  # the block around it
+        if budget < 0:
+            break
+        chosen.add(index)
+    found = [_document(documents, run) for run in _runs(passages, chosen)]
+    unread = _merged(
+        (before[number] + passage.first_line, before[number] + passage.last_line)
+        for index, (number, passage) in enumerate(passages)
+        if index not in chosen
+    )
+    missing = sum(last - first + 1 for first, last in unread)
+    return found, Coverage(
+        chunks_read=len(chosen),
+        chunks_total=len(passages),
+        lines_read=max(0, before[-1] - missing),
+        lines_total=before[-1],
+        tokens_read=sum(passages[index][1].tokens for index in chosen),
+        tokens_total=sum(passage.tokens for _, passage in passages),
+        unread_lines=tuple(unread),
+    )
+
+
+def _runs(passages: Sequence[tuple[int, Passage]], chosen: set[int]) -> list[list[tuple[int, Passage]]]:
+    """Chosen passages, those that follow each other in one document together."""
+    runs: list[list[tuple[int, Passage]]] = []
+    for index in sorted(chosen):
+        if index - 1 in chosen and passages[index - 1][0] == passages[index][0]:
+            runs[-1].append(passages[index])
+        else:
+            runs.append([passages[index]])
+    return runs
+
+
+def _document(documents: Sequence[Document], run: Sequence[tuple[int, Passage]]) -> Document:
+    number, first = run[0]
+    text = "".join(passage.text for _, passage in run)
+    return Document(documents[number].name, text.strip("\n"), first_line=first.first_line)
+
+
+def _merged(stretches: Generator[tuple[int, int], None, None]) -> list[tuple[int, int]]:
+    """Stretches of lines in order, neighbours joined."""
+    merged: list[tuple[int, int]] = []
+    for first, last in stretches:
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+        else:
+            merged.append((first, last))
+    return merged

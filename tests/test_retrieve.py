@@ -1,0 +1,101 @@
+"""Of long documents the passages that matter are read, in order and by their lines; the rest is named as unread."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from asked import Asked
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.config import SamplingConfig
+from engine.schema import Chunk, Citation, Coverage, Document
+from engine.tasks.answer import answer
+from engine.tasks.cite import cite
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from engine.session import Session
+
+FILLER = [
+    f"Paragraph {n} is about thing{n * 7919} and nothing else that anybody would look for.\n\n" for n in range(400)
+]
+FACT = "The lighthouse keeper of Arnholm was called Berta Quist.\n\n"
+ZH_FILLER = [f"第{n}段说的是{n * 7919}号事情，没有别的内容。\n\n" for n in range(500)]
+ZH_FACT = "灯塔的看守人名叫林晚舟，她在岛上住了三十年。\n\n"
+SHORT = SamplingConfig(max_tokens=8)
+
+
+@pytest.mark.parametrize(
+    ("filler", "fact", "question"),
+    [
+        (FILLER, FACT, "Who was the lighthouse keeper of Arnholm?"),
+        (ZH_FILLER, ZH_FACT, "灯塔的看守人叫什么名字？"),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 137, 399])
+def test_the_passage_that_answers_is_put_before_the_model(
+    tiny_session: Session, monkeypatch: pytest.MonkeyPatch, filler: list[str], fact: str, question: str, place: int
+) -> None:
+    asked = Asked().watch(tiny_session, monkeypatch)
+    text = "".join([*filler[:place], fact, *filler[place:]])
+    documents = [Document("a.txt", "Something short.\n"), Document("big.txt", text)]
+    events = list(answer(tiny_session, question, documents, SHORT, overflow="search"))
+    [read] = [event for event in events if isinstance(event, Coverage)]
+    assert fact.strip() in asked.texts[-1]
+    assert not read.complete
+    assert read.lines_total == text.count("\n") + 1
+    line = 2 * place + 1
+    inside = [first <= line + 1 <= last for first, last in read.unread_lines]  # a.txt has one line before
+    assert not any(inside)
+    assert tiny_session.count(asked.texts[-1]) < 2_500
+    held = asked.texts[-1]
+    numbers = [n for n in range(len(filler)) if filler[n].strip() in held]
+    assert numbers == sorted(numbers)
+    for n in numbers:
+        position = 2 * (n + (n >= place)) + 1
+        assert not any(first <= position + 1 <= last for first, last in read.unread_lines)
+
+
+def test_what_fits_is_read_whole(tiny_session: Session) -> None:
+    events = list(answer(tiny_session, "Who?", [Document("a", FACT)], SHORT, overflow="search"))
+    assert not any(isinstance(event, Coverage) for event in events)
+
+
+def test_an_answer_cites_the_lines_that_it_rests_on() -> None:
+    document = Document("notes.md", f"# Notes\n\nFerries leave at seven.\n{FACT}", first_line=40)
+    other = Document("other.md", "Nothing of use.\n")
+    [found] = cite("Berta Quist.", "Who was the lighthouse keeper of Arnholm?", [other, document])
+    assert found == Citation("notes.md", 43, FACT.strip())
+    [found] = cite("林晚舟。", "灯塔的看守人叫什么名字？", [Document("甲", "第一行\n" + ZH_FACT)])
+    assert (found.name, found.line) == ("甲", 2)
+    both = cite("Ferries leave at seven, and Berta Quist keeps the light.", "What is known?", [document])
+    assert [citation.line for citation in both] == [42, 43]
+
+
+@pytest.mark.parametrize("said", ["", "The text does not say.", "文中没有提到。", "Zanzibar, in 1871."])
+def test_what_the_documents_do_not_bear_out_cites_nothing(said: str) -> None:
+    assert cite(said, "Who was the keeper?", [Document("notes", "Ferries leave at seven.\n" + FACT)]) == []
+
+
+@given(st.text(max_size=60), st.text(max_size=40), st.lists(st.text(max_size=80), max_size=3))
+def test_a_line_that_is_cited_is_there(said: str, question: str, texts: list[str]) -> None:
+    documents = [Document(str(number), text, first_line=5) for number, text in enumerate(texts)]
+    for citation in cite(said, question, documents):
+        assert texts[int(citation.name)].split("\n")[citation.line - 5].strip() == citation.text
+
+
+@pytest.mark.weights
+def test_the_default_model_answers_from_a_long_text_and_says_where_it_stands(default_model: Path) -> None:
+    from engine.session import Session
+
+    session = Session.open(default_model, device="cpu")
+    text = "".join([*FILLER[:300], FACT, *FILLER[300:]])
+    question = "Who was the lighthouse keeper of Arnholm?"
+    sampling = SamplingConfig(max_tokens=40, repetition_penalty=1.1)
+    events = list(answer(session, question, [Document("big.txt", text)], sampling, overflow="search"))
+    session.close()
+    assert "Berta Quist" in "".join(event.text for event in events if isinstance(event, Chunk))
+    assert Citation("big.txt", 601, FACT.strip()) in events
