@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import InputTooLong, OutputError
 from engine.language import language_of
-from engine.schema import Chunk, Coverage, Document, Language, Message
+from engine.schema import Chunk, Citation, Coverage, Document, Language, Message
 from engine.tasks import answer
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from engine.shape import Schema
     from engine.structure import Grammar
     from engine.tasks.answer import Ask
+    from engine.tasks.summarize import ChunkProgress
 
 PROMPTS: dict[Language, str] = {
     "en": "Reply with JSON alone, in this form: ",
@@ -105,19 +106,21 @@ def fill(
     *,
     system: str | None = None,
     overflow: Overflow = "error",
-) -> Generator[Chunk | Coverage, None, None]:
+) -> Generator[Chunk | ChunkProgress | Coverage, None, None]:
     """Stream the text of a value that fits the grammar; like `answer`, with Coverage first where texts were cut.
 
     Raises OutputError if it was not finished within the room, InputTooLong as `answer` does.
     """
     ask = asking(grammar.schema)
-    last = None
+    last: Chunk | None = None
     for event in answer.answer(
         session, question, documents, sampling, system=system, overflow=overflow, ask=ask, grammar=grammar
     ):
-        last = event
+        if isinstance(event, Citation):
+            continue  # values are no sentences that lines could bear out
+        last = event if isinstance(event, Chunk) else last
         yield event
-    if isinstance(last, Chunk) and last.finish_reason != "stop":
+    if last and last.finish_reason != "stop":
         raise unfinished(last)
 
 

@@ -8,13 +8,13 @@ import typer
 
 from engine.config import Overflow
 from engine.errors import UsageError
-from engine.schema import Coverage, Document
+from engine.schema import Citation, Coverage, Document
 from tui.cli.deliver import print_json
 from tui.cli.help import HelpfulCommand
 from tui.cli.inputs import argument_text, documents, read_file, read_stdin, stdin_has_input, text_or_file
 from tui.cli.opening import Run
 from tui.cli.options import ANSWER, DECODING, MODEL, SAMPLING, Options, takes
-from tui.cli.reading import coverage_json, tell_coverage
+from tui.cli.reading import citations_json, coverage_json, tell_citations, tell_coverage
 from tui.cli.shaped import SchemaOption, read_schema, show_value
 
 EXAMPLES = """
@@ -47,7 +47,7 @@ def ask(
     question, given = read_question(options, question)
     system = text_or_file(run.settings["system"], "--system") if run.settings["system"] else None
     sampling = run.sampling(**({} if grammar else DEFAULTS))  # JSON repeats its marks: nothing punishes that
-    policy: Overflow = run.settings["overflow"] or "error"
+    policy: Overflow = run.settings["overflow"] or "search"
     with run.session() as session:
         from engine.tasks import answer, fill
 
@@ -62,14 +62,17 @@ def ask(
                 run.console.note(f"{count} of {session.context} tokens")
             return
         read: list[Coverage] = []
+        cited: list[Citation] = []
 
         def on_event(event: Any) -> None:
             if isinstance(event, Coverage):
                 read[:] = [event]
                 tell_coverage(run.console, event)
+            elif isinstance(event, Citation):
+                cited.append(event)
 
         def extra() -> dict[str, Any]:
-            return coverage_json(read[0]) if read else {}
+            return citations_json(cited) | (coverage_json(read[0]) if read else {})
 
         if grammar:
             chunks = fill.fill(session, question, given, grammar, sampling, system=system, overflow=policy)
@@ -82,6 +85,7 @@ def ask(
             extra=extra,
             on_event=on_event,
         )
+        tell_citations(run.console, cited)
 
 
 def read_question(options: Options, argument: str | None) -> tuple[str, list[Document]]:
