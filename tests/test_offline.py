@@ -51,7 +51,17 @@ COMMANDS: list[tuple[list[str], str]] = [
     (["chat"], CHAT),
     (["complete", "once upon", "--stats"], ""),
     (["summarize", "notes.txt", "--length", "short"], ""),
+    (["translate", "notes.txt"], ""),
     (["sentiment", "--json", "--per", "line", "-"], "I loved every minute\n房间又脏又吵\n"),
+    (["classify", "--labels", "travel,food", "the ferry leaves at seven"], ""),
+    (["batch", "Say it again: {text}", "--in", "lines", "notes.txt"], ""),
+    (["eval", "perplexity", "--data", "notes.txt"], ""),
+    (["embed", "a cat on a mat"], ""),
+    (["index", "add", "notes.txt"], ""),
+    (["index", "list"], ""),
+    (["index", "stats"], ""),
+    (["search", "when does the ferry leave?"], ""),
+    (["index", "rm", "notes.txt"], ""),
     (["tokens", "--pieces", "-f", "notes.txt"], ""),
     (["doctor", "--full"], ""),
     (["paths", "--json"], ""),
@@ -77,7 +87,7 @@ ELSEWHERE = {"models pull", "config edit"}
 
 def name_of(command: tuple[list[str], str]) -> str:
     """The words that name a command, without what is given to it."""
-    groups = {"models", "config"}
+    groups = {"models", "config", "index"}
     words = command[0]
     return " ".join(words[: 2 if words[0] in groups else 1])
 
