@@ -212,7 +212,8 @@ def _tell(run: Run, name: str, to: Language, notes: _Notes) -> None:
     elif notes.coverage and not notes.unchanged:
         run.console.warn(f"{name}: no text to translate, nothing was changed")
     if notes.unchanged:
-        where = _lines(notes.unchanged) if notes.coverage and notes.coverage.chunks_total else "all of it"
+        whole = notes.coverage and not notes.coverage.chunks_total
+        where = "all of it" if whole else _lines(notes.unchanged)
         run.console.note(f"{name}: {NAMES[to]} already, left unchanged: {where}")
     if notes.doubtful:
         lines = _lines([(first, last) for first, last, _ in notes.doubtful])
