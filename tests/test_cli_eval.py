@@ -134,6 +134,41 @@ def test_a_summary_is_what_summarize_prints(
     assert answers(out)[0]["summary"] == command("summarize", str(tmp_path / "text.txt")).out.strip()
 
 
+def test_classify_takes_its_labels_from_the_rows_and_answers_as_the_command(
+    command: Callable[..., Done], tmp_path: Path
+) -> None:
+    rows = [
+        {"text": "You won!", "label": "spam"},
+        {"text": "see you", "label": "ham"},
+        {"text": "call", "label": "ham"},
+    ]
+    data, out = write(tmp_path / "messages.jsonl", rows), tmp_path / "answers.jsonl"
+    (tmp_path / "judged.txt").write_text("Win now=spam\nhello=ham\n")
+    examples = ("--example-file", str(tmp_path / "judged.txt"))
+    found = command("eval", "classify", "--data", data, *examples, "--json", "--out", str(out)).report
+    assert set(found["metrics"]) == {"accuracy", "macro_f1"}
+    said = command("classify", "--labels", "ham,spam", *examples, "--json", *(str(row["text"]) for row in rows))
+    judged = [json.loads(line) for line in said.out.splitlines()]
+    assert [row["predicted"] for row in answers(out)] == [row["label"] for row in judged]
+    other = command("eval", "classify", "--data", data, "--labels", "ham,eggs")
+    assert (other.code, other.out) == (1, "")
+    assert "messages.jsonl:1: field 'label' must be one of ham, eggs, got 'spam'" in other.err
+
+
+@pytest.mark.parametrize("to", ["en", "zh"])
+def test_a_translation_is_what_translate_prints(
+    command: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str
+) -> None:
+    monkeypatch.setenv("LOCAL_LLM_MAX_TOKENS", "8")
+    pair = {"en": "The tower is old.", "zh": "这座塔很古老。"}
+    data, out = write(tmp_path / "pairs.jsonl", [pair, pair]), tmp_path / "answers.jsonl"
+    found = command("eval", "translate", "--data", data, "--to", to, "--json", "--out", str(out)).report
+    assert list(found["metrics"]) == ["bleu", "chrf", "doubtful"]
+    source = pair["zh" if to == "en" else "en"]
+    assert answers(out)[0]["source"] == source
+    assert answers(out)[0]["translation"] == command("translate", "--to", to, "--text", source).out.strip()
+
+
 def test_a_text_is_measured_in_windows(command: Callable[..., Done], tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_text("从前有座山，山里有座庙。\nOnce upon a time.\n" * 40, encoding="utf-8")
@@ -185,6 +220,9 @@ def test_a_row_that_fails_is_told_and_left_out(command: Callable[..., Done], tmp
         (["qa", "--data", "rows.jsonl"], 1, "rows.jsonl:1: expected a field 'context'"),
         (["sentiment", "--data", "rows.jsonl", "--out", "rows.jsonl"], 2, "overwritten"),
         (["sentiment", "--data", "rows.jsonl", "--out", "no/such/out"], 2, "a folder that exists"),
+        (["sentiment", "--data", "rows.jsonl", "--to", "en"], 2, "--to is not for sentiment"),
+        (["qa", "--data", "rows.jsonl", "--labels", "a,b"], 2, "--labels is not for qa"),
+        (["classify", "--data", "one.jsonl"], 2, "at least two different labels"),
         (["perplexity", "--data", "empty.txt"], 1, "empty.txt is empty"),
         (["sentiment", "--data", "empty.txt"], 1, "empty.txt has no rows"),
         (["sentiment", "--data", "binary"], 1, "binary"),
@@ -194,6 +232,7 @@ def test_what_can_not_be_measured_is_told_before_the_model_loads(
     tmp_path: Path, arguments: list[str], code: int, words: str
 ) -> None:
     write(tmp_path / "rows.jsonl", [REVIEWS[0], {"text": "x", "label": "sad"}])
+    write(tmp_path / "one.jsonl", [REVIEWS[0]])
     (tmp_path / "empty.txt").write_text("\n")
     (tmp_path / "binary").write_bytes(b"\x00\x01")
     done = llm(tmp_path / "home-without-models", "eval", *arguments, cwd=tmp_path)

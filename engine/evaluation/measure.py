@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 from engine.config import SamplingConfig
 from engine.errors import EngineError
@@ -56,6 +56,11 @@ class Outcome(Generic[Scores]):
     """None: the row failed."""
     error: str = ""
 
+    @classmethod
+    def failed(cls, line: int, error: EngineError) -> Self:
+        """A row that could not be run."""
+        return cls(line, {"error": error.message}, None, error.message)
+
 
 class Measure(ABC, Generic[Row, Scores]):
     """One task, ready to be measured."""
@@ -74,18 +79,18 @@ class Measure(ABC, Generic[Row, Scores]):
         return rows
 
     def run(self, session: Session, rows: Sequence[Row]) -> Iterator[Outcome[Scores]]:
-        """Run the product on each row, in order; an error stays in its row."""
+        """Run the product on each row, in any order; an error stays in its row."""
         for row in rows:
             try:
                 answer, scores = self.judge(session, row)
             except EngineError as error:
-                yield Outcome(row.line, {"error": error.message}, None, error.message)
+                yield Outcome.failed(row.line, error)
             else:
                 yield Outcome(row.line, answer, scores)
 
-    @abstractmethod
     def judge(self, session: Session, row: Row) -> tuple[dict[str, Any], Scores]:
-        """Run the product on one row: its answer, and how good that is."""
+        """Run the product on one row: its answer, and how good that is. For `run`, where rows are taken singly."""
+        raise NotImplementedError
 
     @abstractmethod
     def statistics(self) -> Mapping[str, Statistic[Scores]]:

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from engine.errors import UsageError
+from engine.schema import Language
+from tui.cli import ask, summarize
+from tui.cli.classify import read_examples, read_labels
 from tui.cli.console import Console
 from tui.cli.deliver import print_json, save
 from tui.cli.help import HelpfulCommand
@@ -25,17 +28,20 @@ from tui.cli.progress import Progress
 
 if TYPE_CHECKING:
     from engine.evaluation.interval import Estimate
-    from engine.evaluation.measure import Measure, Outcome, Setup
+    from engine.evaluation.measure import Measure, Outcome
     from engine.session import Session
 
 EXAMPLES = """
 llm eval sentiment --data reviews.jsonl
+llm eval classify --data messages.jsonl --example-file judged.txt
 llm eval qa --data questions.jsonl --limit 100 --json
+llm eval translate --data pairs.jsonl --to en --limit 50
 llm eval perplexity --data 红楼梦.txt --limit 50
 llm eval multiple-choice --data hellaswag.jsonl --out predictions.jsonl
 """
 SHOWN_ERRORS = 5
-Task = Literal["sentiment", "qa", "summarize", "perplexity", "multiple-choice"]
+SAMPLING: dict[str, dict[str, Any]] = {"qa": ask.DEFAULTS, "summarize": summarize.DEFAULTS}
+Task = Literal["sentiment", "classify", "qa", "summarize", "translate", "perplexity", "multiple-choice"]
 
 
 def register(app: typer.Typer) -> None:
@@ -64,18 +70,36 @@ def evaluate(
         Path | None,
         typer.Option("--out", help="Write each row's answer here, as JSONL.", metavar="FILE", show_default=False),
     ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            "--labels", help="classify: comma-separated, or @FILE; the data's own unless told.", metavar="A,B,C"
+        ),
+    ] = None,
+    example_file: Annotated[
+        str | None, typer.Option("--example-file", help="classify: judged texts, TEXT=LABEL.", metavar="FILE")
+    ] = None,
+    to: Annotated[Language | None, typer.Option("--to", help="translate: into; zh unless told.")] = None,
 ) -> None:
     """Measure a task on rows with known answers: figures with 95% intervals (bootstrap), and rows/s.
 
-    Fields: text, label (sentiment) · context, question, answers (qa; an empty list: the text does not say) · text,
-    summaries (summarize) · context, endings, label (multiple-choice).
+    Fields: text, label (sentiment, classify) · context, question, answers (qa; an empty list: the text does not say)
+    · text, summaries (summarize) · en, zh (translate) · context, endings, label (multiple-choice).
     """
+    _refuse_strangers(task, {"--labels": labels, "--example-file": example_file, "--to": to})
     if out:
         _check_out(out, data)
     run = Run(options)
     from engine.evaluation import measures
+    from engine.evaluation.measure import Setup
 
-    measure = measures.create(task, _setup(run, task))
+    setup = Setup(
+        sampling=run.sampling(**SAMPLING.get(task, {})),
+        labels=tuple(read_labels(labels)) if labels else (),
+        examples=tuple(read_examples([], example_file)) if example_file else (),
+        to=to or "zh",
+    )
+    measure = measures.create(task, setup)
     rows = measure.read(read_file(data, options.encoding, options.errors))
     with run.session() as session:
         rows = measure.prepare(session, rows)
@@ -97,11 +121,12 @@ def _check_out(out: Path, data: str) -> None:
         raise UsageError("--out names the data: it would be overwritten")
 
 
-def _setup(run: Run, task: Task) -> Setup:
-    """What the task's own command would take from flags, settings and its defaults."""
-    from engine.evaluation.measure import Setup
-
-    return Setup(sampling=run.sampling(repetition_penalty=1.1))
+def _refuse_strangers(task: str, given: dict[str, Any]) -> None:
+    """A flag that a task can't honour is told, never ignored."""
+    own = {"classify": {"--labels", "--example-file"}, "translate": {"--to"}}.get(task, set())
+    for name, value in given.items():
+        if value is not None and name not in own:
+            raise UsageError(f"{name} is not for {task}")
 
 
 @dataclass
@@ -175,6 +200,7 @@ def _deliver(run: Run, tally: Tally, out: Path | None) -> None:
             return
     if tally.failed:
         run.console.warn(f"{tally.failed} of {len(tally.outcomes)} failed; the figures are of the others")
+    tally.outcomes.sort(key=lambda outcome: outcome.line)
     if out:
         save(run.console, out, _predictions(tally))
     from engine.evaluation.interval import estimates

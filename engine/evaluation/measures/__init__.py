@@ -10,8 +10,10 @@ if TYPE_CHECKING:
 
 TASKS = {
     "sentiment": "sentiment",
+    "classify": "classify",
     "qa": "qa",
     "summarize": "summaries",
+    "translate": "translations",
     "perplexity": "text",
     "multiple-choice": "endings",
 }

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from engine.evaluation.labels import Pair, accuracy, macro_f1
-from engine.evaluation.measure import Measure
+from engine.evaluation.measure import Measure, Outcome
 from engine.evaluation.rows import LabelledText, objects
+from engine.schema import LabelScores
 from engine.tasks import sentiment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from engine.errors import EngineError
     from engine.evaluation.interval import Statistic
     from engine.schema import Document
     from engine.session import Session
@@ -35,11 +37,20 @@ class TaskMeasure(Measure[LabelledText, Pair]):
         self._neutral = any(row.label == "neutral" for row in rows)
         return rows
 
-    def judge(self, session: Session, row: LabelledText) -> tuple[dict[str, Any], Pair]:
-        """The judged label with the probabilities."""
-        found = sentiment.judge(session, row.text, neutral=self._neutral)
-        return {"label": row.label, "predicted": found.label, "scores": found.scores}, (row.label, found.label)
+    def run(self, session: Session, rows: Sequence[LabelledText]) -> Iterator[Outcome[Pair]]:
+        """All rows together, as the command takes several texts."""
+        texts = [row.text for row in rows]
+        for number, result in sentiment.judge_many(session, texts, neutral=self._neutral):
+            yield compared(rows[number], result)
 
     def statistics(self) -> Mapping[str, Statistic[Pair]]:
         """Accuracy, macro-F1."""
         return {"accuracy": accuracy, "macro_f1": macro_f1}
+
+
+def compared(row: LabelledText, result: LabelScores | EngineError) -> Outcome[Pair]:
+    """A judgement beside the true label."""
+    if not isinstance(result, LabelScores):
+        return Outcome.failed(row.line, result)
+    answer = {"label": row.label, "predicted": result.label, "scores": result.scores}
+    return Outcome(row.line, answer, (row.label, result.label))
