@@ -1,0 +1,229 @@
+"""Ranking by words and meaning: deterministic, the same in a store as in memory, and right on real weights."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.embedding import PASS, blocks
+from engine.index import Index
+from engine.session import Session
+from engine.tasks.indexing import add, embed_missing, length
+from engine.tasks.search import WORDS, best_line, excerpt, fuse, identity, nearness, rank, search
+from engine.words import rank_words
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PASSAGES = [
+    "The ferry to the island leaves every morning at seven from the old harbour.",
+    "Our accountant answers questions about invoices on Mondays.",
+    "老板决定下个月给全体员工加薪。",
+    "The museum of natural history keeps the skeleton of a blue whale.",
+    "图书馆周末不开放，请在工作日前来借书。",
+    "Bread rises faster when the dough is kept warm.",
+]
+
+
+def test_vectors_have_length_one_and_do_not_depend_on_company(tiny_session: Session) -> None:
+    texts = ["one", "a somewhat longer text than the others", "图书馆", "word " * (2 * PASS)]
+    together = tiny_session.embed(texts)
+    assert together.dtype == numpy.float32
+    assert together.shape == (4, tiny_session.config.hidden_size)
+    assert numpy.allclose(numpy.linalg.norm(together, axis=1), 1, atol=1e-5)
+    alone = numpy.concatenate([tiny_session.embed([text]) for text in reversed(texts)])[::-1]
+    assert numpy.allclose(together, alone, atol=1e-5)
+
+
+def test_embedding_leaves_the_conversation_in_the_cache(tiny_session: Session) -> None:
+    from engine.config import SamplingConfig
+    from engine.schema import Message
+
+    asked = [Message("user", "hello there")]
+    sampling = SamplingConfig(temperature=0, max_tokens=3)
+    first = [chunk.ids for chunk in tiny_session.stream(asked, sampling)]
+    tiny_session.embed(PASSAGES)
+    again = list(tiny_session.stream(asked, sampling))
+    assert [chunk.ids for chunk in again] == first
+    assert again[-1].cached_tokens > 0
+
+
+def test_no_text_gives_no_vector_and_an_empty_one_gives_zeros(tiny_session: Session) -> None:
+    assert tiny_session.embed([]).shape == (0, tiny_session.config.hidden_size)
+    assert not tiny_session.embed([""]).any()
+
+
+@pytest.mark.parametrize(("layers", "run"), [(1, 1), (2, 1), (18, 4), (24, 6), (30, 8)])
+def test_a_quarter_of_the_blocks_is_run_and_never_none(layers: int, run: int) -> None:
+    assert blocks(layers) == run
+
+
+def test_ranking_is_deterministic_and_complete(tiny_session: Session) -> None:
+    first = rank(tiny_session, "when does the ferry leave?", PASSAGES)
+    assert first == rank(tiny_session, "when does the ferry leave?", PASSAGES)
+    assert sorted(index for index, _ in first) == list(range(len(PASSAGES)))
+    assert [score for _, score in first] == sorted((score for _, score in first), reverse=True)
+    assert rank(tiny_session, "anything", []) == []
+
+
+def test_what_the_model_may_read_is_bounded_and_the_best_by_words_are_read(tiny_session: Session) -> None:
+    read: list[tuple[int, int]] = []
+    ranked = rank(tiny_session, "blue whale", PASSAGES, most=2, progress=lambda done, total: read.append((done, total)))
+    assert read == [(0, 2)]
+    assert ranked[0][0] == 3
+    assert len(ranked) == len(PASSAGES)
+
+
+def test_words_are_shares_of_what_they_could_score() -> None:
+    scores = rank_words("blue whale skeleton", [*PASSAGES, "whale blue skeleton " * 50])
+    assert 0 < scores[3] < scores[-1] <= 1
+    assert scores[0] == 0
+    assert rank_words("???", PASSAGES) == [0.0] * len(PASSAGES)
+    assert rank_words("whale", []) == []
+
+
+scored = st.dictionaries(st.integers(0, 30), st.floats(0, 1, allow_subnormal=False))
+
+
+@given(scored, scored)
+def test_better_in_both_is_better_in_the_sum(by_words: dict[int, float], by_meaning: dict[int, float]) -> None:
+    fused = fuse(by_words, by_meaning)
+    assert {passage for passage, _ in fused} == by_words.keys() | by_meaning.keys()
+    place = {passage: number for number, (passage, _) in enumerate(fused)}
+    for one, other in itertools.permutations(place, 2):
+        words = by_words.get(one, 0) - by_words.get(other, 0)
+        meaning = by_meaning.get(one, 0) - by_meaning.get(other, 0)
+        if words > 1e-6 and meaning > 1e-6:
+            assert place[one] < place[other]
+        if words == meaning == 0:
+            assert (place[one] < place[other]) == (one < other)
+
+
+def test_one_kind_of_evidence_is_enough() -> None:
+    assert fuse({1: 0.5}, {}) == [(1, 0.5 * WORDS)]
+    assert fuse({}, {2: 0.5}) == [(2, pytest.approx(0.5 * (1 - WORDS)))]
+
+
+def test_nearness_takes_out_what_all_have_in_common() -> None:
+    random = numpy.random.default_rng(1)
+    own = random.normal(size=(40, 64)).astype(numpy.float32)
+    common = 50 * random.normal(size=64).astype(numpy.float32)
+    query = own[7] + 0.5 * random.normal(size=64).astype(numpy.float32) + common
+    near = nearness(query, own + common)
+    assert int(numpy.argmax(near)) == 7
+    assert near[7] > 0.5
+    assert numpy.median(near) < 0.1
+
+
+@pytest.mark.parametrize("count", [1, 3, 40])
+def test_nearness_of_equal_vectors_is_finite(count: int) -> None:
+    vectors = numpy.ones((count, 8), numpy.float32)
+    assert all(-1.001 <= value <= 1.001 for value in nearness(numpy.ones(8, numpy.float32), vectors))
+    assert nearness(numpy.zeros(8, numpy.float32), vectors) == [0.0] * count
+
+
+def write(folder: Path) -> list[str]:
+    folder.mkdir()
+    for number, text in enumerate(PASSAGES):
+        (folder / f"{number}.txt").write_text(f"Title\n\n{text}\n", encoding="utf-8")
+    return [str(folder)]
+
+
+def read(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def test_a_search_by_words_names_file_and_line(tmp_path: Path) -> None:
+    with Index(tmp_path / "index.db") as index:
+        list(add(index, write(tmp_path / "docs"), read))
+        (hit,) = search(index, "借书", count=5)
+        assert (hit.path, hit.line, hit.best) == (str(tmp_path / "docs" / "4.txt"), 3, PASSAGES[4])
+        assert search(index, "unheard", count=5) == []
+        assert len(search(index, "title", count=4)) == 4
+
+
+def test_a_store_ranks_as_memory_does(tmp_path: Path, tiny_session: Session) -> None:
+    query = "the blue ferry"
+    with Index(tmp_path / "index.db") as index:
+        list(add(index, write(tmp_path / "docs"), read))
+        list(embed_missing(index, tiny_session, "tiny"))
+        hits = search(index, query, count=10, session=tiny_session, model="tiny")
+        ranked = rank(tiny_session, query, [f"Title\n\n{text}\n" for text in PASSAGES])
+        expected = {str(tmp_path / "docs" / f"{number}.txt"): score for number, score in ranked}
+        assert [hit.path for hit in hits] == [path for path in expected if path in {hit.path for hit in hits}]
+        for hit in hits:
+            assert hit.score == pytest.approx(expected[hit.path], abs=2e-3)  # the store keeps float16
+
+
+def test_vectors_of_another_model_are_not_compared(tmp_path: Path, tiny_session: Session) -> None:
+    with Index(tmp_path / "index.db") as index:
+        list(add(index, write(tmp_path / "docs"), read))
+        list(embed_missing(index, tiny_session, "old"))
+        assert search(index, "xyz", count=5, session=tiny_session, model="new", words=False) == []
+        assert len(search(index, "whale", count=5, session=tiny_session, model="new")) == 1
+
+
+def test_a_search_stays_below_the_paths_that_were_named(tmp_path: Path, tiny_session: Session) -> None:
+    with Index(tmp_path / "index.db") as index:
+        list(add(index, write(tmp_path / "docs"), read))
+        list(embed_missing(index, tiny_session, "tiny"))
+        only = [str(tmp_path / "docs" / "3.txt")]
+        for words in (True, False):
+            hits = search(index, "title", count=9, session=tiny_session, model="tiny", words=words, under=only)
+            assert {hit.path for hit in hits} <= set(only)
+
+
+def test_an_identity_names_the_model_and_changes_with_its_files(tiny_model_home: Path) -> None:
+    folder = tiny_model_home / "models" / "tiny"
+    name, digest, recipe = identity(folder).split()
+    assert name == "tiny"
+    assert len(digest) == 64
+    assert recipe.isdigit()
+    assert identity(folder) == identity(folder)
+
+
+def test_the_best_line_is_that_with_the_words() -> None:
+    text = "\n\nFirst line.\n\nThe whale is here.\nLast line."
+    assert best_line("whale", text, 10) == (12, "The whale is here.")
+    assert best_line("nothing of it", "Only one.", 4) == (4, "Only one.")
+
+
+@pytest.mark.parametrize("width", [40, 160])
+def test_an_excerpt_shows_the_words_of_the_query(width: int) -> None:
+    line = "padding " * 100 + "the blue whale" + " and more" * 100
+    shown = excerpt("whale", line, width)
+    assert "whale" in shown
+    assert len(shown) <= width + 2
+    assert excerpt("借书", "甲" * 300 + "借书" + "乙" * 300, width).count("借书") == 1
+    assert excerpt("whale", "short  \t line") == "short line"
+
+
+@given(st.text(max_size=80))
+def test_a_text_is_no_longer_than_its_characters(text: str) -> None:
+    assert (len(text) + 3) // 4 <= length(text) <= len(text)
+
+
+MEANT = [
+    ("At what time does the boat depart?", 0),
+    ("Whom do I ask about a bill?", 1),
+    ("Will people earn higher salaries soon?", 2),
+    ("星期六能进去看书吗？", 4),
+    ("工资什么时候会涨？", 2),
+    ("那艘船几点出发？", 0),
+]
+
+
+@pytest.mark.weights
+def test_a_paraphrase_finds_its_passage_in_both_languages_and_across_them(default_model: Path) -> None:
+    """Hardly a word of these questions is in the passage that answers them."""
+    session = Session.open(default_model, device="cpu")
+    try:
+        assert [rank(session, question, PASSAGES)[0][0] for question, _ in MEANT] == [right for _, right in MEANT]
+    finally:
+        session.close()
