@@ -140,6 +140,7 @@ class Screen:
             self._markdown = LiveMarkdown(self._emit, color=console.color_out, live=live)
 
     def write(self, text: str) -> None:
+        """The next piece of the answer."""
         self._spinner.close()
         self._last = text or self._last  # before it is written: a signal in between still ends the line
         if self._markdown:

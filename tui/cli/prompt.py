@@ -22,7 +22,8 @@ class Lines(Protocol):
 
     interactive: bool
 
-    def read(self, prompt: str) -> str: ...
+    def read(self, prompt: str) -> str:
+        """The next line, without its end; `prompt` is shown to a person."""
 
 
 class PipedLines:

@@ -54,9 +54,7 @@ def pull_with_progress(
 
 
 def say_installed(console: Console, summary: ModelSummary) -> None:
+    """Say what is here now, under which licence, and how to see more of it."""
     licence = summary.licence or "not stated by its publisher"
-    console.note(f"{summary.name}: {size(summary.bytes_on_disk)}, licence {licence}; see: {show_command(summary)}")
-
-
-def show_command(summary: ModelSummary) -> str:
-    return f"{program()} models show {summary.name}"
+    show = f"{program()} models show {summary.name}"
+    console.note(f"{summary.name}: {size(summary.bytes_on_disk)}, licence {licence}; see: {show}")
