@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -25,7 +26,6 @@ from tui.cli.main import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from engine.session import Session
 
@@ -169,6 +169,53 @@ def test_a_translation_is_what_translate_prints(
     assert answers(out)[0]["translation"] == command("translate", "--to", to, "--text", source).out.strip()
 
 
+PASSAGES = [
+    {"id": 0, "text": "The ferry leaves at nine from the northern pier."},
+    {"id": "two", "text": "单星是不和任何其他同类星体组成聚星系统的单一天体。"},
+    {"id": 7, "text": "Cheese is made of milk.\n\n" + "Milk comes from cows and goats and sheep. " * 60},
+]
+QUERIES = [
+    {"query": "When does the ferry leave?", "relevant": [0]},
+    {"query": "单星的定义是什么？", "relevant": ["two"]},
+    {"query": "what is cheese made of", "relevant": [7, 0]},
+]
+
+
+def test_search_ranks_passages_as_the_command_does(
+    command: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    before = set(tmp_path.iterdir())
+    passages, data = write(tmp_path / "passages.jsonl", PASSAGES), write(tmp_path / "queries.jsonl", QUERIES)
+    out = tmp_path / "answers.jsonl"
+    found = command("eval", "search", "--data", data, "--passages", passages, "--json", "--out", str(out)).report
+    assert set(tmp_path.iterdir()) - before == {Path(passages), Path(data), out}
+    rows = answers(out)
+    assert [row["found"][0] for row in rows] == ["0", "two", "7"]
+    metrics = {name: metric["value"] for name, metric in found["metrics"].items()}
+    assert metrics["mrr"] == 1
+    assert metrics["recall@1"] == pytest.approx((1 + 1 + 0.5) / 3)
+    assert metrics["recall@1"] <= metrics["recall@5"] <= metrics["recall@10"]
+    assert all(len(set(row["found"])) == len(row["found"]) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("passages", "words"),
+    [
+        (PASSAGES[:1], "queries.jsonl:2: no passage has the id 'two'"),
+        ([*PASSAGES, PASSAGES[0]], "passages.jsonl:4: the id '0' is also that of line 1"),
+        ([{"id": 0}], "passages.jsonl:1: expected a field 'text'"),
+    ],
+)
+def test_passages_that_do_not_fit_the_queries_are_told(
+    command: Callable[..., Done], tmp_path: Path, passages: list[dict[str, Any]], words: str
+) -> None:
+    given = write(tmp_path / "passages.jsonl", passages)
+    done = command("eval", "search", "--data", write(tmp_path / "queries.jsonl", QUERIES), "--passages", given)
+    assert (done.code, done.out) == (1, "")
+    assert words in done.err
+
+
 def test_a_text_is_measured_in_windows(command: Callable[..., Done], tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_text("从前有座山，山里有座庙。\nOnce upon a time.\n" * 40, encoding="utf-8")
@@ -222,6 +269,7 @@ def test_a_row_that_fails_is_told_and_left_out(command: Callable[..., Done], tmp
         (["sentiment", "--data", "rows.jsonl", "--out", "no/such/out"], 2, "a folder that exists"),
         (["sentiment", "--data", "rows.jsonl", "--to", "en"], 2, "--to is not for sentiment"),
         (["qa", "--data", "rows.jsonl", "--labels", "a,b"], 2, "--labels is not for qa"),
+        (["search", "--data", "rows.jsonl"], 2, "--passages FILE"),
         (["classify", "--data", "one.jsonl"], 2, "at least two different labels"),
         (["perplexity", "--data", "empty.txt"], 1, "empty.txt is empty"),
         (["sentiment", "--data", "empty.txt"], 1, "empty.txt has no rows"),

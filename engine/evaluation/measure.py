@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
@@ -12,6 +13,7 @@ from engine.errors import EngineError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from engine.config import Overflow
     from engine.evaluation.interval import Statistic
     from engine.schema import Document, Language
     from engine.session import Session
@@ -25,6 +27,7 @@ class HasLine(Protocol):
         """From 1."""
 
 
+OnProgress = Callable[[int, int], object]
 Row = TypeVar("Row", bound=HasLine)
 Scores = TypeVar("Scores")
 
@@ -43,7 +46,9 @@ class Setup:
     to: Language = "zh"
     """For translate."""
     passages: Document | None = None
-    """For search."""
+    """For search; JSONL."""
+    overflow: Overflow = "search"
+    """For qa."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +79,13 @@ class Measure(ABC, Generic[Row, Scores]):
     def read(self, document: Document) -> list[Row]:
         """The rows of a file. Raises InputError."""
 
-    def prepare(self, session: Session, rows: list[Row]) -> list[Row]:
-        """What is really run, once the model is there."""
+    def prepare(self, session: Session, rows: list[Row], progress: OnProgress) -> list[Row]:
+        """What is really run, once the model is there; `progress` is told what is done of how much."""
         return rows
+
+    def close(self) -> None:
+        """Let go of what `prepare` made."""
+        return
 
     def run(self, session: Session, rows: Sequence[Row]) -> Iterator[Outcome[Scores]]:
         """Run the product on each row, in any order; an error stays in its row."""

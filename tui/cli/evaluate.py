@@ -5,6 +5,7 @@ It runs what the task's own command runs by default; nothing is measured that pe
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from dataclasses import dataclass, field
@@ -36,12 +37,13 @@ llm eval sentiment --data reviews.jsonl
 llm eval classify --data messages.jsonl --example-file judged.txt
 llm eval qa --data questions.jsonl --limit 100 --json
 llm eval translate --data pairs.jsonl --to en --limit 50
+llm eval search --data queries.jsonl --passages passages.jsonl
 llm eval perplexity --data 红楼梦.txt --limit 50
 llm eval multiple-choice --data hellaswag.jsonl --out predictions.jsonl
 """
 SHOWN_ERRORS = 5
 SAMPLING: dict[str, dict[str, Any]] = {"qa": ask.DEFAULTS, "summarize": summarize.DEFAULTS}
-Task = Literal["sentiment", "classify", "qa", "summarize", "translate", "perplexity", "multiple-choice"]
+Task = Literal["sentiment", "classify", "qa", "summarize", "translate", "search", "perplexity", "multiple-choice"]
 
 
 def register(app: typer.Typer) -> None:
@@ -79,14 +81,18 @@ def evaluate(
     example_file: Annotated[
         str | None, typer.Option("--example-file", help="classify: judged texts, TEXT=LABEL.", metavar="FILE")
     ] = None,
+    passages: Annotated[
+        str | None, typer.Option("--passages", help="search: what is searched, JSONL of id and text.", metavar="FILE")
+    ] = None,
     to: Annotated[Language | None, typer.Option("--to", help="translate: into; zh unless told.")] = None,
 ) -> None:
     """Measure a task on rows with known answers: figures with 95% intervals (bootstrap), and rows/s.
 
     Fields: text, label (sentiment, classify) · context, question, answers (qa; an empty list: the text does not say)
-    · text, summaries (summarize) · en, zh (translate) · context, endings, label (multiple-choice).
+    · text, summaries (summarize) · en, zh (translate) · query, relevant (search; ids of --passages) ·
+    context, endings, label (multiple-choice).
     """
-    _refuse_strangers(task, {"--labels": labels, "--example-file": example_file, "--to": to})
+    _refuse_strangers(task, {"--labels": labels, "--example-file": example_file, "--to": to, "--passages": passages})
     if out:
         _check_out(out, data)
     run = Run(options)
@@ -98,14 +104,17 @@ def evaluate(
         labels=tuple(read_labels(labels)) if labels else (),
         examples=tuple(read_examples([], example_file)) if example_file else (),
         to=to or "zh",
+        passages=read_file(passages, options.encoding, options.errors) if passages else None,
+        overflow=run.settings["overflow"] or "search",
     )
-    measure = measures.create(task, setup)
-    rows = measure.read(read_file(data, options.encoding, options.errors))
-    with run.session() as session:
-        rows = measure.prepare(session, rows)
-        tally = Tally(task, data, measure, session.name, f"{session.device}/{session.kernel}", total=len(rows))
-        tally.seed = run.settings["seed"] or 0
-        stop = _measure(run.console, tally, session, rows, limit)
+    with contextlib.closing(measures.create(task, setup)) as measure:
+        rows = measure.read(read_file(data, options.encoding, options.errors))
+        with run.session() as session:
+            with Progress(run.console, "preparing") as progress:
+                rows = measure.prepare(session, rows, progress.update)
+            tally = Tally(task, data, measure, session.name, f"{session.device}/{session.kernel}", total=len(rows))
+            tally.seed = run.settings["seed"] or 0
+            stop = _measure(run.console, tally, session, rows, limit)
     _deliver(run, tally, out)
     if stop:
         raise stop
@@ -123,7 +132,7 @@ def _check_out(out: Path, data: str) -> None:
 
 def _refuse_strangers(task: str, given: dict[str, Any]) -> None:
     """A flag that a task can't honour is told, never ignored."""
-    own = {"classify": {"--labels", "--example-file"}, "translate": {"--to"}}.get(task, set())
+    own = {"classify": {"--labels", "--example-file"}, "translate": {"--to"}, "search": {"--passages"}}.get(task, set())
     for name, value in given.items():
         if value is not None and name not in own:
             raise UsageError(f"{name} is not for {task}")

@@ -14,6 +14,7 @@ TASKS = {
     "qa": "qa",
     "summarize": "summaries",
     "translate": "translations",
+    "search": "searching",
     "perplexity": "text",
     "multiple-choice": "endings",
 }

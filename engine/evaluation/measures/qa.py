@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from typing import TYPE_CHECKING, Any
 
 from engine.evaluation.answers import AnswerScores, score_answer
@@ -30,7 +31,9 @@ class TaskMeasure(Measure[Question, AnswerScores]):
     def judge(self, session: Session, row: Question) -> tuple[dict[str, Any], AnswerScores]:
         """The answer that the command would print."""
         given = [Document("passage", row.context)]
-        with contextlib.closing(answer(session, row.question, given, self.setup.sampling)) as events:
+        setup = self.setup
+        events = answer(session, row.question, given, setup.sampling, overflow=setup.overflow)
+        with contextlib.closing(events):
             text = "".join(event.text for event in events if isinstance(event, Chunk)).strip()
         scores = score_answer(text, row.answers, language_of(row.question))
         shown = {"question": row.question, "answers": list(row.answers), "answer": text}
@@ -42,10 +45,17 @@ class TaskMeasure(Measure[Question, AnswerScores]):
             "exact_match": _mean(lambda row: row.exact),
             "f1": _mean(lambda row: row.f1),
             "found": _mean(lambda row: row.found),
-            "f1_answerable": _mean(lambda row: row.f1, answerable=True),
+            "f1_answerable": _f1_answerable,
             "refused_answerable": _mean(lambda row: row.refused, answerable=True),
             "refused_unanswerable": _mean(lambda row: row.refused, answerable=False),
         }
+
+
+def _f1_answerable(rows: Sequence[AnswerScores]) -> float:
+    """NaN where no question is unanswerable: it would be the F1 of all rows once more."""
+    if all(row.answerable for row in rows):
+        return math.nan
+    return mean([row.f1 for row in rows if row.answerable])
 
 
 def _mean(value: Callable[[AnswerScores], float], *, answerable: bool | None = None) -> Statistic[AnswerScores]:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from engine.errors import EngineError
 from engine.evaluation.interval import mean
-from engine.evaluation.measure import Measure
+from engine.evaluation.measure import Measure, Outcome
 from engine.evaluation.rouge import rouge_l, rouge_n
 from engine.evaluation.rows import Summarized, objects
 from engine.evaluation.units import units
-from engine.schema import Chunk, Document
-from engine.tasks.summarize import summarize
+from engine.tasks.summarize import summarize_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from engine.evaluation.interval import Statistic
+    from engine.schema import Document
     from engine.session import Session
 
 
@@ -36,17 +36,17 @@ class TaskMeasure(Measure[Summarized, SummaryScores]):
         """Rows of `text` and `summaries`."""
         return [Summarized.read(line, fields) for line, fields in objects(document)]
 
-    def judge(self, session: Session, row: Summarized) -> tuple[dict[str, Any], SummaryScores]:
-        """The summary that the command would print."""
-        document = Document(f"line {row.line}", row.text)
-        events = summarize(session, document, sampling=self.setup.sampling, length=self.setup.length)
-        with contextlib.closing(events):
-            text = "".join(event.text for event in events if isinstance(event, Chunk)).strip()
-        scores = SummaryScores(
-            rouge_n(text, row.summaries, 1), rouge_n(text, row.summaries, 2), rouge_l(text, row.summaries),
-            len(units(text)),
-        )  # fmt: skip
-        return {"summaries": list(row.summaries), "summary": text} | scores._asdict(), scores
+    def run(self, session: Session, rows: Sequence[Summarized]) -> Iterator[Outcome[SummaryScores]]:
+        """All rows together, as the command takes rows."""
+        texts, setup = [row.text for row in rows], self.setup
+        for number, result in summarize_rows(session, texts, sampling=setup.sampling, length=setup.length):
+            row = rows[number]
+            if isinstance(result, EngineError):
+                yield Outcome.failed(row.line, result)
+                continue
+            scores = compared(result, row.summaries)
+            answer = {"summaries": list(row.summaries), "summary": result} | scores._asdict()
+            yield Outcome(row.line, answer, scores)
 
     def statistics(self) -> Mapping[str, Statistic[SummaryScores]]:
         """Means over the rows."""
@@ -56,3 +56,13 @@ class TaskMeasure(Measure[Summarized, SummaryScores]):
             "rougeL": lambda rows: mean([row.rouge_l for row in rows]),
             "length": lambda rows: mean([row.length for row in rows]),
         }
+
+
+def compared(summary: str, references: Sequence[str]) -> SummaryScores:
+    """A summary beside those of people."""
+    return SummaryScores(
+        rouge1=rouge_n(summary, references, 1),
+        rouge2=rouge_n(summary, references, 2),
+        rouge_l=rouge_l(summary, references),
+        length=len(units(summary)),
+    )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from engine.evaluation.interval import Statistic
+    from engine.evaluation.measure import OnProgress
     from engine.schema import Document
     from engine.session import Session
 
@@ -33,7 +34,7 @@ class TaskMeasure(Measure[Window, Likelihood]):
         self._text = document.text
         return []
 
-    def prepare(self, session: Session, rows: list[Window]) -> list[Window]:
+    def prepare(self, session: Session, rows: list[Window], progress: OnProgress) -> list[Window]:
         """The text's windows."""
         pieces = [(id_, data) for id_, _, data in session.pieces(self._text)]
         return windows(pieces, min(LENGTH, session.context - 1))  # 1 for a token that begins a text

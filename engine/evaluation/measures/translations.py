@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from engine.errors import EngineError
 from engine.evaluation.interval import mean
-from engine.evaluation.measure import Measure
+from engine.evaluation.measure import Measure, Outcome
 from engine.evaluation.rows import Translated, objects
 from engine.evaluation.translation import Counts, corpus_score, counts
-from engine.schema import Chunk, Document
-from engine.tasks.translate import Doubtful, translate
+from engine.schema import Chunk, Coverage, Document
+from engine.tasks.translate import Doubtful, translate_many
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from engine.evaluation.interval import Statistic
     from engine.session import Session
@@ -34,19 +34,29 @@ class TaskMeasure(Measure[Translated, TranslationScores]):
         """Rows of `en` and `zh`."""
         return [Translated.read(line, fields) for line, fields in objects(document)]
 
-    def judge(self, session: Session, row: Translated) -> tuple[dict[str, Any], TranslationScores]:
-        """The translation that the command would print."""
+    def run(self, session: Session, rows: Sequence[Translated]) -> Iterator[Outcome[TranslationScores]]:
+        """All rows together, as the command takes rows."""
+        to = self.setup.to
+        documents = [Document(f"line {row.line}", row.en if to == "zh" else row.zh) for row in rows]
+        text, doubtful = "", False
+        for number, event in translate_many(session, documents, sampling=self.setup.sampling, to=to):
+            if isinstance(event, Chunk):
+                text += event.text
+            elif isinstance(event, Doubtful):
+                doubtful = True
+            elif isinstance(event, EngineError):
+                yield Outcome.failed(rows[number].line, event)
+            elif isinstance(event, Coverage):  # the last of a document's events
+                yield self._compared(rows[number], text.strip(), doubtful)
+                text, doubtful = "", False
+
+    def _compared(self, row: Translated, text: str, doubtful: bool) -> Outcome[TranslationScores]:
+        """A translation beside that of people."""
         to = self.setup.to
         source, reference = (row.en, row.zh) if to == "zh" else (row.zh, row.en)
-        text, doubtful = "", False
-        document = Document(f"line {row.line}", source)
-        with contextlib.closing(translate(session, document, sampling=self.setup.sampling, to=to)) as events:
-            for event in events:
-                text += event.text if isinstance(event, Chunk) else ""
-                doubtful = doubtful or isinstance(event, Doubtful)
-        text = text.strip()
         scores = TranslationScores(counts("bleu", text, reference, to), counts("chrf", text, reference, to), doubtful)
-        return {"source": source, "reference": reference, "translation": text, "doubtful": doubtful}, scores
+        answer = {"source": source, "reference": reference, "translation": text, "doubtful": doubtful}
+        return Outcome(row.line, answer, scores)
 
     def statistics(self) -> Mapping[str, Statistic[TranslationScores]]:
         """Figures of the corpus."""
