@@ -181,7 +181,7 @@ class Constraint:
 
         bits = numpy.frombuffer(self._matcher.compute_bitmask(), dtype=numpy.uint8)
         self._check()
-        return numpy.unpackbits(bits, count=self._size, bitorder="little").astype(bool)
+        return numpy.unpackbits(bits, count=self._size, bitorder="little").view(numpy.bool_)
 
     def take(self, token: int) -> None:
         """The id that was chosen. Raises OutputError for one that is not allowed."""

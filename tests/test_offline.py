@@ -48,6 +48,8 @@ COMMANDS: list[tuple[list[str], str]] = [
     (["--version"], ""),
     (["ask", "hello"], ""),
     (["ask", "when does the ferry leave?", "-f", "notes.txt", "--json"], "and one more document"),
+    (["ask", "who?", "--schema", "name str ..5", "--max-tokens", "60"], "Anna is 37"),
+    (["batch", "who?", "--schema", "age int 0..9", "--in", "lines", "--max-tokens", "60"], "Anna is 3\nTom is 5\n"),
     (["chat"], CHAT),
     (["complete", "once upon", "--stats"], ""),
     (["summarize", "notes.txt", "--length", "short"], ""),
