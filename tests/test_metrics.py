@@ -7,6 +7,7 @@ import math
 import random
 
 import pytest
+import sacrebleu
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -240,6 +241,17 @@ def test_chrf_of_one_order_by_hand() -> None:
     rows = [counts("chrf", "ab", "ac", "en")]
     # 1-grams: 1 of 2 both ways; 2-grams: none; longer ones don't exist. Mean precision and recall 1/4 each.
     assert corpus_score("chrf", rows, "en") == pytest.approx(25)
+
+
+@given(st.lists(st.tuples(texts, texts), min_size=1, max_size=4))
+def test_figures_of_added_counts_are_those_that_sacrebleu_gives_the_corpus(rows: list[tuple[str, str]]) -> None:
+    ours, theirs = [first for first, _ in rows], [[second for _, second in rows]]
+    for language, tokenizer in (("zh", "zh"), ("en", "13a")):
+        found = [counts("bleu", *row, language) for row in rows]  # type: ignore[arg-type]
+        expected = sacrebleu.corpus_bleu(ours, theirs, tokenize=tokenizer).score
+        assert corpus_score("bleu", found, language) == pytest.approx(expected)  # type: ignore[arg-type]
+    found = [counts("chrf", *row, "zh") for row in rows]
+    assert corpus_score("chrf", found, "zh") == pytest.approx(sacrebleu.corpus_chrf(ours, theirs).score)
 
 
 @given(st.lists(st.tuples(texts, texts), min_size=1, max_size=4))

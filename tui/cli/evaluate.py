@@ -54,7 +54,7 @@ def register(app: typer.Typer) -> None:
 @takes(*MODEL, "seed", *DECODING, "json")
 def evaluate(
     options: Options,
-    task: Annotated[Task, typer.Argument(help="What is measured.", show_default=False)],
+    task: Annotated[Task, typer.Argument(help="What is measured.", metavar="TASK", show_default=False)],
     data: Annotated[
         str, typer.Option("--data", help="Rows as JSONL; for perplexity a text.", metavar="FILE", show_default=False)
     ],
@@ -101,10 +101,10 @@ def evaluate(
 
     setup = Setup(
         sampling=run.sampling(**SAMPLING.get(task, {})),
-        labels=tuple(read_labels(labels)) if labels else (),
-        examples=tuple(read_examples([], example_file)) if example_file else (),
+        labels=tuple(read_labels(labels)) if labels is not None else (),
+        examples=tuple(read_examples([], example_file)) if example_file is not None else (),
         to=to or "zh",
-        passages=read_file(passages, options.encoding, options.errors) if passages else None,
+        passages=read_file(passages, options.encoding, options.errors) if passages is not None else None,
         overflow=run.settings["overflow"] or "search",
     )
     with contextlib.closing(measures.create(task, setup)) as measure:
