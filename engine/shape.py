@@ -360,7 +360,8 @@ def _limits(schema: Schema) -> Schema:
     if "string" in kinds:
         wanted["maxLength"] = max(TEXT_LIMIT, _least(schema, "minLength"))
     if "array" in kinds:
-        wanted["maxItems"] = max(LIST_LIMIT, _least(schema, "minItems"), len(schema.get("prefixItems") or []))
+        first = schema.get("prefixItems")
+        wanted["maxItems"] = max(LIST_LIMIT, _least(schema, "minItems"), len(first) if isinstance(first, list) else 0)
     for kind, limit in (("integer", _INTEGER_LIMIT), ("number", _NUMBER_LIMIT)):
         if kind in kinds:
             if "exclusiveMinimum" not in schema:

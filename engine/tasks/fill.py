@@ -40,7 +40,10 @@ _WORDS: dict[Language, dict[str, str]] = {
     },
 }  # fmt: skip
 _PLAIN = {"type", "properties", "required", "additionalProperties", "items", "anyOf", "enum", "description", "title"}
-_SIZES = {"format", "pattern", "minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems", "$schema"}
+_UNTOLD = {
+    "format", "pattern", "minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems",
+    "$schema", "$id", "$comment", "default", "examples",
+}  # fmt: skip
 PLACE = "{text}"
 """Where a question wants each of many texts; without it the text is its document."""
 
@@ -87,13 +90,14 @@ def _span(schema: Schema, words: dict[str, str]) -> str:
 
 def _is_plain(schema: Any) -> bool:
     """Whether a template says enough of a schema."""
-    if not isinstance(schema, dict) or not schema.keys() <= _PLAIN | _SIZES:
+    if not isinstance(schema, dict) or not schema.keys() <= _PLAIN | _UNTOLD:
         return False
     if "pattern" in schema and schema.get("format") != "date":
         return False
     parts = [*schema.get("anyOf", []), *schema.get("properties", {}).values()]
     parts += [schema["items"]] if "items" in schema else []
-    named = schema.get("type") in {"string", "integer", "number", "boolean", "null"}
+    kind = schema.get("type")
+    named = isinstance(kind, str) and kind in {"string", "integer", "number", "boolean", "null"}
     return (named or bool(parts) or "enum" in schema) and all(map(_is_plain, parts))
 
 
@@ -156,17 +160,24 @@ def each(
     With a grammar an answer is the text of a value that fits it.
     """
     numbers: list[int] = []
-    conversations = []
-    for number, text in enumerate(texts):
-        messages = conversation(question, text, system=system, grammar=grammar)
-        tokens = session.count_messages(messages)
-        if tokens + sampling.max_tokens > session.context:
-            yield number, _too_long(tokens, sampling.max_tokens, session.context)
-        else:
+    written: list[str] = []
+    refused: list[tuple[int, InputTooLong]] = []
+
+    def fitting() -> Iterator[list[Message]]:
+        """The conversations that fit, each built when a row is free for it."""
+        for number, text in enumerate(texts):
+            messages = conversation(question, text, system=system, grammar=grammar)
+            tokens = session.count_messages(messages)
+            if tokens + sampling.max_tokens > session.context:
+                refused.append((number, _too_long(tokens, sampling.max_tokens, session.context)))
+                continue
             numbers.append(number)
-            conversations.append(messages)
-    written = [""] * len(numbers)
-    for index, chunk in session.stream_many(conversations, sampling, grammar=grammar):
+            written.append("")
+            yield messages
+
+    for index, chunk in session.stream_many(fitting(), sampling, grammar=grammar):
+        while refused:
+            yield refused.pop(0)
         if isinstance(chunk, InputTooLong):
             yield numbers[index], chunk
             continue
@@ -174,6 +185,7 @@ def each(
         if chunk.finish_reason:
             cut = grammar is not None and chunk.finish_reason != "stop"
             yield numbers[index], unfinished(chunk) if cut else written[index]
+    yield from refused
 
 
 def _too_long(tokens: int, reply: int, context: int) -> InputTooLong:

@@ -74,7 +74,7 @@ def batch(
             for number, text in fill.each(session, question, texts, sampling, system=system, grammar=grammar):
                 yield (
                     number,
-                    text if isinstance(text, EngineError) else _result(session.name, text, grammar, columns, kind),
+                    text if isinstance(text, EngineError) else _result(session.name, text, grammar, kind),
                 )
 
         run_rows(
@@ -89,13 +89,13 @@ def batch(
         )
 
 
-def _result(model: str, text: str, grammar: Grammar | None, columns: list[str], kind: str) -> Result:
+def _result(model: str, text: str, grammar: Grammar | None, kind: str) -> Result:
     """What an answer adds to its row: `answer`; or `data`, in tables a column for each of its fields."""
     if grammar is None:
         return {"model": model, ANSWER: text}
     value = value_of(grammar, text)
     if kind in {"csv", "tsv"}:
-        return dict(cells_of(columns, value))
+        return cells_of(grammar, value)
     return {"model": model, "data": value}
 
 

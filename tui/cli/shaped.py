@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -99,13 +99,11 @@ def show_value(
 
 def columns_of(grammar: Grammar) -> list[str]:
     """What a table has a column for: the named properties of an object, else `data` for the whole."""
-    properties = grammar.schema.get("properties")
-    return list(properties) if isinstance(properties, dict) and properties else ["data"]
+    return list(grammar.schema.get("properties") or ["data"])
 
 
-def cells_of(columns: list[str], value: Any) -> Iterator[tuple[str, Any]]:
+def cells_of(grammar: Grammar, value: Any) -> dict[str, Any]:
     """A value as the cells of its columns."""
-    if columns == ["data"] and not (isinstance(value, dict) and "data" in value):
-        yield "data", value
-    elif isinstance(value, dict):
-        yield from ((name, value[name]) for name in columns if name in value)
+    if not grammar.schema.get("properties"):
+        return {"data": value}
+    return {name: value[name] for name in columns_of(grammar) if name in value}
