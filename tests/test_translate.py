@@ -12,13 +12,14 @@ from engine.errors import InputError, InputTooLong
 from engine.schema import Chunk, Coverage, Document, Message
 from engine.session import Session
 from engine.tasks.summarize import ChunkProgress
-from engine.tasks.translate import EXAMPLES, Doubtful, Unchanged, prompt, translate, translate_many
+from engine.tasks.translate import EXAMPLES, Doubtful, Unchanged, again, prompt, translate, translate_many
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from engine.schema import Language
+    from engine.tasks.doubts import Doubt
 
 SHORT = SamplingConfig(max_tokens=6)
 LONG = SamplingConfig(max_tokens=200)
@@ -151,6 +152,16 @@ def test_a_doubtful_reply_is_tried_once_more_with_another_prompt(
     assert not any(isinstance(event, Doubtful) for event in events)
     assert [count for count, _ in calls] == [2 + 2 * len(EXAMPLES), 1]
     assert calls[1][1] > calls[0][1]
+
+
+@pytest.mark.parametrize(("to", "why"), [("zh", "question"), ("en", "question"), ("en", "mixed")])
+def test_the_second_attempt_has_the_examples_with_the_instruction_in_each_turn(to: Language, why: Doubt) -> None:
+    messages = again(to, "{text} stays", why)
+    asked = [message.content for message in messages if message.role == "user"]
+    assert len(asked) == len(EXAMPLES) + 1
+    instruction = asked[-1].removesuffix("{text} stays")
+    assert instruction
+    assert all(text.startswith(instruction) for text in asked)
 
 
 def test_what_fails_twice_is_named_with_its_lines_and_the_better_attempt_is_kept(
