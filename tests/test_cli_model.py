@@ -82,10 +82,20 @@ def test_a_dry_run_counts_tokens_as_the_run_does(tiny_model_home: Path) -> None:
 
 
 def test_an_input_that_does_not_fit_is_exit_4_with_its_size(tiny_model_home: Path) -> None:
-    done = ask(tiny_model_home, "what?", stdin=b"many words and more " * 20_000)
+    done = ask(tiny_model_home, "what?", "--overflow", "error", stdin=b"many words and more " * 20_000)
     assert (done.returncode, done.stdout) == (4, b"")
     assert len(told(done)) <= 3
     assert "--overflow" in done.stderr.decode()
+
+
+def test_of_a_long_text_the_passages_that_matter_are_read_and_the_rest_is_named(tiny_model_home: Path) -> None:
+    text = "".join(f"Paragraph {n} about nothing.\n\n" for n in range(900)) + "The keeper was Berta Quist.\n"
+    done = ask(tiny_model_home, "Who was the keeper?", "--json", "--max-tokens", "5", stdin=text.encode())
+    row = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert not row["coverage"]["complete"]
+    assert row["coverage"]["unread_lines"][-1][1] < 1801
+    assert "not read: lines" in done.stderr.decode()
 
 
 @posix
