@@ -19,9 +19,16 @@ if TYPE_CHECKING:
     from engine.model import Decoder
 
 DEPTH = 1 / 4
-"""Of the blocks that are run. Later ones turn from what a text says to what could come next."""
-RARITY = 4
-"""Power of log(id + 10) in a token's weight."""
+"""Of the blocks that are run. Later ones turn from what a text says to what could come next.
+
+Measured on the default model as mean reciprocal rank, averaged over English questions to passages, reworded sentences
+of few common words in English and in Chinese, and English sentences to Chinese translations (80 to 150 of each):
+0.810, at depth 1/6 0.794, 1/3 0.792, 1/2 0.744. Plain means: after the final norm 0.538, at 2/3 depth 0.462. The text
+given twice and its second half pooled (arXiv 2402.15449): questions 0.658 against 0.756. The last token after "means in
+one word:" (arXiv 2307.16645): 0.744 on questions, with four times the work.
+"""
+RARITY = 2
+"""Power of log(id + 10) in a token's weight: 0.810, power 4 0.803, all alike 0.780."""
 PASS = 512
 """Tokens computed together, and the longest stretch of a text that is seen as one."""
 
@@ -30,7 +37,8 @@ PASS = 512
 def embed(model: Decoder, rows: Sequence[Sequence[int]], start: Sequence[int]) -> Tensor:
     """Token ids of N texts -> (N, C) vectors of length 1 in float32 on the CPU; zeros for a text without a token.
 
-    `start` goes before every stretch and is not counted: the first position of a decoder holds no meaning of its own.
+    `start` goes before every stretch and is not counted: the first position of a decoder holds no meaning of its own
+    (0.810; without a start, and the first token left out, 0.785).
     """
     device = next(model.parameters()).device
     sums = torch.zeros(len(rows), model.config.hidden_size, device=device)

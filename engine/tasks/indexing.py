@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
     Reader = Callable[[str], str]
 
-PASSAGE = 160
-"""Longest passage, in `length`: about a paragraph, which says one thing."""
+PASSAGE = 320
+"""Longest passage, in `length`. By words alone, the best of a text's passages finds 600 Chinese and 600 English texts
+with MRR 0.966 and 0.822; with passages of 160 0.956 and 0.812, of 80 0.939 and 0.795, uncut 0.967 and 0.824."""
 SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__", "venv", "site-packages"})
 """Besides hidden ones: full of texts that nobody wrote here."""
 _SNIFFED = 8192
