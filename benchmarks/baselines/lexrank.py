@@ -28,9 +28,11 @@ def ranked(sentences: Sequence[str]) -> list[int]:
 def centrality(likeness: NDArray[np.float64], tolerance: float = 1e-9, steps: int = 200) -> NDArray[np.float64]:
     """The share of time that the walk spends at each of N sentences, from their likeness (N, N); by power iteration."""
     count = len(likeness)
+    if not count:
+        return np.zeros(0)
     rows = likeness.sum(1, keepdims=True)
-    walk = np.divide(likeness, rows, out=np.full_like(likeness, 1 / max(1, count)), where=rows > 0)
-    share = np.full(count, 1 / max(1, count))
+    walk = np.divide(likeness, rows, out=np.full_like(likeness, 1 / count), where=rows > 0)
+    share = np.full(count, 1 / count)
     for _ in range(steps):
         after = DAMPING / count + (1 - DAMPING) * share @ walk
         if np.abs(after - share).sum() < tolerance:
