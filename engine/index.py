@@ -137,9 +137,15 @@ class Index:
                 raise
             self._db.execute("COMMIT")
 
+    def _version(self) -> int:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        return int(version)
+
     def _migrate(self) -> None:
-        with self._change():  # the version is read under the lock: two processes may have opened a new file
-            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if self._version() == len(MIGRATIONS):
+            return
+        with self._change():  # and looked at again under the lock: two processes may have opened a new file
+            version = self._version()
             if version > len(MIGRATIONS):
                 raise StoreError(
                     f"{self.path} was made by a newer version of this program (format {version}, "
@@ -212,7 +218,7 @@ class Index:
             self._db.execute(f"DELETE FROM roots {where}", values)
             found = [path for (path,) in self._db.execute(f"SELECT path FROM files {where}", values)]
             removed = sum(self._forget(path) for path in found)
-        with self._errors():
+        with contextlib.suppress(sqlite3.OperationalError):  # another process is at work: the next removal does it
             self._db.execute("INSERT INTO words (words) VALUES ('optimize')")
             self._db.execute("VACUUM")  # what is removed leaves the disk as well
         return removed
@@ -228,16 +234,28 @@ class Index:
             )
         return self._db.execute("DELETE FROM files WHERE path = ?", (path,)).rowcount
 
-    def without_vector(self, model: str, under: Sequence[str] = ()) -> list[tuple[int, str]]:
-        """Passages (id, text) that have no vector of this model, file by file."""
+    def without_vector(self, model: str, under: Sequence[str] = ()) -> list[int]:
+        """Passages that have no vector of this model, file by file."""
         where, values = _below("path", under, "(models.identity IS NULL OR models.identity != ?)")
         query = (
-            "SELECT passages.id, text FROM passages JOIN files ON files.id = file "
+            "SELECT passages.id FROM passages JOIN files ON files.id = file "
             "LEFT JOIN vectors ON vectors.passage = passages.id LEFT JOIN models ON models.id = vectors.model "
             f"{where} ORDER BY path, passages.id"
         )
         with self._errors():
-            return self._db.execute(query, (model, *values)).fetchall()
+            return [passage for (passage,) in self._db.execute(query, (model, *values))]
+
+    def count(self, model: str = "", under: Sequence[str] = ()) -> tuple[int, int]:
+        """How many passages there are, and how many of them have a vector of this model."""
+        where, values = _below("path", under)
+        query = (
+            "SELECT count(*), count(CASE WHEN models.identity = ? THEN 1 END) FROM passages "
+            "JOIN files ON files.id = file LEFT JOIN vectors ON vectors.passage = passages.id "
+            f"LEFT JOIN models ON models.id = vectors.model {where}"
+        )
+        with self._errors():
+            passages, vectors = self._db.execute(query, (model, *values)).fetchone()
+        return passages, vectors
 
     def put_vectors(self, model: str, vectors: Sequence[tuple[int, bytes]]) -> None:
         """Vectors by passage id, float16; what another process removed meanwhile is left out."""

@@ -79,6 +79,22 @@ def test_what_the_model_may_read_is_bounded_and_the_best_by_words_are_read(tiny_
     assert len(ranked) == len(PASSAGES)
 
 
+def test_where_words_say_nothing_the_model_reads_from_all_over(
+    tiny_session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    embed = tiny_session.embed
+    monkeypatch.setattr(tiny_session, "embed", lambda texts: (asked.extend(texts), embed(texts))[1])
+    passages = [f"passage {number}" for number in range(100)]
+    ranked = rank(tiny_session, "unheard 42", passages, most=4)
+    assert len(ranked) == 100
+    read = sorted(int(text.split()[1]) for text in asked if text.startswith("passage"))
+    assert len(read) == 4
+    assert 42 in read
+    assert read[0] < 34
+    assert read[-1] > 66
+
+
 def test_words_are_shares_of_what_they_could_score() -> None:
     scores = rank_words("blue whale skeleton", [*PASSAGES, "whale blue skeleton " * 50])
     assert 0 < scores[3] < scores[-1] <= 1

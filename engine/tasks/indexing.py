@@ -155,8 +155,9 @@ def embed_missing(
     yield 0, len(missing)
     for start in range(0, len(missing), TOGETHER):
         batch = missing[start : start + TOGETHER]
-        vectors = session.embed([text for _, text in batch]).astype(numpy.float16)
+        found = [(passage, stretch.text) for passage in batch if (stretch := index.stretch(passage))]
+        vectors = session.embed([text for _, text in found]).astype(numpy.float16)
         if not numpy.isfinite(vectors).all():
             raise EngineError("the model's hidden states are not finite: no vectors can be made of them")
-        index.put_vectors(model, [(row, vector.tobytes()) for (row, _), vector in zip(batch, vectors, strict=True)])
+        index.put_vectors(model, [(row, vector.tobytes()) for (row, _), vector in zip(found, vectors, strict=True)])
         yield start + len(batch), len(missing)

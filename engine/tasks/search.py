@@ -63,17 +63,25 @@ def rank(
 ) -> list[tuple[int, float]]:
     """Indices of all passages with their scores, the best first, by words and meaning together.
 
-    `most` bounds how many are read by the model: those that are best by words; the others count by words alone.
-    `progress` is told how many of them are read.
+    `most` bounds how many are read by the model: those that are best by words, and from all over the text if these are
+    fewer; the others count by words alone. `progress` is told how many of them are read.
     """
     by_words = rank_words(question, passages)
-    order = sorted(range(len(passages)), key=lambda index: -by_words[index])
-    chosen = sorted(order[:most])
+    chosen = _worth_reading(by_words, most)
     if not chosen:
         return []
     vectors = embed_all(session, [passages[index] for index in chosen], progress)
     by_meaning = dict(zip(chosen, nearness(session.embed([question])[0], vectors), strict=True))
     return fuse(dict(enumerate(by_words)), by_meaning)
+
+
+def _worth_reading(by_words: Sequence[float], most: int | None) -> list[int]:
+    if most is None or most >= len(by_words):
+        return list(range(len(by_words)))
+    found = sorted((index for index, score in enumerate(by_words) if score), key=lambda index: -by_words[index])[:most]
+    others = [index for index, score in enumerate(by_words) if not score]
+    spare = min(most - len(found), len(others))
+    return sorted(found + [others[place * len(others) // spare] for place in range(spare)])
 
 
 def embed_all(

@@ -60,7 +60,7 @@ def search(
         raise InputError("nothing is indexed yet", hint=f"{program()} index add PATH")
     with opened(run) as index:
         under = absolute(paths)
-        if not index.files(under):
+        if not index.count(under=under)[0]:
             where = f"at {', '.join(paths)}" if paths else "yet"
             raise InputError(f"nothing is indexed {where}", hint=f"{program()} index add {(paths or ['PATH'])[0]}")
         from engine.tasks.search import identity
@@ -99,11 +99,11 @@ def _model(run: Run, index: Index, under: list[str], *, needed: bool) -> ModelSu
 
     if run.settings["model"] or run.library.names() or needed:
         model = run.find_model()
-        missing = len(index.without_vector(identity(Path(model.path)), under))
-        passages = sum(file.passages for file in index.files(under))
-        if missing < passages:
-            if missing:
-                run.console.note(f"{missing} of {passages} passages are found by words alone, until: {_again(run)}")
+        passages, vectors = index.count(identity(Path(model.path)), under)
+        if vectors:
+            if vectors < passages:
+                left = passages - vectors
+                run.console.note(f"{left} of {passages} passages are found by words alone, until: {_again(run)}")
             return model
         others = sorted({other.split()[0] for other in index.models()})
         why = f"the index has vectors of {', '.join(others)}" if others else "the index has no vectors"
