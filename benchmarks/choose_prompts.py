@@ -146,7 +146,7 @@ def estimated(session: Session, measure: Any, rows: Sequence[Any], name: str) ->
     from engine.evaluation.interval import estimates
 
     scores = []
-    for number, outcome in enumerate(measure.run(session, measure.prepare(session, list(rows))), 1):
+    for number, outcome in enumerate(measure.run(session, rows), 1):
         print(f"\r{name}: {number}/{len(rows)}\x1b[K", end="", file=sys.stderr)
         if outcome.error:
             print(f"\nline {outcome.line}: {outcome.error}", file=sys.stderr)
