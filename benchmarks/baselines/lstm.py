@@ -24,8 +24,8 @@ class Recipe:
     """How large the classifier is, and how it is trained."""
 
     embedding: int = 128
-    hidden: int = 128
-    layers: int = 1
+    hidden: int = 64
+    """Of each direction."""
     dropout: float = 0.5
     rate: float = 2e-3
     batch: int = 64
@@ -38,28 +38,26 @@ class Recipe:
 
 
 class Classifier(nn.Module):
-    """Embeddings, an LSTM in both directions, its largest and its mean output over the text, and a linear layer."""
+    """Embeddings, an LSTM in each direction, their largest and their mean outputs over the text, and a linear layer."""
 
     def __init__(self, vocabulary: int, classes: int, recipe: Recipe) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(vocabulary, recipe.embedding)
-        self.lstm = nn.LSTM(
-            recipe.embedding, recipe.hidden, recipe.layers, batch_first=True, bidirectional=True,
-            dropout=recipe.dropout if recipe.layers > 1 else 0.0,
-        )  # fmt: skip
+        self.embedding = nn.Embedding(vocabulary, recipe.embedding, sparse=True)
+        self.forth = nn.LSTM(recipe.embedding, recipe.hidden, batch_first=True)
+        self.back = nn.LSTM(recipe.embedding, recipe.hidden, batch_first=True)
         self.dropout = nn.Dropout(recipe.dropout)
         self.head = nn.Linear(4 * recipe.hidden, classes)
 
-    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """Logits (N, classes) of padded ids (N, T)."""
-        packed = nn.utils.rnn.pack_padded_sequence(
-            self.dropout(self.embedding(ids)), lengths, batch_first=True, enforce_sorted=False
-        )
-        states, _ = nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
-        padding = (torch.arange(states.shape[1]) >= lengths[:, None])[..., None]
-        largest = states.masked_fill(padding, -torch.inf).amax(1)
-        mean = states.sum(1) / lengths[:, None]
-        return self.head(self.dropout(torch.cat([largest, mean], 1)))
+    def forward(self, ids: Tensor, reversed_ids: Tensor, lengths: Tensor) -> Tensor:
+        """Logits (N, classes) of ids (N, T) and of the same read backwards, both padded at the end."""
+        # Each direction reads its padding last, so it needs no packed sequences, which are three times slower here.
+        padding = (torch.arange(ids.shape[1]) >= lengths[:, None])[..., None]
+        pooled = []
+        for lstm, read in ((self.forth, ids), (self.back, reversed_ids)):
+            states, _ = lstm(self.dropout(self.embedding(read)))
+            pooled.append(states.masked_fill(padding, -torch.inf).amax(1))
+            pooled.append(states.masked_fill(padding, 0).sum(1) / lengths[:, None])
+        return self.head(self.dropout(torch.cat(pooled, 1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +90,10 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Classifier(vocabulary, 1 + max(label for _, label in rows), recipe)
-        optimizer = torch.optim.Adam(model.parameters(), recipe.rate)
+        optimizers = _optimizers(model, recipe)
         best, weights, waited = -1.0, model.state_dict(), 0
         for epoch in range(recipe.epochs):
-            _epoch(model, optimizer, kept, recipe, shuffle)
+            _epoch(model, optimizers, kept, recipe, shuffle)
             accuracy = _accuracy(model, held, recipe)
             if report:
                 report(epoch, accuracy)
@@ -108,18 +106,25 @@ def train(
     return Trained(model, best, recipe)
 
 
+def _optimizers(model: Classifier, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Of the embeddings only those that a batch holds are touched: most of the parameters, and few of them in use."""
+    rest = [weight for name, weight in model.named_parameters() if not name.startswith("embedding")]
+    embedding = torch.optim.SparseAdam(list(model.embedding.parameters()), recipe.rate)
+    return [embedding, torch.optim.Adam(rest, recipe.rate)]
+
+
 def _epoch(
-    model: Classifier, optimizer: torch.optim.Optimizer, rows: Rows, recipe: Recipe, shuffle: random.Random
+    model: Classifier, optimizers: Sequence[torch.optim.Optimizer], rows: Rows, recipe: Recipe, shuffle: random.Random
 ) -> None:
     model.train()
     order = shuffle.sample(range(len(rows)), len(rows))
     batches = list(_batches(rows, order, recipe))
     for numbers in shuffle.sample(batches, len(batches)):
-        ids, lengths, labels = _padded([rows[number] for number in numbers], recipe)
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(model(ids, lengths), labels).backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        labels = torch.tensor([rows[number][1] for number in numbers])
+        model.zero_grad()
+        nn.functional.cross_entropy(model(*_padded([rows[number][0] for number in numbers], recipe)), labels).backward()
+        for optimizer in optimizers:
+            optimizer.step()
 
 
 def _batches(rows: Rows, order: Sequence[int], recipe: Recipe) -> Iterator[list[int]]:
@@ -130,10 +135,12 @@ def _batches(rows: Rows, order: Sequence[int], recipe: Recipe) -> Iterator[list[
         yield from (near[begin : begin + recipe.batch] for begin in range(0, len(near), recipe.batch))
 
 
-def _padded(rows: Rows, recipe: Recipe) -> tuple[Tensor, Tensor, Tensor]:
-    texts = [torch.tensor(ids[: recipe.longest]) for ids, _ in rows]
-    ids = nn.utils.rnn.pad_sequence(texts, batch_first=True)
-    return ids, torch.tensor([len(text) for text in texts]), torch.tensor([label for _, label in rows])
+def _padded(texts: Sequence[Sequence[int]], recipe: Recipe) -> tuple[Tensor, Tensor, Tensor]:
+    """What the classifier reads of some texts: forwards, backwards, and how much of it is not padding."""
+    forth = [torch.tensor(ids[: recipe.longest]) for ids in texts]
+    back = [ids.flip(0) for ids in forth]
+    pad = nn.utils.rnn.pad_sequence
+    return pad(forth, batch_first=True), pad(back, batch_first=True), torch.tensor([len(ids) for ids in forth])
 
 
 @torch.no_grad()
@@ -141,8 +148,8 @@ def _predicted(model: Classifier, rows: Rows, recipe: Recipe) -> list[int]:
     model.eval()
     found = [0] * len(rows)
     for numbers in _batches(rows, range(len(rows)), recipe):
-        ids, lengths, _ = _padded([rows[number] for number in numbers], recipe)
-        for number, label in zip(numbers, model(ids, lengths).argmax(1).tolist(), strict=True):
+        logits = model(*_padded([rows[number][0] for number in numbers], recipe))
+        for number, label in zip(numbers, logits.argmax(1).tolist(), strict=True):
             found[number] = label
     return found
 
