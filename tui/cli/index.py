@@ -38,9 +38,11 @@ app = make_app(
     """,
     no_args_is_help=True,
 )
+VECTORS = tuple(name for name in MODEL if name != "ctx")
+"""Options of what makes vectors: a text may be of any length."""
 _NAMED = 10
 """Skipped files told by name; the rest is counted."""
-Paths = Annotated[list[str] | None, typer.Argument(help="Files and folders.", metavar="PATH…", show_default=False)]
+Paths = Annotated[list[str] | None, typer.Argument(help="Files and folders.", metavar="PATH", show_default=False)]
 
 
 @contextlib.contextmanager
@@ -72,7 +74,7 @@ def shown(path: str) -> str:
 
 
 @app.command("add", cls=HelpfulCommand, epilog="llm index add notes/\nllm index add\nllm index add old/ --words")
-@takes(*MODEL, *DECODING, "json")
+@takes(*VECTORS, *DECODING, "json")
 def add(
     options: Options,
     paths: Paths = None,

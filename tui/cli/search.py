@@ -15,10 +15,10 @@ from engine.errors import InputError, UsageError
 from tui.cli.console import program
 from tui.cli.deliver import print_json
 from tui.cli.help import HelpfulCommand
-from tui.cli.index import Paths, absolute, opened, shown
+from tui.cli.index import VECTORS, Paths, absolute, opened, shown
 from tui.cli.inputs import argument_text
 from tui.cli.opening import Run
-from tui.cli.options import MODEL, Options, takes
+from tui.cli.options import Options, takes
 
 if TYPE_CHECKING:
     from engine.index import Index
@@ -39,7 +39,7 @@ def register(app: typer.Typer) -> None:
     app.command("search", cls=HelpfulCommand, epilog=EXAMPLES)(search)
 
 
-@takes(*MODEL, "json")
+@takes(*VECTORS, "json")
 def search(
     options: Options,
     query: Annotated[str, typer.Argument(help="What to look for, in words of any kind.", metavar="QUERY")],
