@@ -1,6 +1,6 @@
 """Translates documents between English and Chinese; what is not text stays, byte for byte, where it stands.
 
-Stretches of a few sentences are translated one by one; each result is checked, and tried once more where it fails.
+Sentence by sentence, several decoded together; each result is checked, and tried once more where it fails.
 """
 
 from __future__ import annotations
