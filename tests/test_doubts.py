@@ -65,6 +65,7 @@ def test_a_reply_that_had_to_be_stopped_is_doubted() -> None:
         ("a | b", "甲和乙", "en", "a / b"),
         ("天空是蓝色的", "The sky is blue.", "zh", "天空是蓝色的。"),
         ("Where is it", "它在哪里？", "en", "Where is it?"),
+        ("写给`x1`", "Write to `x1`.", "zh", "写给`x1`。"),
     ],
 )
 def test_what_models_add_is_taken_away_and_ends_are_as_in_the_source(
