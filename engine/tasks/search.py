@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 RECIPE = 1
 """Counts changes of what `engine.embedding` gives: stored vectors of another recipe are made again."""
 WORDS = 0.75
-"""What words count in the sum; meaning counts the rest."""
+"""What words count in the sum; meaning counts the rest. Chosen on development rows of the default model.
+
+Recall@1, @5 and mean reciprocal rank of words alone, of meaning alone, and of both:
+100 English questions    0.880 0.990 0.932 | 0.610 0.940 0.744 | 0.910 0.990 0.950
+80 Chinese questions     0.963 0.975 0.971 | 0.688 0.838 0.762 | 0.963 0.975 0.971
+150 English rewordings   0.540 0.847 0.669 | 0.813 0.980 0.886 | 0.727 0.967 0.831
+150 Chinese rewordings   0.200 0.267 0.229 | 0.560 0.820 0.641 | 0.540 0.813 0.628
+150 English to Chinese   0.020 0.027 0.036 | 0.980 1.000 0.990 | 0.967 1.000 0.983
+Mean reciprocal rank over all 0.873; of fusion by reciprocal ranks 0.811, of the best sum of z-scores 0.843.
+"""
 TOGETHER = 32
 """Texts embedded between two signs of life."""
 _FEW = 16
