@@ -225,7 +225,12 @@ def test_an_lstm_stops_when_held_out_rows_gain_nothing_and_judges_each_text_alon
     epochs: list[int] = []
     recipe = lstm.Recipe(embedding=8, hidden=8, epochs=50, patience=2, longest=5)
     trained = lstm.train(noise, 30, recipe, report=lambda epoch, _: epochs.append(epoch))
-    assert len(epochs) < 50
+    assert 2 < len(epochs) < 50
+    epochs.clear()
+    lstm.train(
+        noise, 30, lstm.Recipe(embedding=8, hidden=8, reads=54 * 2), report=lambda epoch, _: epochs.append(epoch)
+    )
+    assert epochs == [0, 1]
     texts = [ids for ids, _ in noise]
     assert trained.predict(texts) == [trained.predict([ids])[0] for ids in texts]
     assert trained.predict([texts[0] * 9]) == trained.predict([(texts[0] * 9)[:5]])

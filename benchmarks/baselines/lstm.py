@@ -31,8 +31,10 @@ class Recipe:
     batch: int = 64
     longest: int = 128
     """Tokens of a text that are read."""
-    epochs: int = 8
-    patience: int = 2
+    epochs: int = 12
+    reads: int = 120_000
+    """What all epochs together may read, so that large sets take minutes as well; one epoch at least."""
+    patience: int = 3
     """Epochs without progress before it stops."""
     held_out: float = 0.1
 
@@ -92,7 +94,7 @@ def train(
         model = Classifier(vocabulary, 1 + max(label for _, label in rows), recipe)
         optimizers = _optimizers(model, recipe)
         best, weights, waited = -1.0, model.state_dict(), 0
-        for epoch in range(recipe.epochs):
+        for epoch in range(min(recipe.epochs, max(1, recipe.reads // len(kept)))):
             _epoch(model, optimizers, kept, recipe, shuffle)
             accuracy = _accuracy(model, held, recipe)
             if report:
