@@ -36,6 +36,8 @@ def _byte_alphabet() -> str:
 BYTE_ALPHABET = _byte_alphabet()
 """The character of each byte."""
 _BYTE_OF = {character: byte for byte, character in enumerate(BYTE_ALPHABET)}
+_BYTES = dict.fromkeys(range(0x80, 0x100), 0xFFFF) | {ord(character): byte for character, byte in _BYTE_OF.items()}
+"""For `str.translate`; what is no ASCII and not in the alphabet goes where Latin-1 ends."""
 # UTF-8 has no byte FF, so it can stand between chunks; a space is in no piece, so nothing merges across it.
 _BETWEEN = "\udcff"
 _TO_ALPHABET = BYTE_ALPHABET[:255] + " "
@@ -139,6 +141,24 @@ class Tokenizer:
         if data is None:
             data = self._bytes[token] = self._bytes_of(self._known(token))
         return data
+
+    def all_bytes(self) -> list[bytes]:
+        """`token_bytes` of every id, three times as fast as asking for one after the other."""
+        size = self.config.vocab_size
+        ids = list(range(min(self._pieces, size)))
+        processor, native = self._processor, self.config.kind == "native"
+        apart = zip(processor.is_control(ids), processor.is_byte(ids), strict=True)
+        slow = {id_ for id_, marked in enumerate(apart) if any(marked)} | {*self._names, *self._control_ids}
+        slow.add(self._unknown)
+        found = []
+        for id_, name in enumerate(processor.id_to_piece(ids)):
+            piece = name.removeprefix(PLACEHOLDER)
+            try:
+                data = piece.replace(META_SPACE, " ").encode() if native else piece.translate(_BYTES).encode("latin-1")
+            except UnicodeEncodeError:  # not in the byte alphabet
+                slow.add(id_)
+            found.append(self.token_bytes(id_) if id_ in slow else data)
+        return [*found, *map(self.token_bytes, range(len(found), size))]
 
     def piece(self, token: int) -> str:
         """A token for people to read: its text with spaces as ▁, `<0xE4>` for half characters, or its name."""

@@ -106,6 +106,10 @@ def test_pieces_are_readable(tokenizer: Tokenizer) -> None:
     assert all(tokenizer.piece(token) for token in range(tokenizer.vocab_size))
 
 
+def test_all_bytes_are_those_of_each_id_alone(tokenizer: Tokenizer) -> None:
+    assert tokenizer.all_bytes() == [tokenizer.token_bytes(id_) for id_ in range(tokenizer.vocab_size)]
+
+
 def test_ids_outside_of_the_vocabulary_are_refused(tokenizer: Tokenizer) -> None:
     for token in (-1, tokenizer.vocab_size):
         with pytest.raises(UsageError, match=str(token)):
