@@ -12,6 +12,7 @@ from engine.language import language_of
 from engine.schema import LabelScores, Language, Message
 from engine.tasks import labels as scoring
 from engine.tasks.labels import Question
+from engine.tasks.likeness import Likeness, enough
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
@@ -52,8 +53,13 @@ def question(labels: Sequence[str], examples: Sequence[Example] = ()) -> Questio
 def classify(
     session: Session, texts: Iterable[str], labels: Sequence[str], examples: Sequence[Example] = ()
 ) -> Generator[LabelScores | EngineError, None, None]:
-    """For each text, in order, the probability of each label; they sum to 1. Or why there are none."""
-    return scoring.judge(session, question(labels, examples), texts)
+    """For each text, in order, the probability of each label; they sum to 1. Or why there are none.
+
+    With two examples of each label or more, likeness to them counts beside what the model would reply.
+    """
+    asked = question(labels, examples)
+    likeness = Likeness(session, labels, examples) if enough(labels, examples) else None
+    yield from scoring.judge(session, asked, texts, likeness)
 
 
 def fit_each(

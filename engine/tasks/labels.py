@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from engine.errors import EngineError
     from engine.session import Session
+    from engine.tasks.likeness import Likeness
 
 CONTENT_FREE = ("N/A", "", "[MASK]")
 """Texts that say nothing."""
@@ -51,9 +52,12 @@ class Question:
 
 
 def judge(
-    session: Session, question: Question, texts: Iterable[str]
+    session: Session, question: Question, texts: Iterable[str], likeness: Likeness | None = None
 ) -> Generator[LabelScores | EngineError, None, None]:
-    """Scores for each text, in order, or why there are none; a text longer than the context is judged in passages."""
+    """Scores for each text, in order, or why there are none; a text longer than the context is judged in passages.
+
+    `likeness`: its scores count as well.
+    """
     frame = session.count_messages(question.messages("")) + 16
     longest = max(session.count(reply) for reply in question.replies)
     limit = session.context - frame - longest
@@ -62,10 +66,16 @@ def judge(
     prior = _prior(session, question)
     for window in windows(texts):
         cut = [[(p.text.strip(), p.tokens) for p in split(text.strip(), session.count, limit)] for text in window]
-        logs = log_scores(session, question, [text for passages in cut for text, _ in passages])
+        asked = [text for passages in cut for text, _ in passages]
+        more = iter(likeness.scores(asked) if likeness and asked else [[0.0] * len(prior)] * len(asked))
+        logs = log_scores(session, question, asked)
         for passages in cut:
-            measured = [(next(logs), tokens) for _, tokens in passages]
+            measured = [(_sum(next(logs), next(more)), tokens) for _, tokens in passages]
             yield _combined(question.labels, prior, measured)
+
+
+def _sum(logs: list[float] | InputTooLong, more: Sequence[float]) -> list[float] | InputTooLong:
+    return logs if isinstance(logs, InputTooLong) else [a + float(b) for a, b in zip(logs, more, strict=True)]
 
 
 def windows(texts: Iterable[str]) -> Iterator[list[str]]:
