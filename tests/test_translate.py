@@ -178,16 +178,6 @@ def test_what_fails_twice_is_named_with_its_lines_and_the_better_attempt_is_kept
     assert [event for event in events if isinstance(event, Doubtful)] == [Doubtful(3, 3, "question")]
 
 
-def test_words_that_were_left_twice_are_asked_for_alone(tiny_session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    def reply(messages: list[Message], _: SamplingConfig) -> str:
-        return "行李箱" if messages[-1].content == "suitcase" else "她帮我装好我的 suitcase。"
-
-    scripted(tiny_session, monkeypatch, reply)
-    events = run(tiny_session, "She helped me pack my suitcase.", "zh")
-    assert said(events) == "她帮我装好我的行李箱。"
-    assert not any(isinstance(event, Doubtful) for event in events)
-
-
 def test_where_marks_are_lost_the_words_between_them_are_translated(
     tiny_session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Literal
 
+from engine.language import HAN
 from engine.tasks.inline import bare, words_of
-from engine.tasks.leftovers import SMALL, left_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +43,8 @@ _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _END = re.compile(r"[.!?。．！？…][\"'”’」』）)*_]*$")
 _OPEN_END = re.compile(r"[\w`\u3400-\u9fff][\"'”’」』）)*_]*$")
 _LEADING = re.compile(r"(?:[-*+>•]|#{1,6}|\d{1,3}[.)])\s+|\d{1,3}、|`{3,}\w*\s*|>")
+_SMALL = re.compile(r"(?<![A-Za-z0-9_./-])[a-z]{3,}(?![A-Za-z0-9_./-])")
+"""A word that is no name."""
 _QUOTES = (('"', '"'), ("“", "”"), ("「", "」"), ("'", "'"))
 
 
@@ -91,7 +93,7 @@ def doubt(translation: str, source: str, to: Language, *, cut: bool = False) -> 
         ("cut", lambda: cut),
         ("length", lambda: not _plausible_length(translation, source, to)),
         ("number", lambda: _lost_number(translation, source)),
-        ("mixed", lambda: bool(left_words(translation, source, to))),
+        ("mixed", lambda: _is_mixed(translation, source, to)),
         ("question", lambda: bool(_QUESTION.search(source)) != bool(_QUESTION.search(translation))),
     )
     return next((why for why, found in checks if found()), "")
@@ -108,8 +110,13 @@ def _in_language(translation: str, source: str, to: Language) -> bool:
     if to == "en":
         return chinese <= latin and (latin > 0 or words_of(source) == (0, 0))
     if chinese:
-        return len(SMALL.findall(bare(translation))) <= chinese
+        return len(_SMALL.findall(bare(translation))) <= chinese
     return translation.strip() == source.strip() and latin <= 3 and source != source.lower()
+
+
+def _is_mixed(translation: str, source: str, to: Language) -> bool:
+    """Whether words of the source were left standing; names, which begin with a capital, may."""
+    return any(word in source for word in (HAN if to == "en" else _SMALL).findall(bare(translation)))
 
 
 def _plausible_length(translation: str, source: str, to: Language) -> bool:
