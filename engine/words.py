@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 TOKENIZER = "porter unicode61 remove_diacritics 2"
 """With stems English questions find 0.787 of 600 passages at once (recall@5 0.942, MRR 0.851), without 0.753 (0.918,
 0.823). Chinese pairs find 0.972 of 600 (0.987, 0.979), single characters 0.870, both in the query 0.960."""
+_ASKING = (
+    "a an and are as at be been but by can could did do does for from had has have how i if in into is it its may me "
+    "my of on or our should so such than that the their them then there these they this to was we were what when where "
+    "which who whom whose why will with would you your "
+    "什么 哪些 多少 怎么 怎样 如何 为什 么是 是什 是谁 哪个 哪一 哪里 哪年 几个 是多 是哪 是否 的是 了什 有哪 有什"
+)
+ASKING = frozenset(_ASKING.split())
+"""Left out of a query that has other words: in small collections they are rare and would count for much. MRR of words
+alone on 100 English questions 0.961, with them 0.932; on 600 English 0.829 and 0.824; on 600 Chinese 0.973 and
+0.967."""
 UNSPACED = re.compile(
     r"[\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+",
 )
@@ -48,9 +58,10 @@ def _pairs(run: str) -> list[str]:
 
 
 def words_of(query: str) -> list[str]:
-    """What a query asks for: words, and pairs of Chinese characters; each once."""
+    """What a query asks for: words, and pairs of Chinese characters, those that only ask left out; each once."""
     text = UNSPACED.sub(_asked, unicodedata.normalize("NFKC", query))
-    return list(dict.fromkeys(_WORD.findall(text.casefold())))[:_MOST_WORDS]
+    found = list(dict.fromkeys(_WORD.findall(text.casefold())))
+    return ([word for word in found if word not in ASKING] or found)[:_MOST_WORDS]
 
 
 def any_of(query: str) -> str:

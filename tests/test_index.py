@@ -308,6 +308,13 @@ def test_errors_of_the_store_are_ours() -> None:
     assert issubclass(StoreError, EngineError)
 
 
+def test_words_that_only_ask_are_left_out_unless_there_are_no_others() -> None:
+    assert words.words_of("How do I delete the model?") == ["delete", "model"]
+    assert words.words_of("护照是什么？") == ["护照", "照是"]
+    assert words.words_of("what is it") == ["what", "is", "it"]
+    assert words.words_of("什么") == ["什么"]
+
+
 def test_mixed_texts_fall_into_words() -> None:
     assert words.words_of("用Python写代码") == ["用", "python", "写代", "代码"]
     assert words.spaced("写代码").split() == ["写", "代", "码", "写代", "代码"]
