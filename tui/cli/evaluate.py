@@ -85,6 +85,9 @@ def evaluate(
         str | None, typer.Option("--passages", help="search: what is searched, JSONL of id and text.", metavar="FILE")
     ] = None,
     to: Annotated[Language | None, typer.Option("--to", help="translate: into; zh unless told.")] = None,
+    length: Annotated[
+        str | None, typer.Option("--length", help="summarize: short, medium, long, N% or Nw.", metavar="LENGTH")
+    ] = None,
 ) -> None:
     """Measure a task on rows with known answers: figures with 95% intervals (bootstrap), and rows/s.
 
@@ -92,7 +95,10 @@ def evaluate(
     · text, summaries (summarize) · en, zh (translate) · query, relevant (search; ids of --passages) ·
     context, endings, label (multiple-choice).
     """
-    _refuse_strangers(task, {"--labels": labels, "--example-file": example_file, "--to": to, "--passages": passages})
+    _refuse_strangers(
+        task,
+        {"--labels": labels, "--example-file": example_file, "--to": to, "--passages": passages, "--length": length},
+    )
     if out:
         _check_out(out, data)
     run = Run(options)
@@ -104,6 +110,7 @@ def evaluate(
         labels=tuple(read_labels(labels)) if labels is not None else (),
         examples=tuple(read_examples([], example_file)) if example_file is not None else (),
         to=to or "zh",
+        length=length or "medium",
         passages=read_file(passages, options.encoding, options.errors) if passages is not None else None,
         overflow=run.settings["overflow"] or "search",
     )
@@ -132,7 +139,12 @@ def _check_out(out: Path, data: str) -> None:
 
 def _refuse_strangers(task: str, given: dict[str, Any]) -> None:
     """A flag that a task can't honour is told, never ignored."""
-    own = {"classify": {"--labels", "--example-file"}, "translate": {"--to"}, "search": {"--passages"}}.get(task, set())
+    own = {
+        "classify": {"--labels", "--example-file"},
+        "translate": {"--to"},
+        "summarize": {"--length"},
+        "search": {"--passages"},
+    }.get(task, set())
     for name, value in given.items():
         if value is not None and name not in own:
             raise UsageError(f"{name} is not for {task}")
