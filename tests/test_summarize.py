@@ -13,7 +13,7 @@ from engine.errors import InputError, InputTooLong, UsageError
 from engine.language import HAN
 from engine.schema import Chunk, Coverage, Document, Message
 from engine.session import Session
-from engine.tasks.summarize import summarize
+from engine.tasks.summarize import summarize, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -217,6 +217,16 @@ def test_closing_stops_the_model_and_leaves_a_session_that_works(
     assert list(events) == []
     assert len(asked.texts) == asked_so_far < 10
     assert list(tiny_session.stream([Message("user", "hello")], BRIEF))[-1].finish_reason
+
+
+def test_a_part_is_its_first_whole_sentences_about_as_long_as_asked() -> None:
+    said = "- One two three.\n\nFour five six. Seven eight nine. Ten elev"
+    assert tidy(said, 4, cut=True) == "One two three. Four five six."
+    assert tidy(said, 1, cut=True) == "One two three."
+    assert tidy(said, 100, cut=True) == "One two three. Four five six. Seven eight nine."
+    assert tidy("Only the beginn", 5, cut=True) == "Only the beginn"
+    assert tidy("1. 第一句。第二句。", 2, cut=False) == "第一句。"
+    assert tidy("", 5, cut=False) == ""
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from engine.errors import EngineError, InputError, InputTooLong
 from engine.language import language_of
 from engine.schema import Chunk, Coverage, Document, FinishReason, Language, Message
-from engine.tasks.length import Length
+from engine.tasks.length import Length, words_in
 from engine.tasks.passages import Passage, split
 from engine.tasks.sentences import sentences
 
@@ -28,6 +28,9 @@ SINGLE_TOKENS = 2048
 """Read in one pass."""
 PASSAGE_TOKENS = 1024
 """Of a longer text read at a time: small models lose the thread, and attention grows with the square."""
+
+_TOLERANCE = 1.5
+"""Times the asked words that a part may have."""
 
 WHOLE: dict[Language, str] = {
     "en": "{text}\n\nSummarize the text above in {length}.{focus} Write only the summary, in English.",
@@ -294,7 +297,7 @@ class _Writer:
             if chunk.finish_reason:
                 self._prompt_tokens += chunk.prompt_tokens
                 self._output_tokens += chunk.output_tokens
-                done[number] = tidy(texts.pop(number), cut=chunk.finish_reason == "length")
+                done[number] = tidy(texts.pop(number), length.target, cut=chunk.finish_reason == "length")
                 if self._memory:
                     self._memory.put(keys[number], done[number])
             yield self.chunk("")
@@ -306,13 +309,22 @@ class _Writer:
         return "\n".join((self.session.identity, repr(sampling), ask))
 
 
-def tidy(text: str, *, cut: bool) -> str:
-    """A part's text on one line, without a list's mark; what was cut ends after its last whole sentence."""
+def tidy(text: str, words: int, *, cut: bool) -> str:
+    """A part's text on one line, without a list's mark: its first whole sentences, about as many `words` as asked for.
+
+    Small models say more than they are asked to. `cut`: the last sentence is not whole.
+    """
     text = re.sub(r"^(?:[-*•]|\d+[.)、])\s+", "", " ".join(text.split()))
-    if cut:
-        whole = list(sentences(text))[:-1]
-        text = "".join(whole).strip() or text
-    return text
+    whole = list(sentences(text))
+    if cut and len(whole) > 1:
+        whole.pop()
+    kept, room = whole[:1], words * _TOLERANCE - sum(map(words_in, whole[:1]))
+    for sentence in whole[1:]:
+        room -= words_in(sentence)
+        if room < 0:
+            break
+        kept.append(sentence)
+    return "".join(kept).strip()
 
 
 def _limited(sampling: SamplingConfig, length: Length) -> SamplingConfig:
