@@ -9,6 +9,8 @@ from engine.schema import Chunk
 from engine.stop_strings import StopStrings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from engine.generate import Token
     from engine.schema import FinishReason
     from engine.structure import Constraint
@@ -42,6 +44,9 @@ class Reply:
         """How many of the prompt's tokens were still in the KV cache."""
         self._prompt_tokens = prompt_tokens
         self.constraint = constraint
+        self.enough: Callable[[str], bool] | None = None
+        """Asked after each piece of text whether the reply so far, as text, is all that is wanted: then it ends."""
+        self._said = ""
         self._started = self._prefilled = time.perf_counter()
 
     def waiting(self) -> Chunk:
@@ -82,6 +87,11 @@ class Reply:
         elif len(self.ids) >= self._room:
             self.finish_reason = "stop" if self.constraint is not None and self.constraint.complete else "length"
             text += self._end()
+        if self.enough is not None and text:
+            self._said += text
+            if self.finish_reason is None and self.enough(self._said):
+                self.finish_reason = "stop"
+                text += self._end()
         return text
 
     def _end(self) -> str:

@@ -17,7 +17,7 @@ from engine.threads import wait_politely
 from engine.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
     from pathlib import Path
 
     import torch
@@ -156,15 +156,19 @@ class Session(TextCounter):
         *,
         continue_last: bool = False,
         grammar: Grammar | None = None,
+        enough: Callable[[str], bool] | None = None,
     ) -> Generator[Chunk, None, None]:
         """The assistant's next message. Closing the iterator stops within one token.
 
         `continue_last`: go on with the last message, which is the assistant's, instead of answering it.
         `grammar`: only tokens that it allows are drawn; the reply is complete if it ends with `stop`.
+        `enough`: told the reply's text so far after each piece; when it says so, the reply ends.
         Raises InputTooLong if the conversation leaves no room for a token.
         """
         prompt = self._chat.encode(messages, continue_last=continue_last)
-        return self._generate(prompt, sampling, self._turn(prompt, sampling, grammar, continuing=continue_last))
+        reply = self._turn(prompt, sampling, grammar, continuing=continue_last)
+        reply.enough = enough
+        return self._generate(prompt, sampling, reply)
 
     def _turn(
         self,
@@ -338,6 +342,7 @@ class Session(TextCounter):
         *,
         together: int = TOGETHER,
         grammar: Grammar | None = None,
+        enough: Callable[[str], bool] | None = None,
     ) -> Generator[tuple[int, Chunk | InputTooLong], None, None]:
         """The next message of each conversation, up to `together` of them decoded in step, each held to the grammar.
 
@@ -366,6 +371,7 @@ class Session(TextCounter):
                 prompt = self._chat.encode(messages)
                 try:
                     reply = self._turn(prompt, sampling, grammar)
+                    reply.enough = enough
                 except InputTooLong as error:
                     yield index, error
                     continue

@@ -56,3 +56,19 @@ def test_a_short_part_is_asked_for_in_sentences() -> None:
     assert Length(110).share(5).words("en") == "one sentence"
     assert Length(110).share(2).words("zh") == "两句话"
     assert "words" in Length(800).share(4).words("en")
+
+
+@pytest.mark.parametrize(
+    ("text", "reached"),
+    [
+        ("One two three four five.", True),
+        ("One two three four five", False),
+        ("One two three.", False),
+        ("One two three four costs 3.", False),
+        ("一二三四五六七八九。", True),
+        ("一二三四五六七八九，", False),
+        ("", False),
+    ],
+)
+def test_a_length_is_reached_at_the_end_of_a_sentence(text: str, reached: bool) -> None:
+    assert Length(5).reached(text) is reached

@@ -425,3 +425,18 @@ def test_scoring_many_can_stop_and_go_on(session: Session) -> None:
     assert [isinstance(rows, InputTooLong) for rows in mixed] == [False, True, False]
     alone = list(session.score_many([[Message("user", "word " * 20_000)]], labels))
     assert isinstance(alone[0], InputTooLong)
+
+
+def test_a_reply_ends_when_it_is_enough(session: Session) -> None:
+    sampling = SamplingConfig(temperature=0, max_tokens=20)
+    whole = [joined(session.stream(messages, sampling)) for messages in several(3)]
+    chunks = list(session.stream(several(3)[0], sampling, enough=lambda text: len(text) >= 10))
+    assert chunks[-1].finish_reason == "stop"
+    assert len(joined(chunks)) < len(whole[0])
+    assert whole[0].startswith(joined(chunks))
+    said = [""] * 3
+    for index, chunk in session.stream_many(several(3), sampling, enough=lambda text: len(text) >= 10):
+        assert isinstance(chunk, Chunk)
+        said[index] += chunk.text
+    assert said[0] == joined(chunks)
+    assert all(text.startswith(part) and len(part) >= 10 for text, part in zip(whole, said, strict=True))

@@ -24,6 +24,7 @@ _SENTENCES: dict[Language, tuple[str, ...]] = {
 _WORDS_A_SENTENCE = 22
 _CHARACTERS_A_WORD = 1.7
 """Chinese characters that say what an English word says."""
+_SENTENCE_END = re.compile(r"(?<![0-9A-Z])[.!?…][\"'”’)]*\s*$|[。！？…][”’」』）]*\s*$")
 LONGEST_PASS = 400
 """Words that one pass can be trusted to write; a longer summary is put together from its parts'."""
 
@@ -68,6 +69,10 @@ class Length:
     def paragraphs(self) -> bool:
         """Whether the parts of a summary stand apart."""
         return self.target > LONGEST_PASS
+
+    def reached(self, text: str) -> bool:
+        """Whether a text has the wished length and its last sentence is whole."""
+        return bool(_SENTENCE_END.search(text)) and words_in(text) >= self.target
 
     def parts(self) -> int:
         """How many parts a summary of a long text has."""

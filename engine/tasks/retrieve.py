@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PASSAGE_TOKENS = 192
 """Of a passage: a paragraph or two, so that a few of them from different places fit."""
-MOST_READ = 24
+MOST_READ = 32
 """Passages whose meaning is compared: those that share the most words with the question. Bounds time on large files."""
 
 

@@ -127,7 +127,8 @@ def summarize(
     writer = _Writer(session, sampling, memory)
     if len(passages) == 1 and not bullets:
         ask = wish.ask(WHOLE, document.text.strip(), wish.length)
-        yield from session.stream([Message("user", ask)], _limited(sampling, wish.length))
+        limited = _limited(sampling, wish.length)
+        yield from session.stream([Message("user", ask)], limited, enough=wish.length.reached)
     else:
         yield from _in_parts(writer, passages, wish, min(PASSAGE_TOKENS, room))
     tokens = sum(passage.tokens for passage in passages)
@@ -155,7 +156,7 @@ def summarize_rows(
     longest = max((length for _, _, length in short), key=lambda length: length.tokens, default=Length(1))
     said = [""] * len(short)
     conversations = ([Message("user", ask)] for _, ask, _ in short)
-    for at, chunk in session.stream_many(conversations, _limited(sampling, longest)):
+    for at, chunk in session.stream_many(conversations, _limited(sampling, longest), enough=longest.reached):
         number = short[at][0]
         if isinstance(chunk, EngineError):
             yield number, chunk
@@ -289,7 +290,7 @@ class _Writer:
         while given in done:
             yield done.pop(given)
             given += 1
-        for at, chunk in self.session.stream_many(conversations, sampling):
+        for at, chunk in self.session.stream_many(conversations, sampling, enough=length.reached):
             if isinstance(chunk, InputTooLong):
                 raise chunk
             number = todo[at]
