@@ -6,7 +6,6 @@ prompts. One thread at a time may use it. Importing this file does not import to
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
@@ -35,17 +34,6 @@ if TYPE_CHECKING:
 
 TOGETHER = 8
 """Sequences decoded in step: a step costs little more than for one, and each takes its part of the KV memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceInfo:
-    """A kind of device as `doctor` shows it."""
-
-    name: str
-    available: bool
-    kernel: str
-    reason: str
-    """Why it is or is not used."""
 
 
 class TextCounter:
@@ -414,30 +402,3 @@ def _with_controls(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
 def load_tokenizer(folder: Path) -> TextCounter:
     """The tokenizer of a model folder, without its weights."""
     return TextCounter(Tokenizer.load(folder))
-
-
-def devices() -> list[DeviceInfo]:
-    """Every kind of device: whether it is here, the kernel it would use, and why it is or is not chosen."""
-
-    from engine.kernels import all_kernels, choose, resolve_device
-
-    chosen = resolve_device("auto").type
-    found = []
-    for name in ("cuda", "mps", "cpu"):
-        try:
-            device = resolve_device(name)
-        except UsageError as error:
-            found.append(DeviceInfo(name, available=False, kernel="", reason=error.message))
-            continue
-        kernel = choose(device)
-        reason = "chosen by --device auto" if name == chosen else f"--device {name} chooses it"
-        faster = [f"{other.name}: {why}" for other in all_kernels() if (why := _passed_over(other, kernel, device))]
-        found.append(DeviceInfo(name, available=True, kernel=kernel.name, reason="; ".join([reason, *faster])))
-    return found
-
-
-def _passed_over(other: Kernel, chosen: Kernel, device: torch.device) -> str:
-    """Why a kernel made for this kind of device, other than the chosen one, can't run here; empty if it could."""
-    if other.name == chosen.name or not other.name.startswith({"cpu": "x86"}.get(device.type, device.type)):
-        return ""
-    return other.unavailable(device)

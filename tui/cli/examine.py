@@ -115,7 +115,7 @@ def memory_bytes() -> tuple[int, int]:
 def devices(run: Run) -> list[Finding]:
     """Where a model can be computed, and which way was chosen."""
     try:
-        from engine.session import devices as all_devices
+        from engine.devices import devices as all_devices
 
         known = all_devices()
     except Exception as error:  # noqa: BLE001  (without torch there is nothing to ask)
