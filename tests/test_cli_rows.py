@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -108,6 +109,8 @@ def test_a_killed_run_goes_on_and_has_each_row_once(tiny_model_home: Path, tmp_p
     done_before = result.read_text(encoding="utf-8").count("\n")
     done = llm(tiny_model_home, *arguments)
     assert done.returncode == 0, done.stderr.decode()
+    if sys.platform != "win32":
+        assert (tiny_model_home / "state").stat().st_mode & 0o077 == 0, "the lock's folder opens no other"
     lines = result.read_text(encoding="utf-8").splitlines()
     if out == "csv":
         assert lines.pop(0) == "text,label,score,error"

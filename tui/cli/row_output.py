@@ -149,7 +149,7 @@ def appending(path: Path, keep: int, console: Console) -> Iterator[Callable[[str
     from filelock import FileLock, Timeout
 
     name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
-    lock = FileLock(ensure(places().state / "locks") / f"{name}.lock")
+    lock = FileLock(ensure(ensure(places().state) / "locks") / f"{name}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
