@@ -11,8 +11,10 @@ run: $(VENV)/.installed
 	@$(BIN)/llm models show $(MODEL) >/dev/null 2>&1 || $(BIN)/llm models pull $(MODEL)
 	@if [ -t 0 ] && [ -t 1 ]; then exec $(BIN)/llm chat; else exec $(BIN)/llm demo; fi
 
+# Most tests start processes of one thread: they run side by side. Those with real weights need memory and all cores.
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 -m "not weights"
+	$(BIN)/python -m pytest -m weights
 
 # Exactly what must hold before a commit, but the tests.
 check: $(VENV)/.test-installed
