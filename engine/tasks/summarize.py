@@ -29,6 +29,8 @@ SINGLE_TOKENS = 2048
 PASSAGE_TOKENS = 1024
 """Of a longer text read at a time: small models lose the thread, and attention grows with the square."""
 
+RECIPE = 2
+"""Counts changes of what is made of a reply: results kept under another recipe are written again."""
 _TOLERANCE = 1.5
 """Times the asked words that a part may have."""
 
@@ -276,7 +278,7 @@ class _Writer:
     def write(self, asks: Sequence[str], length: Length) -> Generator[str | Chunk, None, None]:
         """What the model writes for each prompt, in order; empty chunks in between let the caller stop."""
         sampling = _limited(self._sampling, length)
-        keys = [self._key(ask, sampling) for ask in asks]
+        keys = [self._key(ask, sampling, length) for ask in asks]
         done: dict[int, str] = {}
         for number, key in enumerate(keys):
             known = self._memory.get(key) if self._memory else None
@@ -306,8 +308,8 @@ class _Writer:
                 yield done.pop(given)
                 given += 1
 
-    def _key(self, ask: str, sampling: SamplingConfig) -> str:
-        return "\n".join((self.session.identity, repr(sampling), ask))
+    def _key(self, ask: str, sampling: SamplingConfig, length: Length) -> str:
+        return "\n".join((str(RECIPE), self.session.identity, repr(sampling), repr(length), ask))
 
 
 def tidy(text: str, words: int, *, cut: bool) -> str:
