@@ -13,7 +13,7 @@ from engine.errors import InputError, InputTooLong, UsageError
 from engine.language import HAN
 from engine.schema import Chunk, Coverage, Document, Message
 from engine.session import Session
-from engine.tasks.summarize import summarize, tidy
+from engine.tasks.summarize import summarize, summarize_rows, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -217,6 +217,17 @@ def test_closing_stops_the_model_and_leaves_a_session_that_works(
     assert list(events) == []
     assert len(asked.texts) == asked_so_far < 10
     assert list(tiny_session.stream([Message("user", "hello")], BRIEF))[-1].finish_reason
+
+
+def test_rows_of_their_own_lengths_are_written_as_each_alone(tiny_session: Session) -> None:
+    rows = ["word " * 30, "word " * 400, "", "字" * 60]
+    free = SamplingConfig(max_tokens=400)
+    found = dict(summarize_rows(tiny_session, rows, sampling=free, length="20%"))
+    assert sorted(found) == [0, 1, 2, 3]
+    assert isinstance(found[2], InputError)
+    for number in (0, 1, 3):
+        alone = "".join(chunk.text for chunk in run(tiny_session, rows[number], free, length="20%")[0])
+        assert found[number] == alone.strip()
 
 
 def test_a_part_is_its_first_whole_sentences_about_as_long_as_asked() -> None:

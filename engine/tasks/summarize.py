@@ -145,27 +145,27 @@ def summarize_rows(
 
     `wish`: language, length, bullets and focus as in `summarize`.
     """
-    short: list[tuple[int, str, Length]] = []
+    short: dict[Length, list[tuple[int, str]]] = {}
     long: list[int] = []
     for number, text in enumerate(texts):
         one = not wish.get("bullets") and session.count(text) <= SINGLE_TOKENS // 2
         if one and text.strip():
             length = Length.parse(wish.get("length", "medium"), text)
             asked = Wish(wish.get("language") or language_of(text), length, focus=wish.get("focus", ""))
-            short.append((number, asked.ask(WHOLE, text.strip(), length), length))
+            short.setdefault(length, []).append((number, asked.ask(WHOLE, text.strip(), length)))
         else:
             long.append(number)
-    longest = max((length for _, _, length in short), key=lambda length: length.tokens, default=Length(1))
-    said = [""] * len(short)
-    conversations = ([Message("user", ask)] for _, ask, _ in short)
-    for at, chunk in session.stream_many(conversations, _limited(sampling, longest), enough=longest.reached):
-        number = short[at][0]
-        if isinstance(chunk, EngineError):
-            yield number, chunk
-            continue
-        said[at] += chunk.text
-        if chunk.finish_reason:
-            yield number, said[at].strip()
+    for length, asks in short.items():  # a share of each text is a length of its own
+        said = [""] * len(asks)
+        conversations = ([Message("user", ask)] for _, ask in asks)
+        for at, chunk in session.stream_many(conversations, _limited(sampling, length), enough=length.reached):
+            number = asks[at][0]
+            if isinstance(chunk, EngineError):
+                yield number, chunk
+                continue
+            said[at] += chunk.text
+            if chunk.finish_reason:
+                yield number, said[at].strip()
     for number in long:
         document = Document(f"text {number + 1}", texts[number])
         try:
