@@ -19,6 +19,7 @@ from engine.kernels.activations import SECOND_DIGIT, from_digits, to_digits
 from engine.kernels.cuda import CudaKernel
 from engine.kernels.mps import MpsKernel
 from engine.kernels.reference import ReferenceKernel
+from engine.kernels.x86 import X86Kernel
 from engine.linear import Int8Embedding, Int8Linear, quantize_rows
 
 if TYPE_CHECKING:
@@ -31,6 +32,16 @@ ROUNDING = {"cpu-generic": 2.0**-8, "mps-int8": 2.0**-10, "reference": 0.0}
 """Of activations and results together, relative; the other kernels round to digits."""
 FLOAT = 1e-5
 """What sums in float32 may differ by, relative to the sum of absolute products."""
+
+
+@pytest.mark.skipif(bool(X86Kernel().unavailable(CPU)), reason="a processor without VNNI")
+@pytest.mark.parametrize("digits", [1, 2])
+def test_signed_and_unsigned_activations_give_the_same_products(digits: int) -> None:
+    x = torch.randn(5, 96) * torch.tensor([[1.0], [1e-3], [1e3], [0.0], [1.0]])
+    values, scales = quantize_rows(torch.randn(31, 96))
+    found = [X86Kernel(signed=signed).pack(values, scales, digits)(x) for signed in (True, False)]
+    assert torch.allclose(*found, rtol=1e-6, atol=0)
+    assert torch.equal(found[0][3], torch.zeros(31))
 
 
 def tolerance(kernel: Kernel, x: torch.Tensor, weight: torch.Tensor, digits: int) -> torch.Tensor:
