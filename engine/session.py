@@ -6,6 +6,7 @@ prompts. One thread at a time may use it. Importing this file does not import to
 
 from __future__ import annotations
 
+import copy
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
@@ -119,6 +120,15 @@ class Session(TextCounter):
         if not 16 <= context <= self.context:
             raise UsageError(f"the context must be 16 to {self.context} tokens for {self.name}, got {context}")
         self.context = context
+
+    def fork(self) -> Self:
+        """Another session on the same weights with a KV cache of its own; still one thread at a time for both."""
+        from engine.kv_cache import KVCache
+
+        other = copy.copy(self)
+        other._cache = KVCache(self.config, dtype=self._cache.dtype, device=self._cache.device)
+        other._cached = []
+        return other
 
     def close(self) -> None:
         """Let go of the weights and the cache."""

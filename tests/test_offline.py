@@ -80,6 +80,7 @@ COMMANDS: list[tuple[list[str], str]] = [
     (["models", "rm", "second", "--yes"], ""),
     (["completion", "bash"], ""),
     (["completion", "zsh", "--show"], ""),
+    (["serve", "--keep-alive", "0s"], ""),
     (["demo"], ""),
 ]
 PULL = (["models", "pull", "hf:acme/other"], "")

@@ -5,7 +5,9 @@ Nothing is created until something is written; folders that hold a user's text a
 
 from __future__ import annotations
 
+import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +17,8 @@ from engine.errors import EngineError, InputError
 
 APP = "local-llm"
 HOME_VARIABLE = "LOCAL_LLM_HOME"
+_LONGEST_FOLDER = 90
+"""Bytes; a unix socket's whole path may have 104 on some systems."""
 
 
 class PlaceError(EngineError):
@@ -31,6 +35,8 @@ class Places:
     """Prompt-line history and logs."""
     cache: Path
     """Safe to delete."""
+    runtime: Path
+    """For the sockets of running servers; short enough for a socket's path."""
 
     @property
     def models(self) -> Path:
@@ -57,6 +63,11 @@ class Places:
         """What `llm search` looks in."""
         return self.data / "index.db"
 
+    @property
+    def log_file(self) -> Path:
+        """What a server in the background has to say."""
+        return self.state / "serve.log"
+
     def named(self) -> dict[str, Path]:
         """Every place by its name, in the order that `paths` prints."""
         return {
@@ -66,6 +77,7 @@ class Places:
             "chats": self.chats,
             "index": self.index,
             "state": self.state,
+            "runtime": self.runtime,
             "cache": self.cache,
         }
 
@@ -75,8 +87,21 @@ def places(environ: Mapping[str, str] | None = None) -> Places:
     environ = os.environ if environ is None else environ
     if home := environ.get(HOME_VARIABLE):
         root = Path(home).expanduser().absolute()
-        return Places(config=root, data=root, state=root / "state", cache=root / "cache")
-    return Places(*(_folder(kind, environ) for kind in ("config", "data", "state", "cache")))
+        state = root / "state"
+        return Places(config=root, data=root, state=state, cache=root / "cache", runtime=_runtime(state))
+    config, data, state, cache = (_folder(kind, environ) for kind in ("config", "data", "state", "cache"))
+    session = environ.get("XDG_RUNTIME_DIR", "")
+    runtime = Path(session) / APP if os.path.isabs(session) else _runtime(state)
+    return Places(config, data, state, cache, runtime)
+
+
+def _runtime(state: Path) -> Path:
+    """A folder in the state folder; where that is too deep for a socket, one of this user's among temporary files."""
+    folder = state / "run"
+    if os.name != "posix" or len(os.fsencode(folder)) <= _LONGEST_FOLDER:
+        return folder
+    digest = hashlib.sha256(os.fsencode(state)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"{APP}-{os.getuid()}-{digest}"
 
 
 def _folder(kind: str, environ: Mapping[str, str]) -> Path:
@@ -100,6 +125,17 @@ def ensure(folder: Path) -> Path:
         raise _unwritable(folder, error) from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise _unwritable(folder, PermissionError(13, "Permission denied"))
+    return folder
+
+
+def ensure_private(folder: Path) -> Path:
+    """The folder as `ensure` makes it, and nobody else's: neither owned nor open to others, nor a link. PlaceError."""
+    ensure(folder)
+    status = os.lstat(folder)
+    if not stat.S_ISDIR(status.st_mode) or (os.name == "posix" and status.st_uid != os.getuid()):
+        raise PlaceError(f"{folder} belongs to someone else", hint="remove it, or set XDG_RUNTIME_DIR")
+    if status.st_mode & 0o077:
+        os.chmod(folder, 0o700)
     return folder
 
 

@@ -56,6 +56,20 @@ def _positive(value: int) -> None:
         raise UsageError(f"expected 1 or more, got {value}")
 
 
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def seconds_of(text: str) -> float | None:
+    """A stretch of time such as 90s, 30m, 2h, in seconds; None for `forever`. Raises UsageError."""
+    text = text.strip().lower()
+    if text == "forever":
+        return None
+    number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS else (text, "s")
+    if not number.isascii() or not number.isdigit():
+        raise UsageError(f"expected a time such as 90s, 30m, 2h or forever, got {text!r}")
+    return int(number) * _UNITS[unit]
+
+
 SETTINGS: dict[str, Setting] = {
     setting.name: setting
     for setting in (
@@ -76,6 +90,8 @@ SETTINGS: dict[str, Setting] = {
         Setting("color", str, "colours", "auto", choices=("auto", "always", "never")),
         Setting("markdown", bool, "render Markdown on a terminal", True),
         Setting("stats", bool, "print timings after an answer", False),
+        Setting("warm", bool, "keep the model in memory between commands: the first starts `llm serve`", False),
+        Setting("keep_alive", str, "how long a server waits for the next command", "30m", check=seconds_of),
     )
 }
 

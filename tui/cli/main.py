@@ -28,6 +28,7 @@ from tui.cli import (
     paths,
     search,
     sentiment,
+    serve,
     summarize,
     tokens,
     translate,
@@ -94,6 +95,7 @@ for module in (
     completion,
     embed,
     search,
+    serve,
     demo,
 ):
     module.register(app)

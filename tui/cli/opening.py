@@ -99,7 +99,13 @@ class Run:
             session.close()
 
     def load(self, summary: ModelSummary) -> Session:
-        """A model's session, with a sign of life on stderr while the weights come in."""
+        """A model's session: with the warm server that holds this very model, or loaded here."""
+        from tui.cli.warm import warm_session
+
+        return warm_session(self, summary) or self.load_here(summary)
+
+    def load_here(self, summary: ModelSummary) -> Session:
+        """A session of this process, with a sign of life on stderr while the weights come in."""
         import time
         from pathlib import Path
 
@@ -113,12 +119,15 @@ class Run:
                 threads=self.settings["threads"],
                 context=self.settings["ctx"],
             )
-        elapsed = time.monotonic() - started
+        self.tell_session(session, f"loaded in {time.monotonic() - started:.1f} s")
+        return session
+
+    def tell_session(self, session: Session, how: str) -> None:
+        """For `--verbose`: what will answer."""
         self.console.detail(
             f"{session.name} on {session.device} ({session.kernel}), context {session.context} tokens, "
-            f"{session.memory_bytes / 1e6:.0f} MB, loaded in {elapsed:.1f} s"
+            f"{session.memory_bytes / 1e6:.0f} MB, {how}"
         )
-        return session
 
 
 class _Current:

@@ -1,0 +1,126 @@
+"""Sessions on one set of weights, each with a KV cache of its own, and the one thread in which all of them compute.
+
+Whoever asks takes turns by the step: of two streams each gets a token at a time, and neither sees the other's cache.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from engine.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from engine.session import Session
+
+Result = TypeVar("Result")
+IDLE = 3
+"""Sessions kept with their caches while nobody uses them: a chat, a task and a stranger do not push each other out."""
+REMEMBERED = 256
+"""Scores kept: what labels' priors rest on is asked for by every command again."""
+_DONE = object()
+
+
+class Pool:
+    """A model for several clients at once."""
+
+    def __init__(self, open_session: Callable[[], Session]) -> None:
+        """`open_session` is called in the computing thread."""
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="compute")
+        self._computing = self._thread.submit(threading.current_thread).result()
+        self.base = self._thread.submit(open_session).result()
+        """Answers what needs no cache; safe from any thread for counting."""
+        self._limit = self.base.context
+        self._idle: OrderedDict[int, tuple[str, Session]] = OrderedDict()
+        """What each session's last prompt began with, the most recently used last."""
+        self._lock = threading.Lock()
+        self._closed = False
+        self.scores = Remembered(REMEMBERED)
+
+    def compute(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """Run it in the computing thread, after whoever came before; at once where that thread asks."""
+        if threading.current_thread() is self._computing:
+            return work(*arguments)
+        try:
+            return self._thread.submit(work, *arguments).result()
+        except (CancelledError, RuntimeError) as error:
+            if self._closed:
+                raise EngineError("the server was stopped", hint="run the command again") from error
+            raise
+
+    def steps(self, generator: Generator[Result, Any, Any]) -> Generator[Result, None, None]:
+        """A generator's items, each computed in the computing thread; it is closed there."""
+        try:
+            while (item := self.compute(next, generator, _DONE)) is not _DONE:
+                yield item
+        finally:
+            self.compute(generator.close)
+
+    @contextmanager
+    def session(self, begins: str, context: int | None) -> Iterator[Session]:
+        """A session for one prompt that begins so: the idle one whose cache probably holds most of it."""
+        session = self._take(begins)
+        session.context = min(context or self._limit, self._limit)
+        try:
+            yield session
+        finally:
+            with self._lock:
+                self._idle[id(session)] = (begins, session)
+                while len(self._idle) > IDLE:
+                    self._idle.popitem(last=False)
+
+    def _take(self, begins: str) -> Session:
+        with self._lock:
+            shared = {key: _common(begins, known) for key, (known, _) in self._idle.items()}
+            best = max(reversed(shared), key=shared.__getitem__, default=0)
+            if best and not shared[best]:
+                best = next(iter(shared)) if len(shared) >= IDLE else 0
+            if best:
+                return self._idle.pop(best)[1]
+        return self.compute(self.base.fork)
+
+    def close(self) -> None:
+        """Wait for the step that runs, and let go of the model."""
+        self._closed = True
+        self._thread.shutdown(cancel_futures=True)
+        self._idle.clear()
+        self.base.close()
+
+
+def _common(ours: str, theirs: str) -> int:
+    """How many characters two texts begin with alike."""
+    return next(
+        (at for at, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs))
+    )
+
+
+class Remembered:
+    """The last few results by what was asked, for work whose result depends on nothing else."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._results: OrderedDict[str, list[Any]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def through(self, key: str, work: Callable[[], Iterator[Any]]) -> Generator[Any, None, None]:
+        """The items that are known for this key, else those of `work`, remembered once all have come."""
+        with self._lock:
+            known = self._results.get(key)
+            if known is not None:
+                self._results.move_to_end(key)
+        if known is not None:
+            yield from known
+            return
+        items = []
+        for item in work():
+            items.append(item)
+            yield item
+        with self._lock:
+            self._results[key] = items
+            while len(self._results) > self._most:
+                self._results.popitem(last=False)
