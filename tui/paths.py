@@ -59,6 +59,11 @@ class Places:
         return self.data / "chats"
 
     @property
+    def history(self) -> Path:
+        """The conversations that are kept."""
+        return self.data / "app.db"
+
+    @property
     def index(self) -> Path:
         """What `llm search` looks in."""
         return self.data / "index.db"
@@ -74,6 +79,7 @@ class Places:
             "config": self.config_file,
             "data": self.data,
             "models": self.models,
+            "history": self.history,
             "chats": self.chats,
             "index": self.index,
             "state": self.state,

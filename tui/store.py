@@ -1,0 +1,546 @@
+"""The history: conversations as trees of messages, in one SQLite file of the user's own. No model, no terminal.
+
+Edits, retries and forks are siblings; each message knows which of its children the shown path goes on with. Each
+change is one short transaction, so that processes may share the file and a killed one leaves nothing half there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import threading
+import time
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine import words
+from engine.errors import EngineError, UsageError
+from tui.paths import ensure
+
+MIGRATIONS = (
+    f"""
+    CREATE TABLE conversations (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, title TEXT NOT NULL, named INTEGER NOT NULL DEFAULT 0, system TEXT,
+        model TEXT NOT NULL DEFAULT '', pinned INTEGER NOT NULL DEFAULT 0, messages INTEGER NOT NULL DEFAULT 0,
+        chosen INTEGER, created REAL NOT NULL, updated REAL NOT NULL
+    );
+    CREATE INDEX conversations_by_time ON conversations (pinned, updated, id);
+    CREATE TABLE messages (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        conversation INTEGER NOT NULL REFERENCES conversations ON DELETE CASCADE,
+        parent INTEGER REFERENCES messages ON DELETE CASCADE, role TEXT NOT NULL, text TEXT NOT NULL,
+        documents TEXT NOT NULL DEFAULT '[]', finish TEXT, facts TEXT NOT NULL DEFAULT '{{}}', ids BLOB, logprobs BLOB,
+        chosen INTEGER, indexed INTEGER NOT NULL DEFAULT 0, created REAL NOT NULL, updated REAL NOT NULL
+    );
+    CREATE INDEX messages_of_conversation ON messages (conversation, id);
+    CREATE INDEX messages_of_parent ON messages (parent);
+    CREATE INDEX messages_not_indexed ON messages (indexed) WHERE indexed = 0;
+    CREATE VIRTUAL TABLE words USING fts5 (text, content='', tokenize='{words.TOKENIZER}');
+    CREATE TABLE vectors (
+        message INTEGER PRIMARY KEY REFERENCES messages ON DELETE CASCADE, model TEXT NOT NULL, vector BLOB NOT NULL
+    );
+    """,
+)
+"""Append-only: `PRAGMA user_version` says how many of them a file has had."""
+PATIENCE = 10
+"""Seconds to wait for another process that writes."""
+SETTLED = 60
+"""Seconds without a change after which an answer without an end is one that was killed."""
+
+
+class StoreError(EngineError):
+    """The history can't be opened, read or written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A conversation in a list."""
+
+    id: int
+    title: str
+    named: bool
+    """Whether a person or the model gave the title; else it is the beginning of the first question."""
+    system: str | None
+    model: str
+    pinned: bool
+    messages: int
+    """In the whole tree."""
+    chosen: int | None
+    """The first message shown."""
+    created: float
+    updated: float
+    """Seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A message as it is kept."""
+
+    id: int
+    parent: int | None
+    role: str
+    text: str
+    documents: tuple[tuple[str, str], ...] = ()
+    """Name and text of what was given with a question."""
+    finish: str | None = None
+    """None while an answer is written, and of one that was killed."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What is known of an answer: model, identity, device, kernel, sampling, counts and timings; JSON types."""
+    ids: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
+    """Of `ids`, natural."""
+    chosen: int | None = None
+    """The child that the shown path goes on with."""
+    created: float = 0.0
+    updated: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A message that a search found."""
+
+    conversation: int
+    title: str
+    message: int
+    role: str
+    excerpt: str
+    score: float
+    """Higher is better; comparable within one search."""
+
+
+_KEPT = "id, title, named, system, model, pinned, messages, chosen, created, updated"
+_ENTRY = "id, parent, role, text, documents, finish, facts, ids, logprobs, chosen, created, updated"
+
+
+class Store:
+    """The open file. Threads may share it: each call holds a lock."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the file, mode 0600 in a folder of 0700, and bring it up to date. Raises StoreError."""
+        self.path = path
+        self._lock = threading.RLock()
+        ensure(path.parent)
+        with self._errors():
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            self._db = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = NORMAL")
+                self._db.execute("PRAGMA foreign_keys = ON")
+                self._db.execute("PRAGMA secure_delete = ON")
+                self._migrate()
+            except BaseException:
+                self._db.close()
+                raise
+        self._index_the_killed()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            self._db.close()
+
+    # Conversations
+
+    def create(self, title: str, *, system: str | None = None, model: str = "", at: float | None = None) -> int:
+        """A conversation without messages; returns its id."""
+        now = time.time() if at is None else at
+        with self._change():
+            row = self._db.execute(
+                "INSERT INTO conversations (title, system, model, created, updated) VALUES (?, ?, ?, ?, ?)",
+                (title, system, model, now, now),
+            )
+        assert row.lastrowid is not None
+        return row.lastrowid
+
+    def kept(self, conversation: int) -> Kept:
+        """A conversation. Raises UsageError if there is none of that id."""
+        with self._errors():
+            row = self._db.execute(f"SELECT {_KEPT} FROM conversations WHERE id = ?", (conversation,)).fetchone()
+        if row is None:
+            raise UsageError(f"no conversation {conversation} is kept", hint="llm history list names them")
+        return _kept(row)
+
+    def recent(self, limit: int = 50, *, after: Kept | None = None) -> list[Kept]:
+        """Conversations with messages, pinned ones first, then the newest; `after`: those that follow in that order."""
+        where, values = "messages > 0", []
+        if after:
+            where += " AND (pinned, updated, id) < (?, ?, ?)"
+            values = [int(after.pinned), after.updated, after.id]
+        query = f"SELECT {_KEPT} FROM conversations WHERE {where} ORDER BY pinned DESC, updated DESC, id DESC LIMIT ?"
+        with self._errors():
+            return [_kept(row) for row in self._db.execute(query, (*values, limit))]
+
+    def latest(self) -> Kept | None:
+        """The conversation that was changed last."""
+        query = f"SELECT {_KEPT} FROM conversations WHERE messages > 0 ORDER BY updated DESC, id DESC LIMIT 1"
+        with self._errors():
+            row = self._db.execute(query).fetchone()
+        return _kept(row) if row else None
+
+    def rename(self, conversation: int, title: str) -> None:
+        """Give a title. Raises UsageError for an empty one."""
+        title = " ".join(title.split())
+        if not title:
+            raise UsageError("the title is empty")
+        self._set(conversation, title=title, named=1)
+
+    def pin(self, conversation: int, pinned: bool = True) -> None:
+        """Keep a conversation at the head of the list, and from being deleted by age."""
+        self._set(conversation, pinned=int(pinned))
+
+    def set_system(self, conversation: int, system: str | None) -> None:
+        """Note another system prompt."""
+        self._set(conversation, system=system)
+
+    def set_model(self, conversation: int, model: str) -> None:
+        """Note another model."""
+        self._set(conversation, model=model)
+
+    def _set(self, conversation: int, **columns: Any) -> None:
+        self.kept(conversation)
+        named = ", ".join(f"{name} = ?" for name in columns)
+        with self._change():
+            self._db.execute(f"UPDATE conversations SET {named} WHERE id = ?", (*columns.values(), conversation))
+
+    # Messages
+
+    def add(
+        self,
+        conversation: int,
+        parent: int | None,
+        role: str,
+        text: str,
+        *,
+        documents: Sequence[tuple[str, str]] = (),
+        finish: str | None = None,
+        facts: dict[str, Any] | None = None,
+        at: float | None = None,
+    ) -> int:
+        """Hang a message below another (or None: at the beginning), and show it; returns its id.
+
+        An answer without `finish` is still written: `update` it as it grows, and `finish` it at the end.
+        """
+        now = time.time() if at is None else at
+        settled = role != "assistant" or finish is not None
+        with self._change():
+            self._require_parent(conversation, parent)
+            row = self._db.execute(
+                "INSERT INTO messages (conversation, parent, role, text, documents, finish, facts, created, updated) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (conversation, parent, role, text, _json([list(pair) for pair in documents]), finish,
+                 _json(facts or {}), now, now),
+            )  # fmt: skip
+            message = row.lastrowid
+            assert message is not None
+            self._choose(conversation, parent, message)
+            self._db.execute(
+                "UPDATE conversations SET messages = messages + 1, updated = max(updated, ?) WHERE id = ?",
+                (now, conversation),
+            )
+            if settled:
+                self._index(message, text)
+        return message
+
+    def _require_parent(self, conversation: int, parent: int | None) -> None:
+        query, value = "SELECT 1 FROM conversations WHERE id = ?", conversation
+        if parent is not None:
+            query, value = f"SELECT 1 FROM messages WHERE conversation = {int(conversation)} AND id = ?", parent
+        if self._db.execute(query, (value,)).fetchone() is None:
+            raise UsageError("the conversation was deleted meanwhile", hint="what is written now is not kept")
+
+    def update(self, message: int, text: str) -> None:
+        """What an answer says so far. One that another process deleted stays deleted."""
+        with self._change():
+            self._db.execute("UPDATE messages SET text = ?, updated = ? WHERE id = ?", (text, time.time(), message))
+
+    def finish(
+        self,
+        message: int,
+        text: str,
+        finish: str,
+        *,
+        facts: dict[str, Any] | None = None,
+        ids: Sequence[int] = (),
+        logprobs: Sequence[float] = (),
+    ) -> None:
+        """The end of an answer, or of what continues it; it can be searched from then on."""
+        now = time.time()
+        with self._change():
+            known = self._db.execute(
+                "SELECT conversation, text, indexed FROM messages WHERE id = ?", (message,)
+            ).fetchone()
+            if known is None:
+                return
+            conversation, before, indexed = known
+            if indexed:
+                self._unindex(message, before)
+            self._db.execute(
+                "UPDATE messages SET text = ?, finish = ?, facts = ?, ids = ?, logprobs = ?, updated = ? WHERE id = ?",
+                (text, finish, _json(facts or {}), array("i", ids).tobytes(), array("f", logprobs).tobytes(), now,
+                 message),
+            )  # fmt: skip
+            self._db.execute("DELETE FROM vectors WHERE message = ?", (message,))
+            self._index(message, text)
+            self._db.execute("UPDATE conversations SET updated = ? WHERE id = ?", (now, conversation))
+
+    def choose(self, conversation: int, parent: int | None, child: int | None) -> None:
+        """Let the shown path go on with a child of `parent` (None: the beginning), or end there."""
+        with self._change():
+            self._choose(conversation, parent, child)
+
+    def _choose(self, conversation: int, parent: int | None, child: int | None) -> None:
+        if parent is None:
+            self._db.execute("UPDATE conversations SET chosen = ? WHERE id = ?", (child, conversation))
+        else:
+            self._db.execute("UPDATE messages SET chosen = ? WHERE id = ?", (child, parent))
+
+    def messages(self, conversation: int) -> list[Entry]:
+        """All messages of the tree, parents before children, siblings in the order they came."""
+        query = f"SELECT {_ENTRY} FROM messages WHERE conversation = ? ORDER BY id"
+        with self._errors():
+            return [_entry(row) for row in self._db.execute(query, (conversation,))]
+
+    def shown(self, conversation: int) -> list[Entry]:
+        """The messages shown, from the first on."""
+        entries = {entry.id: entry for entry in self.messages(conversation)}
+        found, at = [], self.kept(conversation).chosen
+        while at is not None and at in entries:
+            found.append(entries[at])
+            at = entries[at].chosen
+        return found
+
+    # Deleting
+
+    def delete_message(self, message: int) -> None:
+        """Forget a message and everything below it; the nearest sibling is shown instead. `scrub` when done."""
+        with self._change():
+            row = self._db.execute("SELECT conversation, parent FROM messages WHERE id = ?", (message,)).fetchone()
+            if row is None:
+                return
+            conversation, parent = row
+            siblings = [
+                id_
+                for (id_,) in self._db.execute(
+                    "SELECT id FROM messages WHERE conversation = ? AND parent IS ? ORDER BY id", (conversation, parent)
+                )
+            ]
+            gone = self._forget_words("id IN (SELECT id FROM below)", _BELOW, (message,))
+            self._db.execute("DELETE FROM messages WHERE id = ?", (message,))
+            at = siblings.index(message)
+            rest = siblings[:at] + siblings[at + 1 :]
+            self._choose(conversation, parent, rest[min(at, len(rest) - 1)] if rest else None)
+            self._db.execute(
+                "UPDATE conversations SET messages = messages - ?, updated = ? WHERE id = ?",
+                (gone, time.time(), conversation),
+            )
+
+    def delete(self, conversations: Sequence[int]) -> int:
+        """Forget conversations; returns how many there were. `scrub` when done."""
+        deleted = 0
+        for conversation in conversations:
+            with self._change():
+                self._forget_words("conversation = ?", "", (conversation,))
+                deleted += self._db.execute("DELETE FROM conversations WHERE id = ?", (conversation,)).rowcount
+        return deleted
+
+    def expire(self, days: float) -> int:
+        """Forget what was not changed for so many days and is not pinned; returns how many conversations."""
+        with self._errors():
+            rows = self._db.execute(
+                "SELECT id FROM conversations WHERE pinned = 0 AND updated < ?", (time.time() - days * 86400,)
+            ).fetchall()
+        return self.delete([conversation for (conversation,) in rows])
+
+    def scrub(self) -> None:
+        """Take what was deleted off the disk: out of the words' segments and out of the write-ahead log."""
+        with self._errors():
+            self._db.execute("INSERT INTO words (words) VALUES ('optimize')")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _forget_words(self, condition: str, with_: str, values: tuple[Any, ...]) -> int:
+        query = f"{with_} SELECT id, text, indexed FROM messages WHERE {condition}"
+        rows = self._db.execute(query, values).fetchall()
+        for message, text, indexed in rows:
+            if indexed:
+                self._unindex(message, text)
+        return len(rows)
+
+    # Searching
+
+    def search(self, query: str, limit: int = 50) -> list[Hit]:
+        """Messages that hold every word of a query, the last one as far as it is typed; else those that hold any."""
+        asked = words.words_of(query)
+        if not asked:
+            return []
+        every = " AND ".join(f'"{word}"' for word in asked) + ("*" if asked[-1].isascii() else "")
+        statement = (
+            "SELECT conversations.id, title, messages.id, role, text, score FROM "
+            "(SELECT rowid AS found, -rank AS score FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?) "
+            "JOIN messages ON messages.id = found JOIN conversations ON conversations.id = conversation "
+            "ORDER BY score DESC"
+        )
+        for expression in (every, words.any_of(query)):
+            with self._errors():
+                rows = self._db.execute(statement, (expression, limit)).fetchall()
+            if rows:
+                break
+        return [Hit(a, title, b, role, excerpt(text, asked), score) for a, title, b, role, text, score in rows]
+
+    def without_vector(self, model: str, limit: int = 256) -> list[tuple[int, str]]:
+        """Ids and texts of messages, the newest first, that have no vector of this model's identity."""
+        query = (
+            "SELECT id, text FROM messages LEFT JOIN vectors ON vectors.message = id AND model = ? "
+            "WHERE vectors.message IS NULL AND indexed = 1 AND trim(text) != '' ORDER BY id DESC LIMIT ?"
+        )
+        with self._errors():
+            return self._db.execute(query, (model, limit)).fetchall()
+
+    def put_vectors(self, model: str, vectors: Sequence[tuple[int, bytes]]) -> None:
+        """Vectors by message, float16; what was deleted meanwhile is left out."""
+        with self._change():
+            self._db.executemany(
+                "INSERT OR REPLACE INTO vectors SELECT id, ?, ? FROM messages WHERE id = ?",
+                ((model, vector, message) for message, vector in vectors),
+            )
+
+    def vectors(self, model: str) -> tuple[list[int], bytes]:
+        """Message ids, and their vectors of this model's identity one after the other, float16."""
+        with self._errors():
+            rows = self._db.execute("SELECT message, vector FROM vectors WHERE model = ?", (model,)).fetchall()
+        return [message for message, _ in rows], b"".join(vector for _, vector in rows)
+
+    def hit(self, message: int, score: float) -> Hit | None:
+        """A message found by its vector; None if it was deleted meanwhile."""
+        query = (
+            "SELECT conversations.id, title, role, text FROM messages "
+            "JOIN conversations ON conversations.id = conversation WHERE messages.id = ?"
+        )
+        with self._errors():
+            row = self._db.execute(query, (message,)).fetchone()
+        return Hit(row[0], row[1], message, row[2], excerpt(row[3], ()), score) if row else None
+
+    # Below
+
+    def _index(self, message: int, text: str) -> None:
+        self._db.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (message, words.spaced(text)))
+        self._db.execute("UPDATE messages SET indexed = 1 WHERE id = ?", (message,))
+
+    def _unindex(self, message: int, text: str) -> None:
+        # The words themselves keep no text: what is deleted has to be said once more.
+        self._db.execute(
+            "INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)", (message, words.spaced(text))
+        )
+
+    def _index_the_killed(self) -> None:
+        """Answers whose process died before their end can be found as well."""
+        long_ago = "indexed = 0 AND updated < ?"
+        with self._errors():
+            if not self._db.execute(f"SELECT 1 FROM messages WHERE {long_ago}", (time.time() - SETTLED,)).fetchone():
+                return
+        with self._change():
+            query = f"SELECT id, text FROM messages WHERE {long_ago}"
+            for message, text in self._db.execute(query, (time.time() - SETTLED,)).fetchall():
+                self._index(message, text)
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                yield
+            except sqlite3.OperationalError as error:
+                if "locked" in str(error):
+                    raise StoreError(f"{self.path} is in use by another process", hint="try again") from error
+                raise StoreError(
+                    f"the history {self.path} can't be used: {error}", hint="check its folder, permissions and space"
+                ) from error
+            except sqlite3.DatabaseError as error:
+                raise StoreError(
+                    f"the history {self.path} is damaged: {error}", hint="move it away; a new one is made"
+                ) from error
+            except OSError as error:
+                raise StoreError(f"can't open the history {self.path}: {error.strerror or error}") from error
+
+    @contextlib.contextmanager
+    def _change(self) -> Iterator[None]:
+        """One transaction: all of it or, whatever happens, nothing."""
+        with self._errors():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def _version(self) -> int:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        return int(version)
+
+    def _migrate(self) -> None:
+        if self._version() == len(MIGRATIONS):
+            return
+        with self._change():  # and looked at again under the lock: two processes may have opened a new file
+            version = self._version()
+            if version > len(MIGRATIONS):
+                raise StoreError(
+                    f"{self.path} was made by a newer version of this program (format {version}, "
+                    f"known up to {len(MIGRATIONS)})",
+                    hint="update this program",
+                )
+            for script in MIGRATIONS[version:]:
+                for statement in script.split(";"):
+                    self._db.execute(statement)
+            self._db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+_BELOW = (
+    "WITH RECURSIVE below (id) AS (VALUES (?) UNION ALL "
+    "SELECT messages.id FROM messages JOIN below ON messages.parent = below.id)"
+)
+"""A message and all that hang below it."""
+
+
+def excerpt(text: str, asked: Sequence[str], width: int = 120) -> str:
+    """One line of a text around the first word that was asked for."""
+    line = " ".join(text.split())
+    lowered = line.casefold()
+    found = [at for word in asked if (at := lowered.find(word)) >= 0]
+    start = max(0, min(found, default=0) - width // 3)
+    return ("…" if start else "") + line[start : start + width] + ("…" if start + width < len(line) else "")
+
+
+def title_of(question: str, width: int = 60) -> str:
+    """A title for a conversation that nobody named: the beginning of its first question."""
+    line = " ".join(question.split())
+    return line if len(line) <= width else line[: width - 1].rstrip() + "…"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _kept(row: tuple[Any, ...]) -> Kept:
+    id_, title, named, system, model, pinned, *rest = row
+    return Kept(id_, title, bool(named), system, model, bool(pinned), *rest)
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    id_, parent, role, text, documents, finish, facts, ids, logprobs, chosen, created, updated = row
+    given = tuple((name, content) for name, content in json.loads(documents))
+    numbers, chances = array("i", ids or b""), array("f", logprobs or b"")
+    return Entry(
+        id_, parent, role, text, given, finish, json.loads(facts), tuple(numbers), tuple(chances), chosen, created,
+        updated,
+    )  # fmt: skip
