@@ -29,7 +29,9 @@ import json, sys
 from tui.cli.main import run
 sys.argv[0] = "llm"
 code = run(json.loads(sys.argv[1]))
-json.dump({"code": code, "modules": sorted({name.partition(".")[0] for name in sys.modules})}, open(sys.argv[2], "w"))
+ours = [name for name in sys.modules if name.startswith("tui.cli.")]
+modules = sorted({*ours, *(name.partition(".")[0] for name in sys.modules)})
+json.dump({"code": code, "modules": modules}, open(sys.argv[2], "w"))
 """
 
 
@@ -78,6 +80,26 @@ def test_quick_commands_load_nothing_heavy(tmp_path: Path, arguments: list[str],
     got, modules = loaded_by(tmp_path, *arguments)
     assert modules.isdisjoint(HEAVY)
     assert got == code
+
+
+def test_the_help_imports_no_command_and_a_command_no_other(tmp_path: Path) -> None:
+    frame = {"main", "lazy", "help", "console", "interrupt"}
+    code, modules = loaded_by(tmp_path, "--help")
+    assert code == 0
+    assert {name for name in modules if name.startswith("tui.cli.")} == {f"tui.cli.{name}" for name in frame}
+    _, modules = loaded_by(tmp_path, "sentiment", "hello")
+    assert not modules & {f"tui.cli.{name}" for name in ("ask", "chat", "models", "examine", "evaluate", "demo")}
+
+
+def test_the_help_says_of_each_command_what_its_own_help_says() -> None:
+    from typer.main import get_command
+
+    from tui.cli.main import Commands, app
+
+    for name, entry in Commands.TABLE.items():
+        command = get_command(app).commands[name]  # type: ignore[attr-defined]
+        assert (command.name, command.get_short_help_str(limit=500)) == (name, entry.help)
+        assert command.hidden == entry.hidden
 
 
 def test_completion_knows_models_and_loads_nothing_heavy(tmp_path: Path) -> None:

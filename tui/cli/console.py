@@ -165,3 +165,20 @@ class Console:
             with contextlib.suppress(OSError, ValueError):
                 sys.stderr.write("\r\x1b[K")
                 sys.stderr.flush()
+
+
+class _Current:
+    """What `main` needs to report an error as this run wants it."""
+
+    console: Console = Console()
+    debug: bool = False
+
+
+def note_console(console: Console, *, debug: bool) -> None:
+    """Remember how the running command speaks."""
+    _Current.console, _Current.debug = console, debug
+
+
+def current() -> tuple[Console, bool]:
+    """The running command's console, and whether tracebacks are wanted."""
+    return _Current.console, _Current.debug

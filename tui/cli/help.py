@@ -56,12 +56,5 @@ class HelpfulGroup(TyperGroup):
 
 def make_app(help_text: str, examples: str, **settings: Any) -> typer.Typer:
     """A Typer app with our help, our short flags and no tracebacks of its own."""
-    return typer.Typer(
-        cls=HelpfulGroup,
-        help=help_text,
-        epilog=examples,
-        context_settings=CONTEXT,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        **settings,
-    )
+    usual: dict[str, Any] = {"cls": HelpfulGroup, "context_settings": CONTEXT, "rich_markup_mode": None}
+    return typer.Typer(help=help_text, epilog=examples, pretty_exceptions_enable=False, **(usual | settings))

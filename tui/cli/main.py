@@ -6,37 +6,46 @@ import contextlib
 import os
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
 from engine.errors import CheckpointError, EngineError, InputTooLong, ModelNotFound, OutputError, UsageError
-from tui.cli import (
-    ask,
-    batch,
-    chat,
-    classify,
-    complete,
-    completion,
-    config,
-    demo,
-    doctor,
-    embed,
-    evaluate,
-    index,
-    models,
-    paths,
-    search,
-    sentiment,
-    serve,
-    summarize,
-    tokens,
-    translate,
-)
-from tui.cli.console import Console, as_called, program
+from tui.cli.console import Console, as_called, current, note_console, program
 from tui.cli.help import make_app
 from tui.cli.interrupt import Terminated, raise_on_sigterm
-from tui.cli.opening import current, note_console
+from tui.cli.lazy import Entry, LazyGroup
+
+
+class Commands(LazyGroup):
+    """Every command, in the order of the help."""
+
+    TABLE: ClassVar[dict[str, Entry]] = {
+        "ask": Entry("Answer a question."),
+        "chat": Entry("Talk with a model."),
+        "complete": Entry("Continue a text, raw."),
+        "summarize": Entry("Summarize each text, all of it: what does not fit the context is read in chunks."),
+        "translate": Entry("Translate each text; code, addresses and Markdown's marks stay as they are."),
+        "sentiment": Entry("Judge texts."),
+        "classify": Entry("Sort texts under labels."),
+        "batch": Entry("Run one prompt for each row, several at once; order is kept, and an error stays in its row."),
+        "tokens": Entry("Count the tokens of a text."),
+        "eval": Entry(
+            "Measure a task on rows with known answers: figures with 95% intervals (bootstrap), and rows/s.",
+            module="evaluate",
+        ),
+        "doctor": Entry("Look at the installation, the machine and the models."),
+        "paths": Entry("Print the folders and files of this program, with their sizes."),
+        "completion": Entry("Install Tab completion for llm and local-llm."),
+        "embed": Entry("Print a vector of length 1 for each text, as JSONL."),
+        "search": Entry("Find passages in the indexed files, by words and meaning."),
+        "serve": Entry("Keep a model in memory, so that the same commands answer at once."),
+        "demo": Entry("Show the main job on bundled texts.", hidden=True),
+        "models": Entry("Get, list, show and remove models."),
+        "config": Entry("Show and change settings."),
+        "index": Entry("Keep texts ready for search: their words, and vectors of what they say."),
+    }
+
 
 app = make_app(
     "Language models in your terminal, on your own machine.",
@@ -48,6 +57,7 @@ app = make_app(
     printf 'I loved every minute' | llm sentiment
     llm chat
     """,
+    cls=Commands,
     no_args_is_help=False,
     invoke_without_command=True,
     subcommand_metavar="COMMAND …",
@@ -77,31 +87,6 @@ def root(
     if ctx.invoked_subcommand is None:
         sys.stderr.write(ctx.get_help() + "\n")
         raise typer.Exit(2)
-
-
-for module in (
-    ask,
-    chat,
-    complete,
-    summarize,
-    translate,
-    sentiment,
-    classify,
-    batch,
-    tokens,
-    evaluate,
-    doctor,
-    paths,
-    completion,
-    embed,
-    search,
-    serve,
-    demo,
-):
-    module.register(app)
-app.add_typer(models.app, name="models")
-app.add_typer(config.app, name="config")
-app.add_typer(index.app, name="index")
 
 
 def exit_code(error: BaseException) -> int:

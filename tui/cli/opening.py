@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from engine.config import SamplingConfig
 from engine.errors import ModelNotFound
 from engine.schema import ModelSummary
-from tui.cli.console import Console, program
+from tui.cli.console import Console, note_console, program
 from tui.cli.deliver import Delivery
 from tui.cli.installed import open_library
 from tui.cli.options import Options
@@ -128,20 +128,3 @@ class Run:
             f"{session.name} on {session.device} ({session.kernel}), context {session.context} tokens, "
             f"{session.memory_bytes / 1e6:.0f} MB, {how}"
         )
-
-
-class _Current:
-    """What `main` needs to report an error as this run wants it."""
-
-    console: Console = Console()
-    debug: bool = False
-
-
-def note_console(console: Console, *, debug: bool) -> None:
-    """Remember how the running command speaks."""
-    _Current.console, _Current.debug = console, debug
-
-
-def current() -> tuple[Console, bool]:
-    """The running command's console, and whether tracebacks are wanted."""
-    return _Current.console, _Current.debug
