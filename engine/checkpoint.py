@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from engine.config import ModelConfig, QuantizationConfig
 from engine.errors import CheckpointError
+from engine.fused import FusedDecoder
+from engine.kernels.native import NativeKernel
 from engine.linear import Int8Embedding, Int8Linear
 from engine.model import Decoder
 
@@ -80,7 +82,7 @@ def build(
 ) -> Decoder:
     """A decoder around quantized tensors: linear layers and the embedding swapped for their int8 twins."""
     with torch.device("meta"):
-        model = Decoder(config)
+        model = FusedDecoder(config) if isinstance(kernel, NativeKernel) else Decoder(config)
     weights = Weights(tensors, device)
     vocabulary = (config.vocab_size, config.hidden_size)
     model.embedding = cast("nn.Embedding", _embedding(weights, vocabulary))
@@ -89,6 +91,8 @@ def build(
     for index, block in enumerate(model.layers):
         swap_block(block, f"layers.{index}.", weights, kernel, quantization)
     model.norm.weight = nn.Parameter(weights.plain("norm.weight", (config.hidden_size,)), requires_grad=False)
+    if isinstance(model, FusedDecoder):
+        model.fuse()
     return model.eval()
 
 

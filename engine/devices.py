@@ -28,6 +28,7 @@ def devices() -> list[DeviceInfo]:
     """Every kind of device: whether it is here, the kernel it would use, and why it is or is not chosen."""
 
     from engine.kernels import all_kernels, choose, resolve_device
+    from engine.kernels.native import lanes
 
     chosen = resolve_device("auto").type
     found = []
@@ -39,6 +40,8 @@ def devices() -> list[DeviceInfo]:
             continue
         kernel = choose(device)
         reason = "chosen by --device auto" if name == chosen else f"--device {name} chooses it"
+        if kernel.name.startswith("cpu-native"):
+            reason += f", compiled for {lanes()}"
         faster = [f"{other.name}: {why}" for other in all_kernels() if (why := _passed_over(other, kernel, device))]
         found.append(DeviceInfo(name, available=True, kernel=kernel.name, reason="; ".join([reason, *faster])))
     return found
@@ -46,6 +49,7 @@ def devices() -> list[DeviceInfo]:
 
 def _passed_over(other: Kernel, chosen: Kernel, device: torch.device) -> str:
     """Why a kernel made for this kind of device, other than the chosen one, can't run here; empty if it could."""
-    if other.name == chosen.name or not other.name.startswith({"cpu": "x86"}.get(device.type, device.type)):
+    made_for = {"cpu": ("cpu", "x86")}.get(device.type, device.type)
+    if other.name == chosen.name or not other.name.startswith(made_for):
         return ""
     return other.unavailable(device)

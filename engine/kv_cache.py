@@ -63,7 +63,8 @@ class _LayerCache:
             self.keys[:, :, : self.filled] = old_keys[:, :, : self.filled]
             self.values[:, :, : self.filled] = old_values[:, :, : self.filled]
 
-    def _make_room(self, tokens: int) -> None:
+    def make_room(self, tokens: int) -> None:
+        """Let so many more fit."""
         if self.filled + tokens <= self.capacity:
             return
         if self.window is not None:
@@ -82,7 +83,7 @@ class _LayerCache:
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Store (B, Hkv, T, D) and return views of all that these T tokens may look at."""
         tokens = keys.shape[2]
-        self._make_room(tokens)
+        self.make_room(tokens)
         end = self.filled + tokens
         self.keys[:, :, self.filled : end] = keys
         self.values[:, :, self.filled : end] = values
@@ -136,6 +137,18 @@ class KVCache:
         """One layer's keys and values (B, Hkv, S, D), and the position of the first."""
         held = self._layers[layer]
         return held.keys[:, :, : held.filled], held.values[:, :, : held.filled], held.first
+
+    def room(self, tokens: int) -> list[tuple[Tensor, Tensor, int]]:
+        """Each layer's whole buffers (B, Hkv, capacity, D), with room for `tokens` more, and the position of the first
+        entry: for native code, which writes there. `stored` tells that it has."""
+        for layer in self._layers:
+            layer.make_room(tokens)
+        return [(layer.keys, layer.values, layer.first) for layer in self._layers]
+
+    def stored(self, tokens: int) -> None:
+        """Every layer's next `tokens` entries were written."""
+        for layer in self._layers:
+            layer.filled += tokens
 
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Store one layer's (B, Hkv, T, D); returns the keys and values to attend to, (B, Hkv, S, D), oldest first."""

@@ -98,6 +98,10 @@ class Packed:
             if parent is not None:
                 ancestors[index] = ancestors[parent]
             ancestors[index, index] = True
+        self._stretches, self._starts = (
+            stretches,
+            [end - tokens for end, (tokens, _) in zip(ends, stretches, strict=True)],
+        )
         self.positions = torch.cat(positions).to(device)  # (T,)
         owner = torch.tensor(owners)
         self._related = ancestors[owner][:, owner].to(device)  # (T, T)
@@ -107,6 +111,18 @@ class Packed:
     def select(self, table: Tensor) -> Tensor:
         """(P, D) -> (1, T, D)."""
         return table[self.positions].unsqueeze(0)
+
+    def seen(self) -> list[list[tuple[int, int, int]]]:
+        """For each token what `mask` says, as ranges: first entry, one more than the last, position of the first. The
+        prefix's entries come first, then one for each token."""
+        rows: list[list[tuple[int, int, int]]] = []
+        whole: list[list[tuple[int, int, int]]] = []
+        for (tokens, parent), start in zip(self._stretches, self._starts, strict=True):
+            before = [(0, self.prefix, 0)] if parent is None else whole[parent]
+            entry = self.prefix + len(rows)
+            rows += [[*before, (entry, entry + 1 + at, start)] for at in range(tokens)]
+            whole.append([*before, (entry, entry + tokens, start)])
+        return rows
 
     def mask(self, keys: int, window: int | None) -> Tensor:
         """(1, 1, T, S): the newest of the prefix, then the stretches."""

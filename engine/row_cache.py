@@ -42,6 +42,11 @@ class RowCache:
         """Memory held, in bytes."""
         return 2 * self._keys.numel() * self._keys.element_size()
 
+    @property
+    def buffers(self) -> tuple[Tensor, Tensor]:
+        """All keys and values, (L, B, K, S, D): for native code, which writes there."""
+        return self._keys, self._values
+
     @torch.inference_mode()
     def add(self, cache: KVCache) -> int:
         """Take a row into use with what a cache of one sequence holds; returns its index."""

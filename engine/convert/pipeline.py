@@ -46,7 +46,7 @@ def convert(source: Path, target: Path, provenance: Provenance, progress: Progre
     tokenizer = Tokenizer.load(target)
     _require_fit(tokenizer, opened.config)
     calibration, evaluation = _texts(tokenizer, opened.config)
-    kernel = choose(torch.device("cpu"))
+    kernel = choose(torch.device("cpu"), portable=True)
     total = opened.config.num_layers + 1
     best: tuple[dict[str, Tensor], dict[str, LanguageQuality], QuantizationConfig] | None = None
     for attempt, recipe in enumerate(RECIPES):

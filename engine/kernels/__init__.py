@@ -35,15 +35,20 @@ class Kernel(Protocol):
 
 def all_kernels() -> tuple[Kernel, ...]:
     """Every kernel, the fastest first where several serve a device."""
-    from engine.kernels import cuda, generic, mps, reference, x86
+    from engine.kernels import cuda, generic, mps, native, reference, x86
 
-    return (x86.X86Kernel(), cuda.CudaKernel(), mps.MpsKernel(), generic.GenericKernel(), reference.ReferenceKernel())
+    on_cpus = (native.NativeKernel(), x86.X86Kernel())
+    return (*on_cpus, cuda.CudaKernel(), mps.MpsKernel(), generic.GenericKernel(), reference.ReferenceKernel())
 
 
-def choose(device: torch.device) -> Kernel:
-    """The best kernel for a device."""
+def choose(device: torch.device, *, portable: bool = False) -> Kernel:
+    """The best kernel for a device. `portable`: of those that need nothing but PyTorch, whose digits matter."""
+    from engine.kernels.native import NativeKernel
+
     reasons = []
     for kernel in all_kernels():
+        if portable and isinstance(kernel, NativeKernel):
+            continue
         reason = kernel.unavailable(device)
         if not reason:
             return kernel

@@ -1,0 +1,257 @@
+"""The decoder in native code: whole steps of a few tokens, and blocks around PyTorch's attention for many.
+
+A step of `engine.model` is several hundred small operations, whose calls cost more than what they compute. Here it is
+one call. `engine.model` is the twin that it is compared with, and what runs where this can't.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from engine.kernels.native import NativeProduct, Weight
+from engine.kernels.native_build import library
+from engine.kv_cache import KVCache
+from engine.layout import Consecutive, Packed
+from engine.linear import Int8Linear
+from engine.model import Block, Decoder, HeadNorm, attend
+from engine.row_cache import RowCache
+
+if TYPE_CHECKING:
+    from engine.config import ModelConfig
+    from engine.kv_cache import Cache
+    from engine.layout import Layout
+
+FEW = 16
+"""Tokens of one sequence that a step takes at any depth; beyond, PyTorch's attention over all of them is faster."""
+NEAR = 1024
+"""Up to this position a step takes any number of tokens, as their attention costs little: prompts of usual length give
+bit by bit the same however they are cut, whatever of them was cached."""
+WIDEST_HEAD = 1024
+"""Channels of a head that the library has room for."""
+
+
+class _Layer(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("attention_norm", "mlp_norm", "post_attention_norm", "post_mlp_norm")),
+        ("q_norm", ctypes.c_void_p),
+        ("k_norm", ctypes.c_void_p),
+        *((name, Weight) for name in ("qkv", "out", "gate_up", "down")),
+        ("kind", ctypes.c_int32),
+        ("window", ctypes.c_int32),
+    )
+
+
+class _Model(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_int32) for name in ("hidden", "middle", "layers", "gelu", "heads", "kv_heads", "width")),
+        ("scale", ctypes.c_float),
+        ("eps", ctypes.c_float),
+        ("layer", ctypes.POINTER(_Layer)),
+    )
+
+
+class _LayerCache(ctypes.Structure):
+    _fields_ = (
+        ("keys", ctypes.c_void_p),
+        ("values", ctypes.c_void_p),
+        ("row_stride", ctypes.c_int64),
+        ("head_stride", ctypes.c_int64),
+        ("first", ctypes.c_int32),
+        ("bfloat", ctypes.c_int32),
+    )
+
+
+class FusedDecoder(Decoder):
+    """`Decoder` over the native kernel's weights."""
+
+    _native: _Native | None = None
+
+    def fuse(self) -> None:
+        """Take hold of the weights, once they are in place; they must stay there."""
+        self._native = _Native.of(self)
+
+    def forward(
+        self, ids: Tensor, cache: Cache | None = None, layout: Layout | None = None, depth: int | None = None
+    ) -> Tensor:
+        """As `Decoder.forward`."""
+        native = self._native
+        batch, tokens = ids.shape
+        if native is None or (batch > 1 and not isinstance(cache, RowCache)):
+            return super().forward(ids, cache, layout, depth)
+        if layout is None:
+            layout = Consecutive(0, tokens, ids.device) if cache is None else cache.layout(tokens)
+        x = (self.embedding(ids) * self.config.embedding_scale).view(-1, self.config.hidden_size).contiguous()
+        rotations = [self.rotary(kind, layout, ids.device) for kind in self.rotary.kinds]
+        tables = [tuple(table.reshape(x.shape[0], -1).contiguous() for table in pair) for pair in rotations]
+        if depth is None and isinstance(cache, RowCache):
+            places = [(row, at, at, row, 1) for row, at in enumerate(cache.lengths)]
+            native.step(x, tables, _of_rows(cache), places, [(0, at + 1, 0) for at in cache.lengths])
+        elif depth is None and isinstance(cache, KVCache) and (tokens <= FEW or layout.end <= NEAR):
+            places, ranges = _places(layout, cache.length)
+            native.step(x, tables, _of_one(cache, tokens), places, ranges)
+            cache.stored(tokens)
+        else:
+            self._pass(native, x, tables, layout, cache, depth)
+        if cache is not None:
+            cache.advance(tokens)
+        x = x.view(batch, tokens, -1)
+        return self.norm(x) if depth is None else x
+
+    def _pass(
+        self,
+        native: _Native,
+        x: Tensor,
+        tables: list[tuple[Tensor, ...]],
+        layout: Layout,
+        cache: Cache | None,
+        depth: int | None,
+    ) -> None:
+        """Many tokens of one sequence, (T, C) in place."""
+        config = self.config
+        heads = [config.num_heads, config.num_kv_heads, config.num_kv_heads]
+        for index, layer in enumerate(islice(self.layers, depth)):
+            assert isinstance(layer, Block)
+            qkv = native.before(index, x, tables[self.rotary.kinds.index(layer.kind)])
+            q, k, v = qkv.view(1, len(x), sum(heads), config.head_dim).transpose(1, 2).split_with_sizes(heads, 1)
+            if cache is not None:
+                k, v = cache.append(index, k, v)
+            mask = layout.mask(k.shape[2], layer.attention.window)
+            native.after(index, attend(q.to(k.dtype), k, v, mask, layer.attention.scale), x)
+
+
+_Place = tuple[int, int, int, int, int]
+"""Sequence, entry, position, first range, ranges: `Place` of decoder.cpp."""
+_Range = tuple[int, int, int]
+"""First entry, one more than the last, position of the first: `Range`."""
+
+
+def _places(layout: Layout, length: int) -> tuple[list[_Place], list[_Range]]:
+    """Where the new tokens of one sequence are stored and what they see."""
+    if isinstance(layout, Packed):
+        positions, seen = layout.positions.tolist(), layout.seen()
+    else:
+        positions = list(range(length, layout.end))
+        seen = [[(0, position + 1, 0)] for position in positions]
+    places, ranges = list[_Place](), list[_Range]()
+    for at, (position, row) in enumerate(zip(positions, seen, strict=True)):
+        places.append((0, length + at, position, len(ranges), len(row)))
+        ranges += row
+    return places, ranges
+
+
+def _of_one(cache: KVCache, tokens: int) -> list[_LayerCache]:
+    return [
+        _LayerCache(keys.data_ptr(), values.data_ptr(), 0, keys.stride(1), first, keys.dtype == torch.bfloat16)
+        for keys, values, first in cache.room(tokens)
+    ]
+
+
+def _of_rows(cache: RowCache) -> list[_LayerCache]:
+    keys, values = cache.buffers
+    size = keys.stride(0) * keys.element_size()
+    row, head = keys.stride(1), keys.stride(2)
+    return [
+        _LayerCache(
+            keys.data_ptr() + i * size, values.data_ptr() + i * size, row, head, 0, keys.dtype == torch.bfloat16
+        )
+        for i in range(len(keys))
+    ]
+
+
+class _Native:
+    """The library's view of a decoder's weights."""
+
+    def __init__(self, native: ctypes.CDLL, model: Decoder, layers: list[_Layer]) -> None:
+        config = model.config
+        self._library = native
+        self._layers = (_Layer * len(layers))(*layers)
+        self._model = _Model(
+            config.hidden_size, config.intermediate_size, config.num_layers, config.activation == "gelu_tanh",
+            config.num_heads, config.num_kv_heads, config.head_dim, config.softmax_scale, config.norm_eps, self._layers,
+        )  # fmt: skip
+        self._width = (config.num_heads + 2 * config.num_kv_heads) * config.head_dim
+
+    @classmethod
+    def of(cls, model: Decoder) -> _Native | None:
+        """None where a layer is not one of this kernel's, or a cache would not fit the library."""
+        native = library()
+        config = model.config
+        if isinstance(native, str) or config.head_dim > WIDEST_HEAD:
+            return None
+        blocks = [block for block in model.layers if isinstance(block, Block)]
+        linear = [part for b in blocks for part in (b.attention.qkv, b.attention.out, b.mlp.gate_up, b.mlp.down)]
+        if not all(isinstance(part, Int8Linear) and isinstance(part.product, NativeProduct) for part in linear):
+            return None
+        return cls(native, model, [_layer(block, model.rotary.kinds.index(block.kind), config) for block in blocks])
+
+    def step(
+        self,
+        x: Tensor,
+        tables: list[tuple[Tensor, ...]],
+        caches: list[_LayerCache],
+        places: list[_Place],
+        ranges: list[_Range],
+    ) -> None:
+        """All blocks for new tokens, one a row of x (M, C), in place."""
+        rows, kinds = x.shape[0], len(tables)
+        pointers = ctypes.c_void_p * kinds
+        self._library.llm_step(
+            ctypes.byref(self._model), _at(x), rows,
+            _flat(places), _flat(ranges), (_LayerCache * len(caches))(*caches),
+            pointers(*(table[0].data_ptr() for table in tables)), pointers(*(table[1].data_ptr() for table in tables)),
+            torch.get_num_threads(),
+        )  # fmt: skip
+
+    def before(self, layer: int, x: Tensor, table: tuple[Tensor, ...]) -> Tensor:
+        """(T, C) -> (T, (H + 2 K) * D): what attention works on."""
+        qkv = torch.empty(x.shape[0], self._width)
+        cosines, sines = table
+        self._library.llm_before(
+            ctypes.byref(self._model),
+            layer,
+            _at(x),
+            x.shape[0],
+            _at(cosines),
+            _at(sines),
+            _at(qkv),
+            torch.get_num_threads(),
+        )
+        return qkv
+
+    def after(self, layer: int, attention: Tensor, x: Tensor) -> None:
+        """Adds to x (T, C) what comes of attention (1, T, H * D)."""
+        y = attention.float().contiguous()
+        self._library.llm_after(ctypes.byref(self._model), layer, _at(y), _at(x), x.shape[0], torch.get_num_threads())
+
+
+def _flat(rows: list[_Place] | list[_Range]) -> ctypes.Array[ctypes.c_int32]:
+    numbers = [number for row in rows for number in row]
+    return (ctypes.c_int32 * len(numbers))(*numbers)
+
+
+def _at(tensor: Tensor) -> ctypes.c_void_p:
+    return ctypes.c_void_p(tensor.data_ptr())
+
+
+def _layer(block: Block, kind: int, config: ModelConfig) -> _Layer:
+    norms: list[Any] = [block.attention_norm, block.mlp_norm, block.post_attention_norm, block.post_mlp_norm]
+    pointers = [norm.weight.data_ptr() if hasattr(norm, "weight") else None for norm in norms]
+    heads = block.attention.qk_norm
+    if isinstance(heads, HeadNorm):
+        pointers += [heads.q.data_ptr(), heads.k.data_ptr()]
+    else:
+        pointers += [None, None]
+    linear = (block.attention.qkv, block.attention.out, block.mlp.gate_up, block.mlp.down)
+    window = (config.sliding_window or 0) if block.kind == "local" else 0
+    return _Layer(*pointers, *(_weight(part) for part in linear), kind, window)
+
+
+def _weight(linear: Any) -> Weight:
+    packed = linear.product.weight
+    bias = None if linear.bias is None else linear.bias.data_ptr()
+    return Weight(packed.values, packed.scales, bias, packed.outputs, packed.inputs)

@@ -1,0 +1,255 @@
+// The decoder's blocks around the attention, and whole steps of a few tokens: the native twin of `engine.model`.
+//
+// Everything is float32 but the weights, the activations that meet them, and perhaps the cache.
+
+#include <cmath>
+
+#include "attention.h"
+#include "lanes.h"
+#include "pool.h"
+#include "product.h"
+
+struct Layer {
+    const float *attention_norm, *mlp_norm, *post_attention_norm, *post_mlp_norm, *q_norm, *k_norm;  // or null
+    Weight qkv, out, gate_up, down;
+    int32_t kind;    // which rotary table
+    int32_t window;  // 0: sees everything
+};
+
+struct Model {
+    int32_t hidden, middle, layers, gelu;
+    Shape shape;
+    float eps;
+    const Layer *layer;
+};
+
+// Entries `begin` to `end` of a sequence's cache, the first of which stands at `position` of its text.
+struct Range {
+    int32_t begin, end, position;
+};
+
+// Where a new token is stored, where it stands in its text, and which ranges it sees.
+struct Place {
+    int32_t sequence, entry, position, ranges, count;
+};
+
+namespace {
+
+// Buffers of one call; a thread keeps them for the next.
+struct Space {
+    Digits digits;
+    std::vector<float> wide, narrow, parts, rotated;
+    std::vector<Part> tasks;
+    float *floats(std::vector<float> &of, size_t count) {
+        if (of.size() < count) of.resize(count);
+        return of.data();
+    }
+};
+
+Space &space() {
+    thread_local Space one;
+    return one;
+}
+
+// Rows among the threads; few rows are not worth waking anybody.
+template <typename Work> void for_rows(int rows, int threads, const Work &work) {
+    const int each = 8;
+    parallel(threads, (rows + each - 1) / each, [&](int task) {
+        for (int row = task * each; row < std::min(rows, (task + 1) * each); row++) work(row);
+    });
+}
+
+float inverse_rms(const float *x, int width, float eps) {
+    f32x16 squares{};
+    for (int i = 0; i < width; i += 16) {
+        const f32x16 v = load(x + i, width - i);
+        squares = v * v + squares;
+    }
+    return 1.0f / std::sqrt(sum(squares) / static_cast<float>(width) + eps);
+}
+
+// y = x / rms(x) * weight; they may be the same.
+void normalize(const float *x, const float *weight, int width, float eps, float *y) {
+    const float inverse = inverse_rms(x, width, eps);
+    for (int i = 0; i < width; i += 16) store(y + i, load(x + i, width - i) * inverse * load(weight + i, width - i), width - i);
+}
+
+void add_normalized(float *x, float *y, const float *weight, int width, float eps) {
+    if (weight) normalize(y, weight, width, eps, y);
+    for (int i = 0; i < width; i += 16) store(x + i, load(x + i, width - i) + load(y + i, width - i), width - i);
+}
+
+void rotate(float *head, const float *cosines, const float *sines, int width) {
+    float turned[1024];
+    const int half = width / 2;
+    for (int d = 0; d < half; d++) {
+        turned[d] = head[d] * cosines[d] + head[d + half] * sines[d];
+        turned[d + half] = head[d + half] * cosines[d + half] + head[d] * sines[d + half];
+    }
+    std::memcpy(head, turned, static_cast<size_t>(width) * 4);
+}
+
+INLINE f32x16 silu(f32x16 x) { return x / (1.0f + exponential(-x)); }
+
+// 0.5 x (1 + tanh(u)) is x / (1 + e^-2u).
+INLINE f32x16 gelu_tanh(f32x16 x) {
+    const f32x16 u = 0.7978845608f * (x + 0.044715f * x * x * x);
+    return x / (1.0f + exponential(-2.0f * u));
+}
+
+void gate(float *row, int middle, bool gelu) {
+    for (int i = 0; i < middle; i += 16) {
+        const f32x16 g = load(row + i, middle - i), up = load(row + middle + i, middle - i);
+        store(row + i, (gelu ? gelu_tanh(g) : silu(g)) * up, middle - i);
+    }
+}
+
+// qkv (rows, heads + 2 * kv_heads, width): normalized, multiplied, queries and keys rotated.
+void before(const Model &m, const Layer &layer, const float *x, int rows, const float *cosines, const float *sines, float *qkv, int threads) {
+    Space &s = space();
+    float *normal = s.floats(s.narrow, static_cast<size_t>(rows) * m.hidden);
+    s.digits.reserve(rows, m.hidden);
+    for_rows(rows, threads, [&](int row) {
+        float *y = normal + static_cast<size_t>(row) * m.hidden;
+        normalize(x + static_cast<size_t>(row) * m.hidden, layer.attention_norm, m.hidden, m.eps, y);
+        s.digits.set(row, y, m.hidden);
+    });
+    multiply(layer.qkv, s.digits, rows, qkv, threads);
+    const int width = m.shape.width;
+    for_rows(rows, threads, [&](int row) {
+        for (int h = 0; h < m.shape.heads + m.shape.kv_heads; h++) {
+            float *head = qkv + static_cast<size_t>(row) * layer.qkv.outputs + static_cast<size_t>(h) * width;
+            const float *norm = h < m.shape.heads ? layer.q_norm : layer.k_norm;
+            if (norm) normalize(head, norm, width, m.eps, head);
+            rotate(head, cosines + static_cast<size_t>(row) * width, sines + static_cast<size_t>(row) * width, width);
+        }
+    });
+}
+
+// x += what attention (rows, heads * width) and the feed-forward block give.
+void after(const Model &m, const Layer &layer, const float *attention, float *x, int rows, int threads) {
+    Space &s = space();
+    const size_t hidden = m.hidden, middle = m.middle;
+    quantize(s.digits, attention, rows, layer.out.inputs, threads);
+    float *y = s.floats(s.narrow, rows * hidden), *both = s.floats(s.wide, rows * 2 * middle);
+    multiply(layer.out, s.digits, rows, y, threads);
+    s.digits.reserve(rows, m.hidden);
+    for_rows(rows, threads, [&](int row) {
+        add_normalized(x + row * hidden, y + row * hidden, layer.post_attention_norm, m.hidden, m.eps);
+        normalize(x + row * hidden, layer.mlp_norm, m.hidden, m.eps, y + row * hidden);
+        s.digits.set(row, y + row * hidden, m.hidden);
+    });
+    multiply(layer.gate_up, s.digits, rows, both, threads);
+    s.digits.reserve(rows, m.middle);
+    for_rows(rows, threads, [&](int row) {
+        gate(both + row * 2 * middle, m.middle, m.gelu);
+        s.digits.set(row, both + row * 2 * middle, m.middle);
+    });
+    multiply(layer.down, s.digits, rows, y, threads);
+    for_rows(rows, threads, [&](int row) { add_normalized(x + row * hidden, y + row * hidden, layer.post_mlp_norm, m.hidden, m.eps); });
+}
+
+// Cuts what a token sees, entries `begin` to `end`, at multiples of BLOCK of its positions.
+void cut(std::vector<Part> &tasks, int row, int kv_heads, int first, int begin, int end) {
+    while (begin < end) {
+        const int next = std::min(end, ((first + begin) / BLOCK + 1) * BLOCK - first);
+        for (int head = 0; head < kv_heads; head++) tasks.push_back({row, head, begin, next});
+        begin = next;
+    }
+}
+
+// Joins the parts of one token: weighted by e^(peak - the largest peak).
+void join(const std::vector<Part> &tasks, const float *parts, size_t size, const Shape &shape, int row, size_t begin, size_t end, float *y) {
+    const int group = shape.heads / shape.kv_heads, wide = padded(shape.width);
+    for (int h = 0; h < shape.heads; h++) {
+        const int kv_head = h / group, at = h % group;
+        float peak = -INFINITY, weight = 0;
+        for (size_t t = begin; t < end; t++)
+            if (tasks[t].kv_head == kv_head) peak = std::max(peak, parts[t * size + group * wide + at]);
+        float *to = y + (static_cast<size_t>(row) * shape.heads + h) * shape.width;
+        std::memset(to, 0, static_cast<size_t>(shape.width) * 4);
+        for (size_t t = begin; t < end; t++) {
+            if (tasks[t].kv_head != kv_head) continue;
+            const float *part = parts + t * size;
+            const float factor = exponential(all(part[group * wide + at] - peak))[0];
+            weight = part[group * wide + group + at] * factor + weight;
+            for (int d = 0; d < shape.width; d++) to[d] = part[at * wide + d] * factor + to[d];
+        }
+        for (int d = 0; d < shape.width; d++) to[d] /= weight;
+    }
+}
+
+// Stores keys and values of new tokens, one a row, and attends to all that each sees -> y (rows, heads * width).
+void attend(const Model &m, const Layer &layer, const LayerCache &cache, const float *qkv, int rows, const Place *places, const Range *ranges,
+            float *y, int threads) {
+    Space &s = space();
+    const Shape &shape = m.shape;
+    const int width = shape.width, group = shape.heads / shape.kv_heads, wide = padded(width);
+    const size_t stride = layer.qkv.outputs, size = static_cast<size_t>(group) * (wide + 2);
+    s.tasks.clear();
+    std::vector<size_t> ends;
+    for (int row = 0; row < rows; row++) {
+        const Place &place = places[row];
+        const int entry = place.entry - cache.first;
+        for (int h = 0; h < shape.kv_heads; h++) {
+            const int64_t at = place.sequence * cache.row_stride + h * cache.head_stride + static_cast<int64_t>(entry) * width;
+            const float *key = qkv + row * stride + static_cast<size_t>(shape.heads + h) * width;
+            write_entry(cache.keys, cache.bfloat, at, key, width);
+            write_entry(cache.values, cache.bfloat, at, key + static_cast<size_t>(shape.kv_heads) * width, width);
+        }
+        for (const Range *r = ranges + place.ranges; r < ranges + place.ranges + place.count; r++) {
+            const int hidden = layer.window ? std::max(0, place.position - layer.window + 1 - r->position) : 0;
+            cut(s.tasks, row, shape.kv_heads, cache.first, std::max(0, r->begin + hidden - cache.first), r->end - cache.first);
+        }
+        ends.push_back(s.tasks.size());
+    }
+    float *parts = s.floats(s.parts, s.tasks.size() * size);
+    const std::vector<Part> &tasks = s.tasks;
+    parallel(threads, static_cast<int>(tasks.size()), [&](int t) {
+        const Part &part = tasks[t];
+        float *out = parts + t * size, *peak = out + static_cast<size_t>(group) * wide;
+        const int64_t base = places[part.row].sequence * cache.row_stride + part.kv_head * cache.head_stride;
+        attend_block(cache, base, part, shape, qkv + part.row * stride + static_cast<size_t>(part.kv_head) * group * width, out, peak, peak + group);
+    });
+    for_rows(rows, threads, [&](int row) { join(tasks, parts, size, shape, row, row ? ends[row - 1] : 0, ends[row], y); });
+}
+
+}  // namespace
+
+extern "C" {
+
+const char *llm_lanes() { return LANES; }
+
+// Changes whenever a structure or a function here does.
+int llm_version() { return 2; }
+
+void llm_multiply(const Weight *weight, const float *x, int rows, float *y, int threads) {
+    Space &s = space();
+    quantize(s.digits, x, rows, weight->inputs, threads);
+    multiply(*weight, s.digits, rows, y, threads);
+}
+
+void llm_before(const Model *m, int layer, const float *x, int rows, const float *cosines, const float *sines, float *qkv, int threads) {
+    before(*m, m->layer[layer], x, rows, cosines, sines, qkv, threads);
+}
+
+void llm_after(const Model *m, int layer, const float *attention, float *x, int rows, int threads) {
+    after(*m, m->layer[layer], attention, x, rows, threads);
+}
+
+// All blocks for one new token a row: x (rows, hidden) in place. What a token sees must be stored, or come before it here.
+// `cosines[kind]` and `sines[kind]`: (rows, width).
+void llm_step(const Model *m, float *x, int rows, const Place *places, const Range *ranges, const LayerCache *caches,
+              const float *const *cosines, const float *const *sines, int threads) {
+    Space &s = space();
+    for (int l = 0; l < m->layers; l++) {
+        const Layer &layer = m->layer[l];
+        const size_t heads = static_cast<size_t>(m->shape.heads) * m->shape.width;
+        float *qkv = s.floats(s.rotated, rows * (layer.qkv.outputs + heads)), *y = qkv + rows * static_cast<size_t>(layer.qkv.outputs);
+        before(*m, layer, x, rows, cosines[layer.kind], sines[layer.kind], qkv, threads);
+        attend(*m, layer, caches[l], qkv, rows, places, ranges, y, threads);
+        after(*m, layer, y, x, rows, threads);
+    }
+}
+
+}

@@ -1,0 +1,170 @@
+// Sixteen numbers at a time: vector types that every compiler lowers to what the machine has, and the int8 dot product
+// in the words of each instruction set.
+//
+// All ways give the same integers, and floats are added in the same order: results do not depend on the machine's
+// vectors, nor on how many rows are computed together.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+#if defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+typedef float f32x16 __attribute__((vector_size(64)));
+typedef int32_t i32x16 __attribute__((vector_size(64)));
+typedef int8_t i8x16 __attribute__((vector_size(16)));
+typedef uint16_t u16x16 __attribute__((vector_size(32)));
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE f32x16 all(float value) { return value - f32x16{}; }
+INLINE f32x16 load(const float *from) {
+    f32x16 v;
+    std::memcpy(&v, from, sizeof v);
+    return v;
+}
+INLINE void store(float *to, f32x16 v) { std::memcpy(to, &v, sizeof v); }
+// The first `count` of 16, zeros after them; a copy of unknown length would be a call.
+INLINE f32x16 load(const float *from, int count) {
+    if (count >= 16) return load(from);
+    f32x16 v{};
+    for (int i = 0; i < count; i++) v[i] = from[i];
+    return v;
+}
+INLINE void store(float *to, f32x16 v, int count) {
+    if (count >= 16) return store(to, v);
+    for (int i = 0; i < count; i++) to[i] = v[i];
+}
+INLINE u16x16 load(const uint16_t *from, int count) {
+    u16x16 v{};
+    if (count >= 16)
+        std::memcpy(&v, from, sizeof v);
+    else
+        for (int i = 0; i < count; i++) v[i] = from[i];
+    return v;
+}
+INLINE void store(uint16_t *to, u16x16 v, int count) {
+    if (count >= 16)
+        std::memcpy(to, &v, sizeof v);
+    else
+        for (int i = 0; i < count; i++) to[i] = v[i];
+}
+INLINE f32x16 as_float(i32x16 v) { return __builtin_convertvector(v, f32x16); }
+INLINE f32x16 larger(f32x16 a, f32x16 b) { return a > b ? a : b; }
+INLINE f32x16 magnitude(f32x16 v) { return (f32x16)((i32x16)v & 0x7fffffff); }
+
+template <typename Join> INLINE float across(f32x16 v, Join join) {
+    float lanes[16];
+    std::memcpy(lanes, &v, sizeof v);
+    for (int width = 8; width; width /= 2)
+        for (int i = 0; i < width; i++) lanes[i] = join(lanes[i], lanes[i + width]);
+    return lanes[0];
+}
+INLINE float sum(f32x16 v) { return across(v, [](float a, float b) { return a + b; }); }
+INLINE float largest(f32x16 v) { return across(v, [](float a, float b) { return a > b ? a : b; }); }
+
+// To the nearest integer, ties to even, for numbers below 2^22.
+INLINE i32x16 nearest(f32x16 v) { return (i32x16)(v + 12582912.0f) - 0x4b400000; }
+
+// e^x to about 2e-7, relative; 0 below -87.
+INLINE f32x16 exponential(f32x16 x) {
+    const f32x16 high = all(88.0f), low = all(-87.0f);
+    const f32x16 t = x > high ? high : (x < low ? low : x);
+    const i32x16 n = nearest(t * 1.44269504f);
+    const f32x16 k = as_float(n);
+    const f32x16 r = (t - k * 0.693359375f) + k * 2.12194440e-4f;
+    f32x16 p = all(1.9875691500e-4f);
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    const f32x16 y = (f32x16)((i32x16)p + (n << 23));
+    return x < low ? f32x16{} : y;
+}
+
+// bfloat16 is the upper half of a float; rounded to nearest, ties to even.
+INLINE f32x16 widen(u16x16 v) { return (f32x16)(__builtin_convertvector(v, i32x16) << 16); }
+INLINE u16x16 narrow(f32x16 v) {
+    typedef uint32_t u32x16 __attribute__((vector_size(64)));
+    const u32x16 bits = (u32x16)v;
+    return __builtin_convertvector((bits + 0x7fff + ((bits >> 16) & 1)) >> 16, u16x16);
+}
+
+// A quad is four int8 of a row; 16 rows' quads lie side by side in 64 bytes. OFFSET is added to weights while they are
+// packed and taken back by what a sum starts from: AVX512-VNNI multiplies unsigned by signed.
+#if defined(__AVX512VNNI__) && defined(__AVX512BW__) && defined(__AVX512VL__)
+#define OFFSET 128
+#define LANES "avx512-vnni"
+INLINE i32x16 multiply_add(i32x16 total, __m512i weights, int32_t quad) {
+    return (i32x16)_mm512_dpbusd_epi32((__m512i)total, weights, _mm512_set1_epi32(quad));
+}
+typedef __m512i Quads;
+INLINE Quads load_quads(const uint8_t *from) { return _mm512_loadu_si512(from); }
+#elif defined(__AVX2__)
+#define OFFSET 0
+#if defined(__AVXVNNI__)
+#define LANES "avx-vnni"
+#else
+#define LANES "avx2"
+#endif
+struct Quads { __m256i half[2]; };
+INLINE Quads load_quads(const uint8_t *from) {
+    return {_mm256_loadu_si256((const __m256i *)from), _mm256_loadu_si256((const __m256i *)(from + 32))};
+}
+INLINE i32x16 multiply_add(i32x16 total, const Quads &weights, int32_t quad) {
+    // Signs go to the weights, so that pairs of products fit in 16 bits: 2 * 127 * 127.
+    const __m256i signedly = _mm256_set1_epi32(quad), size = _mm256_abs_epi8(signedly);
+    __m256i half[2];
+    std::memcpy(half, &total, sizeof half);
+    for (int i = 0; i < 2; i++) {
+        const __m256i signs = _mm256_sign_epi8(weights.half[i], signedly);
+#if defined(__AVXVNNI__)
+        half[i] = _mm256_dpbusd_avx_epi32(half[i], size, signs);
+#else
+        const __m256i pairs = _mm256_maddubs_epi16(size, signs);
+        half[i] = _mm256_add_epi32(half[i], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+#endif
+    }
+    std::memcpy(&total, half, sizeof half);
+    return total;
+}
+#elif defined(__ARM_FEATURE_DOTPROD)
+#define OFFSET 0
+#define LANES "neon-dotprod"
+struct Quads { int8x16_t quarter[4]; };
+INLINE Quads load_quads(const uint8_t *from) {
+    Quads q;
+    for (int i = 0; i < 4; i++) q.quarter[i] = vld1q_s8((const int8_t *)from + 16 * i);
+    return q;
+}
+INLINE i32x16 multiply_add(i32x16 total, const Quads &weights, int32_t quad) {
+    const int8x16_t same = vreinterpretq_s8_s32(vdupq_n_s32(quad));
+    int32x4_t quarter[4];
+    std::memcpy(quarter, &total, sizeof quarter);
+    for (int i = 0; i < 4; i++) quarter[i] = vdotq_s32(quarter[i], weights.quarter[i], same);
+    std::memcpy(&total, quarter, sizeof quarter);
+    return total;
+}
+#else
+#define OFFSET 0
+#define LANES "plain"
+struct Quads { int8_t of[64]; };
+INLINE Quads load_quads(const uint8_t *from) {
+    Quads q;
+    std::memcpy(q.of, from, 64);
+    return q;
+}
+INLINE i32x16 multiply_add(i32x16 total, const Quads &weights, int32_t quad) {
+    int8_t a[4];
+    std::memcpy(a, &quad, 4);
+    for (int i = 0; i < 16; i++)
+        for (int j = 0; j < 4; j++) total[i] += weights.of[4 * i + j] * a[j];
+    return total;
+}
+#endif

@@ -1,0 +1,98 @@
+// A few threads that take numbered tasks from one counter until none is left.
+//
+// Tasks, not threads, are waited for: a helper whose core is busy with something else holds nothing up, the caller then
+// does the work alone. What a task computes never depends on who takes it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+static inline void relax() { _mm_pause(); }
+#elif defined(__aarch64__)
+static inline void relax() { asm volatile("yield"); }
+#else
+static inline void relax() {}
+#endif
+
+class Pool {
+  public:
+    // Runs work(context, task) for all tasks below `tasks`, on up to `threads` threads with this one.
+    void run(int threads, int tasks, void (*work)(void *, int), void *context) {
+        if (threads < 2 || tasks < 2) {
+            for (int task = 0; task < tasks; task++) work(context, task);
+            return;
+        }
+        std::lock_guard<std::mutex> one_at_a_time(mutex_);
+        while (static_cast<int>(helpers_.size()) < threads - 1)
+            helpers_.emplace_back(&Pool::help, this, static_cast<int>(helpers_.size()));
+        wanted_.store(threads - 1, std::memory_order_relaxed);
+        work_.store(work, std::memory_order_relaxed);
+        context_.store(context, std::memory_order_relaxed);
+        tasks_.store(tasks, std::memory_order_relaxed);
+        done_.store(0, std::memory_order_relaxed);
+        const uint64_t turn = (state_.load(std::memory_order_relaxed) >> 32) + 1;
+        state_.store(turn << 32, std::memory_order_release);
+        turn_.store(static_cast<uint32_t>(turn), std::memory_order_seq_cst);
+        if (sleeping_.load(std::memory_order_seq_cst) > 0) turn_.notify_all();
+        take(turn);
+        for (int spin = 0; done_.load(std::memory_order_acquire) < tasks; spin++)
+            spin < kSpins ? relax() : std::this_thread::yield();
+    }
+
+  private:
+    static constexpr int kSpins = 1000;  // some 20 microseconds: longer than the gaps inside a step
+
+    void take(uint64_t turn) {
+        auto work = work_.load(std::memory_order_relaxed);
+        auto context = context_.load(std::memory_order_relaxed);
+        const uint32_t tasks = tasks_.load(std::memory_order_relaxed);
+        uint64_t state = state_.load(std::memory_order_acquire);
+        // The turn stands beside the counter, so nobody who comes late takes a task of the next turn for one of this.
+        while (state >> 32 == turn && static_cast<uint32_t>(state) < tasks) {
+            if (!state_.compare_exchange_weak(state, state + 1, std::memory_order_acq_rel)) continue;
+            work(context, static_cast<int>(static_cast<uint32_t>(state)));
+            done_.fetch_add(1, std::memory_order_release);
+            state = state_.load(std::memory_order_acquire);
+        }
+    }
+
+    void help(int number) {
+        uint32_t seen = 0;
+        for (;;) {
+            for (int spin = 0; spin < kSpins && turn_.load(std::memory_order_acquire) == seen; spin++) relax();
+            if (turn_.load(std::memory_order_acquire) == seen) {
+                sleeping_.fetch_add(1, std::memory_order_seq_cst);
+                turn_.wait(seen, std::memory_order_seq_cst);
+                sleeping_.fetch_sub(1, std::memory_order_relaxed);
+            }
+            seen = turn_.load(std::memory_order_acquire);
+            const uint64_t turn = state_.load(std::memory_order_acquire) >> 32;
+            if (number < wanted_.load(std::memory_order_relaxed)) take(turn);
+        }
+    }
+
+    std::mutex mutex_;
+    std::vector<std::thread> helpers_;  // they live as long as the process
+    std::atomic<void (*)(void *, int)> work_{nullptr};
+    std::atomic<void *> context_{nullptr};
+    std::atomic<int> wanted_{0}, done_{0}, sleeping_{0};
+    std::atomic<uint32_t> tasks_{0}, turn_{0};
+    std::atomic<uint64_t> state_{0};  // turn << 32 | next task
+};
+
+// Never destroyed: its threads may still wait when the process ends.
+static Pool &pool() {
+    static Pool *one = new Pool;
+    return *one;
+}
+
+template <typename Work> static void parallel(int threads, int tasks, const Work &work) {
+    auto call = [](void *context, int task) { (*static_cast<const Work *>(context))(task); };
+    pool().run(threads, tasks, call, const_cast<Work *>(&work));
+}

@@ -1,0 +1,240 @@
+// Int8 rows times int8 activations with a scale for each GROUP inputs. Weights are read where they lie.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "lanes.h"
+#include "pool.h"
+
+constexpr int GROUP = 64;
+constexpr int PANEL = 16;  // rows of a weight computed side by side
+constexpr int TILE = 6;    // rows of activations
+
+struct Weight {
+    const int8_t *values;  // (outputs, inputs)
+    const float *scales;   // (outputs,)
+    const float *bias;     // (outputs,) or null
+    int32_t outputs, inputs;
+};
+
+static int groups_of(int inputs) { return (inputs + GROUP - 1) / GROUP; }
+
+// Quantized activations of some rows: x = scale of its group * digit.
+struct Digits {
+    int groups;
+    std::vector<int8_t> values;    // (rows, groups * GROUP), zeros at the end
+    std::vector<float> scales;     // (rows, groups)
+    std::vector<int32_t> offsets;  // (rows, groups): -OFFSET * the group's sum
+
+    void reserve(int rows, int inputs) {
+        groups = groups_of(inputs);
+        const size_t cells = static_cast<size_t>(rows) * groups;
+        if (values.size() < cells * GROUP) values.resize(cells * GROUP);
+        if (scales.size() < cells) scales.resize(cells), offsets.resize(cells);
+    }
+
+    void set(int row, const float *x, int inputs) {
+        for (int group = 0; group < groups; group++) {
+            const int left = inputs - group * GROUP;
+            f32x16 part[4], peak{};
+            for (int i = 0; i < 4; i++) {
+                part[i] = load(x + group * GROUP + 16 * i, std::max(0, std::min(16, left - 16 * i)));
+                peak = larger(peak, magnitude(part[i]));
+            }
+            const float most = std::max(largest(peak), 1e-30f), inverse = 127.0f / most;
+            const size_t cell = static_cast<size_t>(row) * groups + group;
+            i32x16 total{};
+            for (int i = 0; i < 4; i++) {
+                const i32x16 digit = nearest(part[i] * inverse);
+                const i8x16 bytes = __builtin_convertvector(digit, i8x16);
+                std::memcpy(&values[cell * GROUP + 16 * i], &bytes, 16);
+                total += digit;
+            }
+            scales[cell] = most / 127.0f;
+            int32_t lanes[16], whole = 0;
+            std::memcpy(lanes, &total, sizeof lanes);
+            for (int lane : lanes) whole += lane;
+            offsets[cell] = -OFFSET * whole;
+        }
+    }
+};
+
+// Sums of digits -> outputs `first` to `first + count`.
+INLINE f32x16 scaled(const Weight &w, int first, int count, f32x16 total) {
+    const f32x16 bias = w.bias ? load(w.bias + first, count) : f32x16{};
+    return total * load(w.scales + first, count) + bias;
+}
+
+#if OFFSET
+INLINE __m512i some_bytes(const int8_t *from, int count) {
+    if (count >= 64) return _mm512_loadu_si512(from);
+    return _mm512_maskz_loadu_epi8(count <= 0 ? 0 : (~0ull >> (64 - count)), from);
+}
+
+// Sixteen vectors of sixteen numbers -> the sum of each.
+INLINE __m512i sums(__m512i v[16]) {
+    for (int i = 0; i < 8; i++)
+        v[i] = _mm512_add_epi32(_mm512_unpacklo_epi32(v[2 * i], v[2 * i + 1]), _mm512_unpackhi_epi32(v[2 * i], v[2 * i + 1]));
+    for (int i = 0; i < 4; i++)
+        v[i] = _mm512_add_epi32(_mm512_unpacklo_epi64(v[2 * i], v[2 * i + 1]), _mm512_unpackhi_epi64(v[2 * i], v[2 * i + 1]));
+    for (int i = 0; i < 2; i++)
+        v[i] = _mm512_add_epi32(_mm512_shuffle_i32x4(v[2 * i], v[2 * i + 1], 0x88), _mm512_shuffle_i32x4(v[2 * i], v[2 * i + 1], 0xdd));
+    return _mm512_add_epi32(_mm512_shuffle_i32x4(v[0], v[1], 0x88), _mm512_shuffle_i32x4(v[0], v[1], 0xdd));
+}
+
+// One row of activations: the weights pass through registers once, nothing is packed.
+static void one_row(const Weight &w, int first, const Digits &x, float *y) {
+    const __m512i offset = _mm512_set1_epi8(-128);  // 128 more, as xor
+    const int count = std::min(PANEL, w.outputs - first);
+    const int8_t *rows[PANEL];
+    for (int i = 0; i < PANEL; i++) rows[i] = w.values + static_cast<size_t>(first + std::min(i, count - 1)) * w.inputs;
+    const size_t ahead = static_cast<size_t>(PANEL) * w.inputs;
+    f32x16 total{};
+    for (int group = 0; group < x.groups; group++) {
+        const int at = group * GROUP, left = w.inputs - at;
+        const __m512i a = _mm512_loadu_si512(&x.values[at]);
+        __m512i dots[16];
+        for (int i = 0; i < 16; i++) {
+            __builtin_prefetch(rows[i] + at + ahead);
+            const __m512i weights = _mm512_xor_si512(some_bytes(rows[i] + at, left), offset);
+            dots[i] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), weights, a);
+        }
+        const i32x16 whole = (i32x16)sums(dots) + x.offsets[group];
+        total = as_float(whole) * x.scales[group] + total;
+    }
+    store(y + first, scaled(w, first, count, total), count);
+}
+
+// (16 rows, one group) -> quads side by side.
+INLINE void pack_group(const int8_t *const rows[PANEL], int at, int left, uint8_t *to) {
+    const __m512i offset = _mm512_set1_epi8(-128);
+    __m512i a[16], b[16];
+    for (int i = 0; i < 16; i++) a[i] = _mm512_xor_si512(some_bytes(rows[i] + at, left), offset);
+    for (int i = 0; i < 8; i++) {
+        b[2 * i] = _mm512_unpacklo_epi32(a[2 * i], a[2 * i + 1]);
+        b[2 * i + 1] = _mm512_unpackhi_epi32(a[2 * i], a[2 * i + 1]);
+    }
+    for (int i = 0; i < 4; i++) {  // a[4 * i + c]: rows 4 * i to 4 * i + 3, quad c of each 128 bits
+        a[4 * i] = _mm512_unpacklo_epi64(b[4 * i], b[4 * i + 2]);
+        a[4 * i + 1] = _mm512_unpackhi_epi64(b[4 * i], b[4 * i + 2]);
+        a[4 * i + 2] = _mm512_unpacklo_epi64(b[4 * i + 1], b[4 * i + 3]);
+        a[4 * i + 3] = _mm512_unpackhi_epi64(b[4 * i + 1], b[4 * i + 3]);
+    }
+    for (int c = 0; c < 4; c++) {
+        const __m512i even01 = _mm512_shuffle_i32x4(a[c], a[4 + c], 0x88), odd01 = _mm512_shuffle_i32x4(a[c], a[4 + c], 0xdd);
+        const __m512i even23 = _mm512_shuffle_i32x4(a[8 + c], a[12 + c], 0x88), odd23 = _mm512_shuffle_i32x4(a[8 + c], a[12 + c], 0xdd);
+        _mm512_storeu_si512(to + 64 * c, _mm512_shuffle_i32x4(even01, even23, 0x88));
+        _mm512_storeu_si512(to + 64 * (8 + c), _mm512_shuffle_i32x4(even01, even23, 0xdd));
+        _mm512_storeu_si512(to + 64 * (4 + c), _mm512_shuffle_i32x4(odd01, odd23, 0x88));
+        _mm512_storeu_si512(to + 64 * (12 + c), _mm512_shuffle_i32x4(odd01, odd23, 0xdd));
+    }
+}
+#else
+INLINE void pack_group(const int8_t *const rows[PANEL], int at, int left, uint8_t *to) {
+    if (left < GROUP) std::memset(to, 0, PANEL * GROUP);
+    const int bytes = std::min(left, GROUP);
+    for (int row = 0; row < PANEL; row++) {
+        const int8_t *from = rows[row] + at;
+        int quad = 0;
+        for (; 4 * quad + 4 <= bytes; quad++) std::memcpy(to + 64 * quad + 4 * row, from + 4 * quad, 4);
+        if (4 * quad < bytes) std::memcpy(to + 64 * quad + 4 * row, from + 4 * quad, static_cast<size_t>(bytes - 4 * quad));
+    }
+}
+#endif
+
+static void pack(const Weight &w, int first, int groups, uint8_t *to) {
+    const int count = std::min(PANEL, w.outputs - first);
+    const int8_t *rows[PANEL];
+    for (int i = 0; i < PANEL; i++) rows[i] = w.values + static_cast<size_t>(first + std::min(i, count - 1)) * w.inputs;
+    for (int group = 0; group < groups; group++, to += PANEL * GROUP) pack_group(rows, group * GROUP, w.inputs - group * GROUP, to);
+}
+
+// ROWS rows of activations times two packed panels.
+template <int ROWS> static void tile(const uint8_t *panels, const Digits &x, int row, f32x16 total[ROWS][2]) {
+    const int groups = x.groups;
+    const size_t next = static_cast<size_t>(groups) * PANEL * GROUP, cell = static_cast<size_t>(row) * groups;
+    const int8_t *a = &x.values[cell * GROUP];
+#pragma GCC unroll 6
+    for (int r = 0; r < ROWS; r++) total[r][0] = total[r][1] = f32x16{};
+    for (int group = 0; group < groups; group++) {
+        i32x16 dots[ROWS][2];
+#pragma GCC unroll 6
+        for (int r = 0; r < ROWS; r++) dots[r][0] = dots[r][1] = x.offsets[cell + static_cast<size_t>(r) * groups + group] - i32x16{};
+        for (int quad = 0; quad < 16; quad++) {
+            const size_t at = static_cast<size_t>(group) * 16 + quad;
+            const Quads left = load_quads(panels + 64 * at), right = load_quads(panels + next + 64 * at);
+#pragma GCC unroll 6
+            for (int r = 0; r < ROWS; r++) {
+                int32_t four;
+                std::memcpy(&four, a + static_cast<size_t>(r) * groups * GROUP + 4 * at, 4);
+                dots[r][0] = multiply_add(dots[r][0], left, four);
+                dots[r][1] = multiply_add(dots[r][1], right, four);
+            }
+        }
+#pragma GCC unroll 6
+        for (int r = 0; r < ROWS; r++) {
+            const float scale = x.scales[cell + static_cast<size_t>(r) * groups + group];
+            total[r][0] = as_float(dots[r][0]) * scale + total[r][0];
+            total[r][1] = as_float(dots[r][1]) * scale + total[r][1];
+        }
+    }
+}
+
+template <int ROWS> static void finish(const Weight &w, int first, const uint8_t *panels, const Digits &x, int row, float *y) {
+    f32x16 total[ROWS][2];
+    tile<ROWS>(panels, x, row, total);
+    for (int p = 0; p < 2; p++) {
+        const int at = first + PANEL * p, count = std::min(PANEL, w.outputs - at);
+        if (count <= 0) break;
+        for (int r = 0; r < ROWS; r++)
+            store(y + static_cast<size_t>(row + r) * w.outputs + at, scaled(w, at, count, total[r][p]), count);
+    }
+}
+
+static void many_rows(const Weight &w, int first, const Digits &x, int rows, float *y) {
+    thread_local std::vector<uint8_t> panels;
+    const size_t size = static_cast<size_t>(x.groups) * PANEL * GROUP;
+    if (panels.size() < 2 * size) panels.resize(2 * size);
+    pack(w, first, x.groups, panels.data());
+    if (first + PANEL < w.outputs) pack(w, first + PANEL, x.groups, panels.data() + size);
+    int row = 0;
+    for (; row + TILE <= rows; row += TILE) finish<TILE>(w, first, panels.data(), x, row, y);
+    switch (rows - row) {
+        case 1: return finish<1>(w, first, panels.data(), x, row, y);
+        case 2: return finish<2>(w, first, panels.data(), x, row, y);
+        case 3: return finish<3>(w, first, panels.data(), x, row, y);
+        case 4: return finish<4>(w, first, panels.data(), x, row, y);
+        case 5: return finish<5>(w, first, panels.data(), x, row, y);
+        default: return;
+    }
+}
+
+// y (rows, outputs) = x (rows, inputs) times the weight, plus the bias.
+static void multiply(const Weight &w, const Digits &x, int rows, float *y, int threads) {
+    const int pairs = (w.outputs + 2 * PANEL - 1) / (2 * PANEL);
+    // Tasks of some 64 kB: long enough to be worth taking, short enough that no thread waits for another.
+    const int each = rows > TILE ? 1 : std::max(1, 65536 / (2 * PANEL * w.inputs));
+    parallel(threads, (pairs + each - 1) / each, [&](int task) {
+        for (int pair = task * each; pair < std::min(pairs, (task + 1) * each); pair++) {
+            const int first = pair * 2 * PANEL;
+#if OFFSET
+            if (rows == 1) {
+                one_row(w, first, x, y);
+                if (first + PANEL < w.outputs) one_row(w, first + PANEL, x, y);
+                continue;
+            }
+#endif
+            many_rows(w, first, x, rows, y);
+        }
+    });
+}
+
+static void quantize(Digits &digits, const float *x, int rows, int inputs, int threads) {
+    digits.reserve(rows, inputs);
+    const int each = 16;
+    parallel(threads, (rows + each - 1) / each, [&](int task) {
+        for (int row = task * each; row < std::min(rows, (task + 1) * each); row++)
+            digits.set(row, x + static_cast<size_t>(row) * inputs, inputs);
+    });
+}

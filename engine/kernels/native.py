@@ -1,0 +1,77 @@
+"""Any CPU where the native library could be compiled: int8 activations with one scale for each 64 inputs.
+
+As good as two digits with one scale a token, at half the work, and weights are used where they are mapped. Rows of
+activations give bit by bit what each gives alone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from engine.kernels.native_build import library
+
+if TYPE_CHECKING:
+    from engine.kernels import Product
+
+GROUP = 64
+"""Inputs that share a scale."""
+
+
+class Weight(ctypes.Structure):
+    """`Weight` of product.h."""
+
+    _fields_ = (
+        ("values", ctypes.c_void_p),
+        ("scales", ctypes.c_void_p),
+        ("bias", ctypes.c_void_p),
+        ("outputs", ctypes.c_int32),
+        ("inputs", ctypes.c_int32),
+    )
+
+
+class NativeProduct:
+    """A weight where it lies, and its product."""
+
+    def __init__(self, native: ctypes.CDLL, values: Tensor, scales: Tensor) -> None:
+        self.values, self.scales = values.contiguous(), scales.float().contiguous()
+        outputs, inputs = values.shape
+        self.weight = Weight(self.values.data_ptr(), self.scales.data_ptr(), None, outputs, inputs)
+        self._multiply = native.llm_multiply
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(M, K) -> (M, N)."""
+        x = x.to(torch.float32).contiguous()
+        rows = x.shape[0]
+        y = torch.empty(rows, self.weight.outputs)
+        pointers = ctypes.c_void_p(x.data_ptr()), rows, ctypes.c_void_p(y.data_ptr())
+        self._multiply(ctypes.byref(self.weight), *pointers, torch.get_num_threads())
+        return y
+
+
+class NativeKernel:
+    """Our own loops, compiled on this machine."""
+
+    name = "cpu-native"
+
+    def unavailable(self, device: torch.device) -> str:
+        """Needs a CPU, and the library."""
+        if device.type != "cpu":
+            return "needs a CPU"
+        found = library()
+        return found if isinstance(found, str) else ""
+
+    def pack(self, values: Tensor, scales: Tensor, digits: int) -> Product:
+        """Nothing is packed. `digits` is not needed: a scale for each 64 inputs keeps what a second digit would."""
+        found = library()
+        assert not isinstance(found, str), found
+        return NativeProduct(found, values, scales)
+
+
+def lanes() -> str:
+    """The instructions that the library was compiled for; empty without one."""
+    found = library()
+    return "" if isinstance(found, str) else found.llm_lanes().decode()

@@ -1,0 +1,195 @@
+"""The decoder in native code against its twin in `engine.model`, over the same int8 weights, in every shape."""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+import platform
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+import toy_families
+from toy_decoders import CONFIGS, DecoderSource, decoder, some_ids
+from toy_families import FAMILIES
+
+from engine import checkpoint, fused, kv_cache, row_cache
+from engine.batch import score_packed
+from engine.config import QuantizationConfig
+from engine.convert.float_model import float_decoder
+from engine.convert.hugging_face import HuggingFaceSource
+from engine.convert.quantize import quantize
+from engine.embedding import embed
+from engine.fused import FEW, FusedDecoder
+from engine.kernels import native, native_build
+from engine.kernels.native import NativeKernel
+from engine.kernels.reference import ReferenceKernel
+from engine.kv_cache import KVCache
+from engine.linear import quantize_rows
+from engine.row_cache import RowCache
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from engine.convert.source import Source
+    from engine.model import Decoder
+
+CPU = torch.device("cpu")
+pytestmark = pytest.mark.skipif(bool(NativeKernel().unavailable(CPU)), reason="the native library is not here")
+
+
+def int8(source: Source) -> tuple[FusedDecoder, FusedDecoder]:
+    """Native code, and the twin over the same products."""
+    tensors, _ = quantize(source, ReferenceKernel(), [], {}, QuantizationConfig())
+    model = checkpoint.build(source.config, QuantizationConfig(), tensors, NativeKernel(), CPU)
+    assert isinstance(model, FusedDecoder)
+    assert model._native is not None
+    twin = copy.copy(model)
+    twin._native = None
+    return model, twin
+
+
+@pytest.fixture(scope="module", params=[*CONFIGS, *FAMILIES])
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[FusedDecoder, FusedDecoder]:
+    if request.param in CONFIGS:
+        return int8(DecoderSource(decoder(CONFIGS[request.param])))
+    folder = tmp_path_factory.mktemp(request.param)
+    toy_families.write(request.param, folder)
+    return int8(HuggingFaceSource(folder))
+
+
+@pytest.fixture(autouse=True)
+def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Buffers that grow and windows that move within these short texts."""
+    monkeypatch.setattr(kv_cache, "STEP", 8)
+    monkeypatch.setattr(row_cache, "STEP", 8)
+
+
+@torch.inference_mode()
+def run(model: Decoder, ids: list[int], sizes: list[int], dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """(T, V) of tokens fed in pieces of these sizes."""
+    cache, at, rows = KVCache(model.config, dtype=dtype), 0, []
+    for size in sizes:
+        rows.append(model.logits(model(torch.tensor([ids[at : at + size]]), cache))[0])
+        at += size
+    return torch.cat(rows)
+
+
+def same(ours: torch.Tensor, twin: torch.Tensor) -> None:
+    """Up to the order of sums, but where such a difference moves an activation to the next digit: a step in 127."""
+    off = (ours - twin).abs()
+    assert float(off.median()) < 1e-4
+    assert float(off.max()) < 0.05 * float(twin.std())
+
+
+@pytest.mark.parametrize("near", [0, 30, 1024])
+@pytest.mark.parametrize("sizes", [[40], [20] + [1] * 20, [1] * 40, [3, 17, 5, 1, FEW - 2]])
+def test_native_steps_and_passes_give_what_the_twin_gives(
+    pair: tuple[Decoder, Decoder], sizes: list[int], near: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fused, "NEAR", near)
+    model, twin = pair
+    ids = some_ids(40)
+    found, expected = run(model, ids, sizes), run(twin, ids, sizes)
+    assert expected.std() > 0.3
+    same(found, expected)
+
+
+def test_a_token_gives_bit_by_bit_the_same_alone_and_among_the_next(pair: tuple[Decoder, Decoder]) -> None:
+    """Checking drafted tokens at once must choose what drawing them one by one would."""
+    model, _ = pair
+    ids = some_ids(20 + FEW)
+    one = run(model, ids, [20] + [1] * FEW)
+    assert torch.equal(run(model, ids, [20, FEW]), one)
+    assert torch.equal(run(model, ids, [20, 3, FEW - 3]), one)
+    assert torch.equal(run(model, ids, [20 + FEW]), one)
+    assert not torch.equal(one[-1], one[-2])
+
+
+def test_rows_that_decode_together_give_what_each_gives_alone(pair: tuple[Decoder, Decoder]) -> None:
+    model, _ = pair
+    prompts = [some_ids(length, seed=length) for length in (3, 18, 30, 1, 9)]
+    rows = RowCache(model.config, 5, dtype=torch.float32, device=CPU)
+    caches = [KVCache(model.config) for _ in prompts]
+    with torch.inference_mode():
+        for prompt, cache in zip(prompts, caches, strict=True):
+            model(torch.tensor([prompt]), cache)
+            rows.add(cache)
+        for token in some_ids(12, seed=5):
+            together = model(torch.tensor([[token]] * 5), rows)
+            alone = torch.cat([model(torch.tensor([[token]]), cache) for cache in caches])
+            torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
+            assert torch.equal(model.logits(together[1]), model.logits(together)[1])
+
+
+def test_threads_change_nothing(pair: tuple[Decoder, Decoder]) -> None:
+    model, _ = pair
+    ids = some_ids(60)
+    alone = run(model, ids, [30] + [1] * 14 + [16])
+    torch.set_num_threads(3)
+    for _ in range(5):
+        assert torch.equal(run(model, ids, [30] + [1] * 14 + [16]), alone)
+
+
+@pytest.mark.parametrize("near", [0, 1024])
+def test_packed_scores_and_vectors_are_the_twin_s(
+    pair: tuple[Decoder, Decoder], near: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fused, "NEAR", near)
+    model, twin = pair
+    prefix = some_ids(6, seed=9)
+    prompts = [prefix + some_ids(length, seed=length) for length in (3, 1, 11, 30)]
+    labels = [[5], [7, 8], [5, 6, 7]]
+    both = [list(score_packed(m, KVCache(m.config), prefix, prompts, labels)) for m in pair]
+    for rows, expected in zip(*both, strict=True):
+        for row, theirs in zip(rows, expected, strict=True):
+            torch.testing.assert_close(torch.tensor(row), torch.tensor(theirs), atol=0.05, rtol=0.02)
+    vectors, theirs = (embed(m, [some_ids(9), some_ids(30)], [1]) for m in (model, twin))
+    assert float((vectors * theirs).sum(1).min()) > 0.9999
+
+
+def test_a_half_precision_cache_is_close(pair: tuple[Decoder, Decoder]) -> None:
+    model, _ = pair
+    ids = some_ids(40)
+    whole = run(model, ids, [20] + [1] * 20)
+    off = run(model, ids, [20] + [1] * 20, torch.bfloat16) - whole
+    assert float(off.abs().mean()) < 0.03 * float(whole.std())
+
+
+def test_long_sequences_are_cut_in_blocks_and_joined() -> None:
+    for name in ("plain", "windowed"):
+        model, twin = int8(DecoderSource(decoder(CONFIGS[name])))
+        ids = some_ids(1_100)
+        sizes = [1_030] + [1] * 54 + [16]
+        same(run(model, ids, sizes)[1_030:], run(twin, ids, sizes)[1_030:])
+
+
+def test_the_int8_decoder_is_near_the_float_one(tmp_path: Path) -> None:
+    toy_families.write("qwen2", tmp_path)
+    source = HuggingFaceSource(tmp_path)
+    model, _ = int8(source)
+    ids = some_ids(30)
+    with torch.inference_mode():
+        full = float_decoder(source)
+        expected = full.logits(full(torch.tensor([ids])))[0]
+    off = run(model, ids, [20] + [1] * 10) - expected
+    assert float(off.abs().mean()) < 0.05 * float(expected.std())
+
+
+MACHINES = ["x86-64", "x86-64-v3"] if platform.machine() in {"x86_64", "AMD64"} else ["native"]
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_older_instructions_give_the_same_products(
+    machine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler = native_build.find_compiler()
+    assert compiler is not None
+    assert native_build.compile_to(compiler, tmp_path / "other.so", machine) == ""
+    other = ctypes.CDLL(str(tmp_path / "other.so"))
+    draw = torch.Generator().manual_seed(0)
+    for rows, outputs, inputs in ((1, 33, 57), (5, 96, 200), (19, 31, 64), (2, 1, 1)):
+        x, weight = torch.randn(rows, inputs, generator=draw), torch.randn(outputs, inputs, generator=draw)
+        values, scales = quantize_rows(weight)
+        ours = NativeKernel().pack(values, scales, 1)(x)
+        torch.testing.assert_close(native.NativeProduct(other, values, scales)(x), ours, rtol=1e-5, atol=1e-5)
