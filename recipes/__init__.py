@@ -1,0 +1,1 @@
+"""What the adapters that we ship are trained on: the recipe, and the rows of our own. No part of the wheel."""

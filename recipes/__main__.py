@@ -1,0 +1,76 @@
+"""From the data folder to a mixture that `llm finetune` takes: `python -m recipes DATA OUT`.
+
+Writes `train.jsonl`, `held.jsonl`, `manifest.json` (counts, tokens, hashes, seed) and `DATA.md`, the data card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    from engine.errors import EngineError
+    from engine.session import load_tokenizer
+
+    parser = argparse.ArgumentParser(prog="python -m recipes", description=__doc__)
+    parser.add_argument("data", type=Path, help="the folder that holds sft/ and eval/")
+    parser.add_argument("out", type=Path, help="a folder that is made for the result")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tokens", type=int, help="no more than so many to train on; its beginning is as mixed")
+    parser.add_argument("--model", type=Path, help="whose tokens are counted; the installed default model unless told")
+    arguments = parser.parse_args(words)
+    try:
+        folder = arguments.model or _default()
+        write(arguments.data, arguments.out, load_tokenizer(folder).count, arguments.seed, arguments.tokens)
+    except (EngineError, OSError) as error:
+        sys.exit(f"{error}\n{getattr(error, 'hint', '')}".strip())
+
+
+def write(data: Path, out: Path, count: Callable[[str], int], seed: int = 0, budget: int | None = None) -> None:
+    """Make the mixture and its papers. Raises InputError for missing data or for a text of an evaluation file."""
+    from engine.errors import InputError
+    from recipes import mixture
+    from recipes.card import card
+
+    mixed = mixture.build(data, seed)
+    train = mixed.train if budget is None else mixture.head(mixed.train, budget, count)
+    if same := mixture.leaked(data, [*train, *mixed.held]):
+        raise InputError(f"{len(same)} texts are in an evaluation file, the first: {same[0]!r:.80}")
+    files = {"train.jsonl": mixture.encoded(train), "held.jsonl": mixture.encoded(mixed.held)}
+    table = mixture.counts(train, count)
+    manifest = {
+        "seed": seed,
+        "tokens": sum(row["tokens"] for row in table.values()),
+        "train": table,
+        "held": mixture.counts(mixed.held, count),
+        "from": mixture.hashes(data),
+        "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+    }
+    files["manifest.json"] = (json.dumps(manifest, ensure_ascii=False, indent=2) + "\n").encode()
+    files["DATA.md"] = card(manifest, [*train, *mixed.held]).encode()
+    out.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        partial = out / f".{name}.part"
+        partial.write_bytes(content)
+        partial.replace(out / name)
+    for name, row in table.items():
+        print(f"{name:32}{row['conversations']:6} conversations{row['replies']:6} replies{row['tokens']:8} tok")
+    print(f"{len(train)} conversations, {manifest['tokens']} tok; held back {len(mixed.held)}")
+
+
+def _default() -> Path:
+    from benchmarks.__main__ import default_model
+
+    return default_model()
+
+
+if __name__ == "__main__":
+    main()

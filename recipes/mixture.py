@@ -1,0 +1,156 @@
+"""The mixture: how much of what, split by passage, in an order whose beginning is as mixed as the whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import InputError
+from recipes import drawing
+from recipes.seeds import FOLDER
+from recipes.sources import SOURCES, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from recipes.conversations import Conversation
+
+HELD = 0.04
+"""Of the conversations: the loss on them is watched, they are never trained on."""
+TURN_TOKENS = 5
+"""Of the chat format around a turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """Rows drawn from the sources that have more than is wanted; our own rows are all used."""
+
+    questions: int = 110
+    """In each language, as the others."""
+    summaries: int = 30
+    prose: int = 10
+    translations: int = 360
+    """Pairs in both directions together."""
+    instructions: int = 60
+    assistant: int = 30
+    knowing: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """What is trained on and what is held back."""
+
+    train: tuple[Conversation, ...]
+    held: tuple[Conversation, ...]
+
+
+def build(data: Path, seed: int = 0, amounts: Amounts | None = None) -> Mixture:
+    """Draw, split and shuffle; the same seed gives the same mixture. Raises InputError for missing data."""
+    amounts = amounts or Amounts()
+    random = Random(seed)
+    everything = list(_everything(data, amounts, random))
+    random.shuffle(everything)
+    groups = sorted({conversation.group for conversation in everything if conversation.group})
+    held_groups = set(random.sample(groups, round(len(groups) * HELD)))
+    loose = [number for number, one in enumerate(everything) if not one.group]
+    held_loose = set(random.sample(loose, round(len(loose) * HELD)))
+    held = [n for n, one in enumerate(everything) if one.group in held_groups or n in held_loose]
+    kept = set(held)
+    return Mixture(
+        tuple(one for n, one in enumerate(everything) if n not in kept), tuple(everything[n] for n in held)
+    )
+
+
+def _everything(data: Path, amounts: Amounts, random: Random) -> Iterable[Conversation]:
+    for language in ("en", "zh"):
+        yield from drawing.sentiments(language, random)
+        yield from drawing.topics(language, random)
+        yield from drawing.questions(data, language, amounts.questions, random)
+        yield from drawing.summaries(data, language, amounts.summaries, random)
+        yield from drawing.own_dialogues(language)
+    yield from drawing.prose_summaries(data, amounts.prose, random)
+    yield from drawing.translations(data, amounts.translations, random)
+    yield from drawing.instructions(data, amounts.instructions, random)
+    yield from drawing.assistant_english(data, amounts.assistant, random)
+    yield from drawing.assistant_chinese(data, amounts.assistant, random)
+    yield from drawing.knowing_chinese(data, amounts.knowing, random)
+
+
+def tokens(conversation: Conversation, count: Callable[[str], int]) -> int:
+    """Of all turns with the chat format around them."""
+    return sum(count(message.content) + TURN_TOKENS for message in conversation.messages)
+
+
+def head(conversations: Sequence[Conversation], budget: int, count: Callable[[str], int]) -> tuple[Conversation, ...]:
+    """As many from the beginning as fit a budget of tokens."""
+    kept, left = [], budget
+    for conversation in conversations:
+        left -= tokens(conversation, count)
+        if left < 0:
+            break
+        kept.append(conversation)
+    return tuple(kept)
+
+
+SHORTEST = 12
+"""Letters or digits under which two texts may be the same by chance."""
+
+
+def leaked(data: Path, conversations: Iterable[Conversation]) -> list[str]:
+    """Turns, and documents in them, that are a text of an evaluation file, case, spaces and punctuation aside."""
+    forbidden = {key for text in _evaluated(data) if len(key := plain(text)) >= SHORTEST}
+    found = []
+    for conversation in conversations:
+        texts = [message.content for message in conversation.messages]
+        if conversation.group:
+            texts.append(conversation.group)
+        found += [text for text in texts if plain(text) in forbidden]
+    return found
+
+
+def _evaluated(data: Path) -> Iterable[str]:
+    """Every text of every evaluation row, and its lines."""
+    for path in sorted((data / "eval").glob("*.jsonl")):
+        for line in path.read_text(encoding="utf-8").split("\n"):
+            if line.strip():
+                yield from _strings(json.loads(line))
+    for path in sorted((data / "eval").glob("*.txt")):
+        yield from path.read_text(encoding="utf-8").split("\n")
+
+
+def _strings(value: Any) -> Iterable[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _strings(part)
+
+
+def encoded(conversations: Iterable[Conversation]) -> bytes:
+    """JSONL, a conversation a line."""
+    return "".join(json.dumps(one.row(), ensure_ascii=False) + "\n" for one in conversations).encode()
+
+
+def counts(conversations: Sequence[Conversation], count: Callable[[str], int]) -> dict[str, dict[str, int]]:
+    """By kind and source: conversations, replies and tokens."""
+    table: dict[str, Counter[str]] = {}
+    for one in conversations:
+        row = table.setdefault(f"{one.kind} {one.source}", Counter())
+        row["conversations"] += 1
+        row["replies"] += sum(message.role == "assistant" for message in one.messages)
+        row["tokens"] += tokens(one, count)
+    return {name: dict(table[name]) for name in sorted(table)}
+
+
+def hashes(data: Path) -> dict[str, str]:
+    """sha256 of every file that the mixture is made from."""
+    files = [data / "sft" / f"{source.file}.jsonl.gz" for source in SOURCES.values()]
+    try:
+        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in [*files, *sorted(FOLDER.iterdir())]}
+    except OSError as error:
+        raise InputError(f"can't be read: {error}") from error
