@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 def main(words: Sequence[str] | None = None) -> None:
+    """Read the arguments and make the mixture. Exits with a message where that fails."""
     from engine.errors import EngineError
     from engine.session import load_tokenizer
 

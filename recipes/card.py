@@ -39,7 +39,7 @@ def _contributors(conversations: Iterable[Conversation]) -> list[str]:
     """Each with the numbers of the sentences that are used."""
     sentences: dict[str, set[int]] = {}
     for conversation in conversations:
-        for credit in conversation.credits:
+        for credit in conversation.contributors:
             for number, name in re.findall(r"#(\d+) \(([^)]*)\)", credit):
                 sentences.setdefault(name, set()).add(int(number))
     return [

@@ -30,7 +30,7 @@ class Conversation:
     source: str
     group: str = ""
     """What may not stand on both sides of the split: a passage."""
-    credits: tuple[str, ...] = ()
+    contributors: tuple[str, ...] = ()
     """Contributors that the source's licence wants named."""
 
     def row(self) -> dict[str, Any]:
@@ -75,8 +75,8 @@ def translating(to: Language, pairs: Sequence[dict[str, str]]) -> Conversation:
     instruction = translate.prompt(to, "")[0]
     source = "en" if to == "zh" else "zh"
     turns = [turn for pair in pairs for turn in _exchange(pair[source], pair[to])]
-    credits = tuple(pair["attribution"] for pair in pairs)
-    return Conversation((instruction, *turns), f"translate.{to}", "tatoeba", credits=credits)
+    contributors = tuple(pair["attribution"] for pair in pairs)
+    return Conversation((instruction, *turns), f"translate.{to}", "tatoeba", contributors=contributors)
 
 
 def chatting(language: Language, messages: Sequence[Message], source: str) -> Conversation:

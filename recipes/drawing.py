@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,9 @@ UNANSWERABLE = 0.36
 """Of the questions about a text."""
 LENGTHS: dict[Language, tuple[int, int, int]] = {"en": (160, 700, 60), "zh": (60, 330, 24)}
 """Characters of a passage, at least and at most, and of an answer at most."""
-TRADITIONAL = frozenset("這個們來時說對國會過還學為麼沒開關點後見話種經無東長問給頭動幾讓樣車書電愛請聽買賣錢誰寫號妳裡著嗎該")
+TRADITIONAL = frozenset(
+    "這個們來時說對國會過還學為麼沒開關點後見話種經無東長問給頭動幾讓樣車書電愛請聽買賣錢誰寫號妳裡著嗎該"
+)
 """A pair with one of these is left out: the product writes simplified characters."""
 FOREIGN = re.compile(r"open.?assistant|laion|chatgpt|openai|开源|https?://|as an ai|language model|语言模型|抱歉", re.I)
 """Replies that speak of another assistant, or send people to the network."""
@@ -45,8 +48,7 @@ def sentiments(language: Language, random: Random) -> list[Conversation]:
     mixed, rest = rest[: 2 * len(neutral)], rest[2 * len(neutral) :]
     three = [*neutral, *mixed]
     random.shuffle(three)
-    parts = [*_parts(rest, 14), *(part for part in _parts(three, 14))]
-    return [judging(language, part) for part in parts]
+    return [judging(language, part) for part in [*_parts(rest, 14), *_parts(three, 14)]]
 
 
 def topics(language: Language, random: Random) -> list[Conversation]:
@@ -92,8 +94,7 @@ def questions(data: Path, language: Language, count: int, random: Random) -> lis
     for row in written[: wanted // 2]:
         found.append((row["context"], row["question"], REFUSALS[language]))
     for row in answerable[: wanted - len(found)]:
-        others = random.sample(passages, min(150, len(passages)))
-        away = [passage for passage in others if plain(row["answers"][0]) not in known[passage]]
+        away = [passage for passage in passages if plain(row["answers"][0]) not in known[passage]]
         if away:
             found.append((_likest(row["question"], away), row["question"], REFUSALS[language]))
     refused = len(found)
@@ -217,7 +218,7 @@ def _parts(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
     """Pieces of about `size`, none of them tiny."""
     count = max(1, round(len(items) / size))
     bounds = [round(number * len(items) / count) for number in range(count + 1)]
-    return [items[first:last] for first, last in zip(bounds, bounds[1:], strict=False) if last > first]
+    return [items[first:last] for first, last in itertools.pairwise(bounds) if last > first]
 
 
 def _likest(question: str, passages: Sequence[str]) -> str:

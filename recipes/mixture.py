@@ -53,17 +53,26 @@ def build(data: Path, seed: int = 0, amounts: Amounts | None = None) -> Mixture:
     """Draw, split and shuffle; the same seed gives the same mixture. Raises InputError for missing data."""
     amounts = amounts or Amounts()
     random = Random(seed)
-    everything = list(_everything(data, amounts, random))
-    random.shuffle(everything)
+    everything = _spread(list(_everything(data, amounts, random)), random)
     groups = sorted({conversation.group for conversation in everything if conversation.group})
     held_groups = set(random.sample(groups, round(len(groups) * HELD)))
     loose = [number for number, one in enumerate(everything) if not one.group]
     held_loose = set(random.sample(loose, round(len(loose) * HELD)))
     held = [n for n, one in enumerate(everything) if one.group in held_groups or n in held_loose]
     kept = set(held)
-    return Mixture(
-        tuple(one for n, one in enumerate(everything) if n not in kept), tuple(everything[n] for n in held)
-    )
+    return Mixture(tuple(one for n, one in enumerate(everything) if n not in kept), tuple(everything[n] for n in held))
+
+
+def _spread(conversations: list[Conversation], random: Random) -> list[Conversation]:
+    """Shuffled, with each kind spread evenly over the whole, so that every beginning holds its share of all."""
+    kinds: dict[str, list[Conversation]] = {}
+    for one in conversations:
+        kinds.setdefault(one.kind, []).append(one)
+    placed = []
+    for alike in kinds.values():
+        random.shuffle(alike)
+        placed += [((at + random.random()) / len(alike), one) for at, one in enumerate(alike)]
+    return [one for _, one in sorted(placed, key=lambda pair: pair[0])]
 
 
 def _everything(data: Path, amounts: Amounts, random: Random) -> Iterable[Conversation]:
@@ -151,6 +160,8 @@ def hashes(data: Path) -> dict[str, str]:
     """sha256 of every file that the mixture is made from."""
     files = [data / "sft" / f"{source.file}.jsonl.gz" for source in SOURCES.values()]
     try:
-        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in [*files, *sorted(FOLDER.iterdir())]}
+        return {
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in [*files, *sorted(FOLDER.iterdir())]
+        }
     except OSError as error:
         raise InputError(f"can't be read: {error}") from error

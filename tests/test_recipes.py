@@ -1,0 +1,206 @@
+"""The mixture that our adapters are trained on: asked as the commands ask, split by passage, nothing evaluated."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+from recipe_data import write as write_data
+
+from engine.errors import InputError
+from engine.language import language_of
+from engine.tasks import answer, classify, sentiment, summarize, translate
+from recipes import mixture, seeds
+from recipes.__main__ import write
+from recipes.conversations import REFUSALS, asking, judging
+from recipes.sources import distinct, plain
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SEEDS = [(kind, language) for kind in ("sentiment", "topics", "dialogues") for language in ("en", "zh")]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def mixed(data: Path) -> mixture.Mixture:
+    return mixture.build(data, seed=7)
+
+
+def test_the_same_seed_gives_the_same_mixture_and_another_seed_another(data: Path, mixed: mixture.Mixture) -> None:
+    again, other = mixture.build(data, seed=7), mixture.build(data, seed=8)
+    assert mixture.encoded(again.train) == mixture.encoded(mixed.train)
+    assert mixture.encoded(again.held) == mixture.encoded(mixed.held)
+    assert mixture.encoded(other.train) != mixture.encoded(mixed.train)
+
+
+def test_no_passage_is_on_both_sides_of_the_split(mixed: mixture.Mixture) -> None:
+    held = {one.group for one in mixed.held} - {""}
+    assert held
+    assert not held & {one.group for one in mixed.train}
+
+
+def test_every_kind_is_in_the_mixture_and_near_its_beginning(mixed: mixture.Mixture) -> None:
+    kinds = {one.kind for one in mixed.train}
+    tasks = {"sentiment", "classify", "qa", "summarize", "translate", "chat"}
+    assert kinds == {f"{task}.{language}" for task in tasks for language in ("en", "zh")}
+    assert len({one.kind for one in mixed.train[: len(mixed.train) // 4]}) == len(kinds)
+
+
+def test_the_commands_own_templates_ask(mixed: mixture.Mixture) -> None:
+    refusals = 0
+    for one in mixed.train:
+        task, _, language = one.kind.partition(".")
+        first, last = one.messages[0].content, one.messages[-1].content
+        if task == "sentiment":
+            neutral = first == sentiment.question(language, neutral=True).before[0].content
+            assert neutral or first == sentiment.question(language).before[0].content
+            words = sentiment.question(language, neutral=neutral).replies
+            assert {message.content for message in one.messages[2::2]} <= set(words)
+        elif task == "classify":
+            before, after = classify.INSTRUCTIONS[language].split("{labels}")
+            assert first.startswith(before)
+            offered = first.removeprefix(before).removesuffix(after).replace("、", ", ").split(", ")
+            assert {message.content for message in one.messages[2::2]} <= set(offered)
+        elif task == "qa":
+            question = first.splitlines()[-1]
+            assert first.startswith(answer.PROMPTS[language].split("{documents}")[0])
+            assert question.startswith(answer.PROMPTS[language].splitlines()[-1].replace("{question}", ""))
+            refusals += last == REFUSALS[language]
+            assert last == REFUSALS[language] or last in one.group
+        elif task == "summarize":
+            assert first.endswith(summarize.WHOLE[language].rsplit("}", 1)[-1])
+        elif task == "translate":
+            assert first == translate.INSTRUCTIONS[language]
+            assert all(language_of(message.content) == language for message in one.messages[2::2])
+    asked = sum(one.kind.startswith("qa.") for one in mixed.train)
+    assert 0.25 < refusals / asked < 0.45
+
+
+def test_a_question_put_to_another_passage_has_no_answer_there(mixed: mixture.Mixture) -> None:
+    refused = [one for one in mixed.train if one.kind == "qa.zh" and one.messages[-1].content == REFUSALS["zh"]]
+    assert refused
+    for one in refused:
+        name = one.messages[0].content.rsplit("问题：", 1)[1].partition("港")[0]
+        assert f"{name}港" not in one.group
+
+
+def test_refusals_are_the_words_that_the_template_asks_for() -> None:
+    assert all(refusal in answer.PROMPTS[language] for language, refusal in REFUSALS.items())
+
+
+def test_conversations_alternate_and_end_with_a_reply(mixed: mixture.Mixture) -> None:
+    for one in (*mixed.train, *mixed.held):
+        roles = [message.role for message in one.messages]
+        turns = roles[1:] if roles[0] == "system" else roles
+        assert turns == ["user", "assistant"] * (len(turns) // 2)
+        assert all(message.content.strip() for message in one.messages)
+        replies = turns.count("assistant")
+        assert one.row()["train"] == ("all" if replies > 1 else "last")
+
+
+def test_an_evaluation_text_is_found_whatever_its_case_and_punctuation(data: Path, mixed: mixture.Mixture) -> None:
+    assert mixture.leaked(data, mixed.train) == []
+    bad = judging("en", [("a sentence that ONLY the evaluation has", "positive")])
+    assert mixture.leaked(data, [*mixed.train, bad]) == ["a sentence that ONLY the evaluation has"]
+    passage = asking("en", "A sentence that only the evaluation has!", "Who has it?", "nobody", "squad", "passage")
+    assert mixture.leaked(data, [passage]) == ["A sentence that only the evaluation has!"]
+
+
+def test_the_command_writes_mixture_manifest_and_card(data: Path, tmp_path: Path) -> None:
+    write(data, tmp_path / "out", len, seed=7)
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text(encoding="utf-8"))
+    lines = (tmp_path / "out/train.jsonl").read_text(encoding="utf-8").splitlines()
+    assert sum(row["conversations"] for row in manifest["train"].values()) == len(lines)
+    assert all(set(json.loads(line)) == {"messages", "train"} for line in lines)
+    assert not set(lines) & set((tmp_path / "out/held.jsonl").read_text(encoding="utf-8").splitlines())
+    card = (tmp_path / "out/DATA.md").read_text(encoding="utf-8")
+    assert "CC BY-SA 4.0" in card
+    assert {line.partition(":")[0] for line in card.splitlines() if line.startswith("- bo_")} == {
+        "- bo_0",
+        "- bo_1",
+        "- bo_2",
+    }
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "DATA.md", "held.jsonl", "manifest.json", "train.jsonl",
+    ]  # fmt: skip
+
+
+def test_contributors_are_those_of_the_pairs_that_are_used(data: Path, tmp_path: Path) -> None:
+    write(data, tmp_path / "out", len, seed=7, budget=20_000)
+    card = (tmp_path / "out/DATA.md").read_text(encoding="utf-8")
+    used = (tmp_path / "out/train.jsonl").read_text(encoding="utf-8") + (tmp_path / "out/held.jsonl").read_text(
+        encoding="utf-8"
+    )
+    ana = next(line for line in card.splitlines() if line.startswith("- Ana"))
+    named = {int(number) - 1 for number in ana.replace(",", "").replace("#", "").split()[2:]}
+    assert named == {n for n in range(400) if f"The {n}th boat" in used}
+
+
+def test_a_text_of_an_evaluation_file_stops_the_command(data: Path, tmp_path: Path) -> None:
+    copy = write_data(tmp_path / "data")
+    chosen = next(one.group for one in mixture.build(copy, seed=7).train if one.kind == "qa.en")
+    (copy / "eval/qa.other.en.jsonl").write_text(json.dumps({"context": chosen}) + "\n", encoding="utf-8")
+    with pytest.raises(InputError, match="evaluation file"):
+        write(copy, tmp_path / "out", len, seed=7)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_set_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"sft.*jsonl\.gz"):
+        mixture.build(tmp_path)
+
+
+def test_a_budget_keeps_the_beginning(mixed: mixture.Mixture) -> None:
+    kept = mixture.head(mixed.train, 5_000, len)
+    assert 0 < len(kept) < len(mixed.train)
+    assert kept == mixed.train[: len(kept)]
+    assert sum(mixture.tokens(one, len) for one in kept) <= 5_000
+
+
+def test_duplicates_are_found_whatever_their_case_and_width() -> None:
+    rows = [{"text": "Good, value."}, {"text": "good value"}, {"text": "ＧＯＯＤ　value!"}, {"text": "bad value"}]
+    assert list(distinct(rows, "text")) == [rows[0], rows[3]]
+
+
+@pytest.mark.parametrize(("kind", "language"), SEEDS)
+def test_our_rows_are_read_once_each_and_in_their_language(kind: str, language: str) -> None:
+    if kind == "dialogues":
+        keys = [plain(turns[0].content) for turns in seeds.dialogues(language)]
+    else:
+        pairs = seeds.judged(language) if kind == "sentiment" else seeds.sorted_texts(language)
+        keys = [plain(text) for text, _ in pairs]
+        assert sum(language_of(text) == language for text, _ in pairs) >= 0.97 * len(pairs)
+    assert [key for key, count in Counter(keys).items() if count > 1] == []
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_judgements_are_balanced(language: str) -> None:
+    labels = Counter(label for _, label in seeds.judged(language))
+    assert 0.9 < labels["positive"] / labels["negative"] < 1.1
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("> Hi\n\n> Ho\n< Hum\n", "no reply to 'Hi'"),
+        ("< Hi\n", "line 1"),
+        ("> Hi\n> Ho\n", "line 2"),
+        ("Hi\n", "line 1"),
+    ],
+)
+def test_a_dialogue_of_another_form_is_refused(tmp_path: Path, text: str, what: str) -> None:
+    (tmp_path / "dialogues.en.txt").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=what):
+        seeds.dialogues("en", tmp_path)
+
+
+def test_lines_of_a_turn_are_kept_apart(tmp_path: Path) -> None:
+    (tmp_path / "dialogues.en.txt").write_text("> Hi\n< One\n|\n| two\n", encoding="utf-8")
+    assert [turn.content for turn in seeds.dialogues("en", tmp_path)[0]] == ["Hi", "One\n\ntwo"]
