@@ -6,7 +6,7 @@ import itertools
 import re
 from typing import TYPE_CHECKING, Any
 
-from engine.schema import Language, Message
+from engine.schema import Language, Message, Role
 from recipes.conversations import (
     REFUSALS,
     Conversation,
@@ -84,7 +84,9 @@ def questions(data: Path, language: Language, count: int, random: Random) -> lis
     random.shuffle(fitting)
     passages = list(dict.fromkeys(row["context"] for row in fitting))
     known = {passage: plain(passage) for passage in passages}
-    answerable, written, used = [], [], set()
+    answerable: list[Row] = []
+    written: list[Row] = []
+    used: set[str] = set()
     for row in fitting:
         if row["context"] not in used:
             used.add(row["context"])
@@ -193,7 +195,7 @@ def knowing_chinese(data: Path, count: int, random: Random) -> list[Conversation
     fitting = [row["messages"][:6] for row in rows(data, "kdconv") if len(row["messages"]) >= 6]
     fitting = [turns for turns in fitting if sum(map(len, turns)) <= 180]
     chosen = random.sample(fitting, min(count, len(fitting)))
-    roles = ("user", "assistant")
+    roles: tuple[Role, Role] = ("user", "assistant")
     return [
         chatting("zh", [Message(roles[at % 2], turn) for at, turn in enumerate(turns)], "kdconv") for turns in chosen
     ]
