@@ -90,6 +90,8 @@ SETTINGS: dict[str, Setting] = {
         Setting("color", str, "colours", "auto", choices=("auto", "always", "never")),
         Setting("markdown", bool, "render Markdown on a terminal", True),
         Setting("stats", bool, "print timings after an answer", False),
+        Setting("history", bool, "keep conversations", True),
+        Setting("history_days", int, "forget conversations unchanged for so many days", check=_positive),
         Setting("warm", bool, "keep the model in memory between commands: the first starts `llm serve`", False),
         Setting("keep_alive", str, "how long a server waits for the next command", "30m", check=seconds_of),
     )

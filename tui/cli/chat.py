@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
+from engine.errors import UsageError
 from engine.schema import Document
 from tui import commands
 from tui.cli.help import HelpfulCommand
+from tui.cli.history_file import chosen, open_history
 from tui.cli.inputs import read_file, text_or_file
 from tui.cli.interrupt import Terminated
 from tui.cli.opening import Run
@@ -15,6 +19,7 @@ from tui.cli.options import DECODING, MODEL, SAMPLING, Options, takes
 EXAMPLES = """
 llm chat
 llm chat -m qwen2.5-coder-1.5b-instruct -s "Answer briefly."
+llm chat -c
 llm chat -f notes.txt
 printf 'My name is Ada.\\nWhat is my name?\\n' | llm chat
 """
@@ -26,10 +31,22 @@ def register(app: typer.Typer) -> None:
 
 
 @takes(*MODEL, "system", *SAMPLING, "file", *DECODING, "raw", "md", "stats")
-def chat(options: Options) -> None:
+def chat(
+    options: Options,
+    resume: Annotated[
+        bool, typer.Option("-c", "--continue", help="Go on with the last conversation, or with --id.")
+    ] = False,
+    number: Annotated[
+        int | None,
+        typer.Option("--id", help="A conversation of `llm history list`.", metavar="ID", show_default=False),
+    ] = None,
+    no_save: Annotated[bool, typer.Option("--no-save", help="Keep nothing of this conversation.")] = False,
+) -> None:
     """Talk with a model. /help in the chat lists its words; Ctrl-C stops an answer, Ctrl-D leaves."""
     run = Run(options)
     system = text_or_file(run.settings["system"], "--system") if run.settings["system"] else None
+    if no_save and (resume or number is not None):
+        raise UsageError("--no-save can't go on with what is kept", hint="leave one of them out")
     given = [read_file(path, options.encoding, options.errors) for path in options.file or []]
     summary = run.find_model()
     from tui.cli import slash
@@ -37,20 +54,29 @@ def chat(options: Options) -> None:
     from tui.cli.prompt import open_lines
     from tui.cli.repl import converse
     from tui.cli.turns import Chat, place
+    from tui.diary import Diary
 
+    store = None if no_save or not run.settings["history"] else open_history(run)
+    wanted = chosen(store, resume=resume, number=number)
     lines = open_lines(run.places.history_file, run.library.names)
     session = run.load(summary)
     pending = [Document(document.name, document.text) for document in given]
     talk = Chat(run, session, lines, Conversation(system, pending=pending))
+    talk.diary = Diary(store, session.name, system) if store else None
     try:
+        if wanted is not None:
+            talk.resume(wanted)
+            run.console.note(f"resumed {wanted}: {len(talk.conversation.turns)} messages; /load takes up another")
         if lines.interactive:
             run.console.note(f"{session.name} on {place(talk)} · /help lists the words · Ctrl-D leaves")
         code = converse(talk)
     except Terminated:
-        if talk.conversation.turns:
+        if talk.conversation.turns and talk.diary is None and not no_save:
             slash.obey(talk, commands.find("save"), "")
         raise
     finally:
         talk.session.close()
+        if store:
+            store.close()
     if code:
         raise typer.Exit(code)

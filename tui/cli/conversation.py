@@ -24,6 +24,8 @@ class Conversation:
     turns: list[Message] = field(default_factory=list)
     pending: list[Document] = field(default_factory=list)
     """Documents for the next question."""
+    _typed: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = field(default_factory=dict, repr=False)
+    """By a turn's content: what was typed, and the documents given with it."""
 
     def messages(self) -> list[Message]:
         """What the model is shown."""
@@ -32,8 +34,14 @@ class Conversation:
     def ask(self, question: str) -> None:
         """Add a question, with the documents given for it."""
         blocks = [block(document) for document in self.pending]
-        self.turns.append(Message("user", "\n\n".join([*blocks, question])))
+        content = "\n\n".join([*blocks, question])
+        self._typed[content] = (question, tuple((document.name, document.text) for document in self.pending))
+        self.turns.append(Message("user", content))
         self.pending = []
+
+    def said(self, turn: Message) -> tuple[str, tuple[tuple[str, str], ...]]:
+        """What was typed for a turn, and the documents (name and text) given with it."""
+        return self._typed.get(turn.content, (turn.content, ())) if turn.role == "user" else (turn.content, ())
 
     def answer(self, text: str, *, continued: bool = False) -> None:
         """Add an answer, or what continues the last one."""

@@ -35,6 +35,7 @@ class Result:
     decode: float = 0.0
     interrupted: bool = False
     timed_out: bool = False
+    ids: list[int] = field(default_factory=list, repr=False)
     logprobs: list[float] = field(default_factory=list, repr=False)
 
     @property
@@ -47,6 +48,7 @@ class Result:
         if (chunk.ids or chunk.text) and not self.first_token:
             self.first_token = elapsed
         self.text += chunk.text
+        self.ids += chunk.ids
         self.logprobs += chunk.logprobs
         self.prompt_tokens = chunk.prompt_tokens or self.prompt_tokens
         self.cached_tokens = chunk.cached_tokens or self.cached_tokens
@@ -55,6 +57,17 @@ class Result:
         self.decode = chunk.decode_seconds or self.decode
         self.finish_reason = chunk.finish_reason or self.finish_reason
         self.duration = elapsed
+
+    def facts(self) -> dict[str, Any]:
+        """Counts and timings (seconds), as the history keeps them."""
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "cached_tokens": self.cached_tokens,
+            "output_tokens": self.output_tokens,
+            "first_token": self.first_token,
+            "decode": self.decode,
+            "duration": self.duration,
+        }
 
     def to_json(self, model: str) -> dict[str, Any]:
         """The stable keys of `--json`."""

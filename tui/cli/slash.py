@@ -19,6 +19,7 @@ from tui.cli.conversation import Conversation
 from tui.cli.inputs import read_file, text_or_file
 from tui.cli.turns import Chat, place, reply
 from tui.commands import Command
+from tui.diary import Diary
 from tui.paths import write_output
 from tui.settings import SETTINGS, find_key, parse
 
@@ -63,6 +64,8 @@ def _exit(chat: Chat, rest: str) -> bool:
 
 def _clear(chat: Chat, rest: str) -> None:
     chat.conversation = Conversation(chat.conversation.system)
+    if chat.diary:
+        chat.diary = Diary(chat.diary.store, chat.session.name, chat.conversation.system)
     chat.run.console.note("a new conversation")
 
 
@@ -80,6 +83,7 @@ def _continue(chat: Chat, rest: str) -> bool:
 
 def _undo(chat: Chat, rest: str) -> None:
     question = chat.conversation.drop_question()
+    chat.keep()
     chat.run.console.note(f"took back: {question[:200]}")
 
 
@@ -167,14 +171,23 @@ def _title(conversation: Conversation) -> str:
 def _load(chat: Chat, rest: str) -> None:
     folder = chat.run.places.chats
     if not rest:
-        names = kept_chats.kept(folder)
+        names = [*kept_chats.kept(folder), *_recent(chat)]
         chat.run.console.note("\n".join(names) if names else "no conversation is kept yet; /save keeps this one")
+        return
+    if rest.isdecimal() and chat.diary:
+        chat.resume(int(rest))
+        chat.run.console.note(f"resumed {rest}: {len(chat.conversation.turns)} messages")
         return
     path = kept_chats.place_of(rest, folder)
     if not path.is_file():
         raise InputError(f"no kept conversation {rest!r}", hint="/load lists them")
     chat.conversation = kept_chats.from_json(read_file(str(path)).text, rest)
     chat.run.console.note(f"loaded {rest}: {len(chat.conversation.turns)} messages")
+
+
+def _recent(chat: Chat) -> list[str]:
+    """The newest conversations of the history, as `/load NUMBER` takes them."""
+    return [f"{kept.id}  {kept.title}" for kept in chat.diary.store.recent(10)] if chat.diary else []
 
 
 def _export(chat: Chat, rest: str) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from engine.config import SamplingConfig
@@ -14,6 +16,7 @@ from tui.cli.deliver import Result, collect, open_screen
 from tui.cli.keys import held_keys
 from tui.cli.opening import Run
 from tui.cli.prompt import Lines
+from tui.diary import Diary
 
 if TYPE_CHECKING:
     from engine.session import Session
@@ -27,6 +30,8 @@ class Chat:
     session: Session
     lines: Lines
     conversation: Conversation
+    diary: Diary | None = None
+    """Writes the history; None with --no-save."""
     last: Result | None = None
     failed: int = 0
     """Turns that ended in an error; without a terminal they decide the exit code."""
@@ -37,15 +42,34 @@ class Chat:
 
     def sampling(self) -> SamplingConfig:
         """How the next answer is drawn."""
-        return self.run.sampling(temperature=0.7, top_p=0.9, repetition_penalty=1.05, max_tokens=1024)
+        sampling = self.run.sampling(temperature=0.7, top_p=0.9, repetition_penalty=1.05, max_tokens=1024)
+        # A seed of its own makes every answer one that `llm history replay` can draw again.
+        return sampling if sampling.seed is not None else replace(sampling, seed=secrets.randbits(31))
+
+    def resume(self, number: int) -> None:
+        """Go on with a conversation of the history. Raises UsageError."""
+        assert self.diary
+        store = self.diary.store
+        diary, turns = Diary.resume(store, number, self.session.name)
+        conversation = Conversation(store.kept(number).system, turns, self.conversation.pending)
+        self.diary, self.conversation = diary, conversation
+
+    def keep(self) -> None:
+        """Bring the history to what was said."""
+        if self.diary:
+            self.diary.follow(self.conversation.turns, self.conversation.said, self.conversation.system)
 
 
 def reply(chat: Chat, *, continued: bool = False) -> bool:
     """Answer the last question (or go on with its answer), streamed; True if the user wants to leave."""
     result = Result()
     leave = False
+    sampling = chat.sampling()
+    chat.keep()
+    if chat.diary:
+        chat.diary.begin(continued=continued)
     try:
-        _stream(chat, result, continued=continued)
+        _stream(chat, result, sampling, continued=continued)
     except KeyboardInterrupt:
         leave = bool(result.text)  # the second Ctrl-C; one before the first token only takes the question back
         result.finish_reason = "stopped"
@@ -60,6 +84,7 @@ def reply(chat: Chat, *, continued: bool = False) -> bool:
         chat.last = result
         if result.text:
             chat.conversation.answer(result.text, continued=continued)
+        _note(chat, result, sampling, continued=continued)
     if not result.text and result.finish_reason == "stopped":
         _take_back(chat, continued)
         chat.run.console.note("stopped; the question was taken back")
@@ -82,14 +107,44 @@ def _take_back(chat: Chat, continued: bool) -> None:
         chat.conversation.turns.pop()
 
 
-def _stream(chat: Chat, result: Result, *, continued: bool) -> None:
+def _heard(chat: Chat, write: Callable[[str], object]) -> Callable[[str], object]:
+    """Writes a piece, and tells the history of it."""
+    diary = chat.diary
+    if diary is None:
+        return write
+
+    def both(text: str) -> None:
+        diary.hear(text)
+        write(text)
+
+    return both
+
+
+def _note(chat: Chat, result: Result, sampling: SamplingConfig, *, continued: bool) -> None:
+    """What came goes into the history; tokens only where they are all of the answer."""
+    if not chat.diary:
+        return
+    turn = chat.conversation.turns[-1] if result.text else None
+    ids, logprobs = ([], []) if continued else (result.ids, result.logprobs)
+    session = chat.session
+    facts = result.facts() | {
+        "model": session.name,
+        "identity": session.identity,
+        "device": session.device,
+        "kernel": session.kernel,
+        "sampling": sampling.to_json(),
+    }
+    chat.diary.end(turn, result.finish_reason, facts, ids, logprobs)
+
+
+def _stream(chat: Chat, result: Result, sampling: SamplingConfig, *, continued: bool) -> None:
     console = chat.run.console
     with held_keys(), contextlib.ExitStack() as spinner:
         spinner.enter_context(console.spinner("thinking"))
         screen = open_screen(console, chat.run.options, markdown=chat.run.settings["markdown"], spinner=spinner)
         try:
-            chunks = chat.session.stream(chat.conversation.messages(), chat.sampling(), continue_last=continued)
-            collect(chunks, screen.write, result=result, timeout=chat.run.options.timeout)
+            chunks = chat.session.stream(chat.conversation.messages(), sampling, continue_last=continued)
+            collect(chunks, _heard(chat, screen.write), result=result, timeout=chat.run.options.timeout)
         finally:
             screen.close()
     if console.stdout_is_terminal:
