@@ -24,7 +24,7 @@ class Conversation:
     turns: list[Message] = field(default_factory=list)
     pending: list[Document] = field(default_factory=list)
     """Documents for the next question."""
-    _typed: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = field(default_factory=dict, repr=False)
+    _typed: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = field(default_factory=dict, repr=False, compare=False)
     """By a turn's content: what was typed, and the documents given with it."""
 
     def messages(self) -> list[Message]:

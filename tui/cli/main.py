@@ -39,6 +39,7 @@ class Commands(LazyGroup):
         "completion": Entry("Install Tab completion for llm and local-llm."),
         "embed": Entry("Print a vector of length 1 for each text, as JSONL."),
         "search": Entry("Find passages in the indexed files, by words and meaning."),
+        "history": Entry("Find, show, export and delete the conversations that are kept."),
         "serve": Entry("Keep a model in memory, so that the same commands answer at once."),
         "demo": Entry("Show the main job on bundled texts.", hidden=True),
         "models": Entry("Get, list, show and remove models."),

@@ -42,9 +42,7 @@ class Chat:
 
     def sampling(self) -> SamplingConfig:
         """How the next answer is drawn."""
-        sampling = self.run.sampling(temperature=0.7, top_p=0.9, repetition_penalty=1.05, max_tokens=1024)
-        # A seed of its own makes every answer one that `llm history replay` can draw again.
-        return sampling if sampling.seed is not None else replace(sampling, seed=secrets.randbits(31))
+        return self.run.sampling(temperature=0.7, top_p=0.9, repetition_penalty=1.05, max_tokens=1024)
 
     def resume(self, number: int) -> None:
         """Go on with a conversation of the history. Raises UsageError."""
@@ -65,6 +63,9 @@ def reply(chat: Chat, *, continued: bool = False) -> bool:
     result = Result()
     leave = False
     sampling = chat.sampling()
+    if sampling.seed is None:
+        # A seed of its own makes every answer one that `llm history replay` can draw again.
+        sampling = replace(sampling, seed=secrets.randbits(31))
     chat.keep()
     if chat.diary:
         chat.diary.begin(continued=continued)

@@ -1,0 +1,168 @@
+"""`llm history` and the line chat that fills it, as real processes with a tiny model."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import signal
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cli_process import COMMAND, ROOT, environment
+from cli_process import llm as run
+
+from tui.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SMALL = ("--max-tokens", "6")
+
+
+@pytest.fixture
+def home(tiny_model_home: Path, tmp_path: Path) -> Iterator[Path]:
+    """A home of its own with the tiny model."""
+    place = tmp_path / "home"
+    place.mkdir()
+    shutil.copytree(tiny_model_home / "models", place / "models")
+    return place
+
+
+def llm(home: Path, *arguments: str, stdin: bytes | int = subprocess.DEVNULL) -> subprocess.CompletedProcess[str]:
+    done = run(home, *arguments, stdin=stdin)
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def chat(home: Path, text: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return llm(home, "chat", *SMALL, *arguments, stdin=text.encode())
+
+
+def kept(home: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(llm(home, "history", "list", "--json").stdout)
+    return rows
+
+
+def test_a_chat_is_kept_found_resumed_exported_and_deleted(home: Path, tmp_path: Path) -> None:
+    assert chat(home, "锂电池为什么鼓包？\nand lithium?\n").returncode == 0
+    (first,) = kept(home)
+    assert first["title"] == "锂电池为什么鼓包？"
+    assert first["messages"] == 4
+    number = str(first["id"])
+    found = llm(home, "history", "search", "电池")
+    assert found.returncode == 0
+    assert "锂电池为什么鼓包？" in found.stdout
+    assert llm(home, "history", "search", "zebra").returncode == 1
+    resumed = chat(home, "third question\n", "-c")
+    assert "resumed" in resumed.stderr
+    (again,) = kept(home)
+    assert (str(again["id"]), again["messages"]) == (number, 6)
+    shown = llm(home, "history", "show", number).stdout
+    assert shown.index("and lithium?") < shown.index("third question")
+    target = tmp_path / "all.json"
+    assert llm(home, "history", "export", "-o", str(target)).returncode == 0
+    assert llm(home, "history", "import", str(target)).returncode == 0
+    assert len(kept(home)) == 2
+    refused = llm(home, "history", "rm", number)
+    assert (refused.returncode, len(kept(home))) == (2, 2)
+    assert llm(home, "history", "rm", "--all", "--yes").returncode == 0
+    assert kept(home) == []
+    assert "lithium" not in b"".join(path.read_bytes() for path in home.glob("app.db*")).decode("latin-1")
+
+
+def test_undo_regen_and_edit_leave_siblings(home: Path) -> None:
+    chat(home, "one\n/regen\ntwo\n/undo\n/edit uno\n")
+    (conversation,) = kept(home)
+    everything = json.loads(llm(home, "history", "show", str(conversation["id"]), "--all", "--json").stdout)
+    questions = [row["text"] for row in everything["messages"] if row["role"] == "user"]
+    assert questions == ["one", "two", "uno"]
+    answers = [row for row in everything["messages"] if row["role"] == "assistant"]
+    assert len(answers) == 4
+    shown = json.loads(llm(home, "history", "show", str(conversation["id"]), "--json").stdout)["messages"]
+    assert [row["text"] for row in shown if row["role"] == "user"] == ["uno"]
+
+
+def test_documents_are_kept_apart_from_the_question(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "n.txt").write_text("blue notes")
+    chat(home, "what colour?\n", "-f", str(tmp_path / "n.txt"))
+    (conversation,) = kept(home)
+    (question, _) = json.loads(llm(home, "history", "show", str(conversation["id"]), "--json").stdout)["messages"]
+    assert question["text"] == "what colour?"
+    assert question["documents"][0]["text"] == "blue notes"
+
+
+def test_replay_says_identical_and_where_it_is_not(home: Path) -> None:
+    chat(home, "say something\nand more\n")
+    (conversation,) = kept(home)
+    number = str(conversation["id"])
+    same = llm(home, "history", "replay", number)
+    assert (same.returncode, same.stdout.count("identical, 6 tokens")) == (0, 2)
+    with Store(home / "app.db") as store:
+        answer = store.shown(int(number))[1]
+        ids = (*answer.ids[:3], answer.ids[3] + 1, *answer.ids[4:])
+        store.finish(answer.id, answer.text, "length", facts=answer.facts, ids=ids)
+    other = llm(home, "history", "replay", number, "--json")
+    assert other.returncode == 1
+    assert json.loads(other.stdout)["answers"][0]["differs_at"] == 3
+
+
+def test_no_save_keeps_nothing_and_the_setting_too(home: Path) -> None:
+    chat(home, "secret\n", "--no-save")
+    assert not (home / "app.db").exists()
+    llm(home, "config", "set", "history", "false")
+    chat(home, "secret\n")
+    assert not (home / "app.db").exists()
+    assert chat(home, "x\n", "--no-save", "-c").returncode == 2
+
+
+def test_nothing_to_resume_is_said_before_a_model_is_loaded(home: Path) -> None:
+    done = chat(home, "x\n", "-c")
+    assert done.returncode == 2
+    assert "no conversation is kept yet" in done.stderr
+    assert chat(home, "x\n", "--id", "99").returncode == 2
+
+
+def test_meaning_finds_what_was_said_most_alike(home: Path) -> None:
+    chat(home, "the cat sat on the mat\n")
+    chat(home, "12345 67890\n")
+    done = llm(home, "history", "search", "the cat sat on the mat", "--meaning", "--json")
+    assert done.returncode == 0
+    hits = json.loads(done.stdout)
+    assert hits[0]["excerpt"] == "the cat sat on the mat"
+    assert all(a["score"] >= b["score"] for a, b in itertools.pairwise(hits))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are Unix's")
+def test_a_killed_chat_is_there_up_to_the_last_second(home: Path) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "chat", "--max-tokens", "100000"], env=environment(home), cwd=ROOT, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write("tell me everything\n")
+    process.stdin.flush()
+    process.stdout.read(20)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdin.close()
+    process.stdout.close()
+    (conversation,) = kept(home)
+    question, answer = json.loads(llm(home, "history", "show", str(conversation["id"]), "--json").stdout)["messages"]
+    assert question["text"] == "tell me everything"
+    assert answer["text"]
+    assert chat(home, "go on\n", "-c").returncode == 0
+
+
+def test_the_history_is_quick_and_loads_nothing_heavy(home: Path) -> None:
+    probe = (
+        "import sys; sys.argv[0] = 'llm'\nfrom tui.cli.main import run\nrun(['history', 'list'])\n"
+        "print(sorted({n.partition('.')[0] for n in sys.modules} & {'torch', 'textual', 'numpy', 'sentencepiece'}))\n"
+    )
+    done = subprocess.run(
+        [COMMAND[0], "-c", probe], env=environment(home), cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"

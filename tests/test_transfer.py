@@ -1,0 +1,102 @@
+"""Conversations that leave and come in: round trips of ours, and the trees of ChatGPT's exports."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from engine.errors import InputError
+from tui import transfer
+from tui.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(tmp_path / "app.db") as opened:
+        yield opened
+
+
+def test_a_tree_comes_back_as_it_left(store: Store) -> None:
+    conversation = store.create("电池", system="简短", model="tiny", at=1e9)
+    question = store.add(conversation, None, "user", "为什么？", documents=[("笔记.txt", "内容")], at=1e9)
+    first = store.add(conversation, question, "assistant", "一", finish="stop", facts={"seed": 1}, at=1e9)
+    store.add(conversation, question, "assistant", "二", finish="length", at=1e9)
+    store.choose(conversation, question, first)
+    exported = transfer.to_json(store.kept(conversation), store.messages(conversation))
+    (incoming,) = transfer.read(json.dumps([exported]), "x.json")
+    again = store.kept(transfer.put(store, incoming))
+    assert (again.title, again.system, again.model, again.created) == ("电池", "简短", "tiny", 1e9)
+    entries = store.messages(again.id)
+    assert [(e.role, e.text, e.finish, e.documents) for e in entries] == [
+        ("user", "为什么？", None, (("笔记.txt", "内容"),)), ("assistant", "一", "stop", ()),
+        ("assistant", "二", "length", ()),
+    ]  # fmt: skip
+    assert entries[1].facts == {"seed": 1}
+    assert [entry.text for entry in store.shown(again.id)] == ["为什么？", "一"]
+
+
+def test_markdown_shows_the_path_with_names_of_documents(store: Store) -> None:
+    conversation = store.create("t", system="be\nbrief")
+    question = store.add(conversation, None, "user", "why?", documents=[("notes.txt", "secret text")])
+    store.add(conversation, question, "assistant", "because", finish="stop")
+    text = transfer.to_markdown(store.kept(conversation), store.shown(conversation))
+    assert "> be\n> brief" in text
+    assert "## You\n\n*notes.txt*\n\nwhy?" in text
+    assert text.endswith("## Model\n\nbecause\n")
+    assert "secret text" not in text
+
+
+def test_what_slash_save_wrote_comes_in(store: Store) -> None:
+    turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
+    text = json.dumps({"format": 1, "model": "m", "system": None, "messages": turns})
+    (incoming,) = transfer.read(text, "x")
+    shown = store.shown(transfer.put(store, incoming))
+    assert [entry.text for entry in shown] == ["hi", "hello"]
+
+
+def item(key: str, parent: str | None, children: list[str], role: str = "", *parts: Any, **more: Any) -> dict[str, Any]:
+    message = {"author": {"role": role}, "content": {"content_type": "text", "parts": list(parts)}, **more}
+    return {"id": key, "parent": parent, "children": children, "message": message if role else None}
+
+
+def test_the_branches_of_a_chatgpt_export_come_in_and_its_hidden_messages_do_not(store: Store) -> None:
+    mapping = {
+        "root": item("root", None, ["sys"]),
+        "sys": item("sys", "root", ["q"], "system", ""),
+        "q": item("q", "sys", ["a1", "a2"], "user", "问题", create_time=1.5e9),
+        "a1": item("a1", "q", [], "assistant", "old answer"),
+        "a2": item("a2", "q", ["tool"], "assistant", "first half"),
+        "tool": item("tool", "a2", ["a3"], "tool", "noise"),
+        "a3": item("a3", "tool", ["q2"], "assistant", "second half", {"asset": "an image"}),
+        "q2": item("q2", "a3", ["h"], "user", "and?"),
+        "h": item("h", "q2", [], "user", "hidden", metadata={"is_visually_hidden_from_conversation": True}),
+    }
+    export = [{"title": "T", "create_time": 1.5e9, "mapping": mapping, "current_node": "h"}]
+    (incoming,) = transfer.read(json.dumps(export), "conversations.json")
+    conversation = transfer.put(store, incoming)
+    assert [e.text for e in store.shown(conversation)] == ["问题", "first half\n\nsecond half", "and?"]
+    assert sorted(e.text for e in store.messages(conversation)) == sorted(
+        ["问题", "old answer", "first half\n\nsecond half", "and?"]
+    )
+    assert store.kept(conversation).created == 1.5e9
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "[]", "{}", "7", "nonsense", '{"format": 2, "messages": []}',
+        '{"format": 1, "messages": [{"role": "bot"}]}',
+        '{"format": 1, "messages": [{"role": "user", "content": 7}]}', '[{"mapping": 3}]', '[{"mapping": {"a": 1}}]',
+        '{"format": 1, "messages": [{"id": 1, "parent": 9, "role": "user", "text": "x"}]}',
+        '[{"mapping": {"a": {"parent": null, "children": ["a"]}}}]', "[" * 100_000,
+    ],
+)  # fmt: skip
+def test_what_is_no_export_is_refused(text: str) -> None:
+    with pytest.raises(InputError):
+        transfer.read(text, "x.json")
