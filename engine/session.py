@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from engine import manifest, transcript
 from engine.chat_format import ChatFormat
+from engine.config import SamplingConfig
 from engine.errors import InputTooLong, UsageError
 from engine.threads import wait_politely
 from engine.tokenizer import Tokenizer
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from engine.config import DeviceChoice, ModelConfig, SamplingConfig
+    from engine.config import DeviceChoice, ModelConfig
     from engine.kernels import Kernel
     from engine.model import Decoder
     from engine.reply import Reply
@@ -46,6 +47,10 @@ class TextCounter:
     def count(self, text: str) -> int:
         """How many tokens a text is."""
         return len(self._tokenizer.encode(text))
+
+    def token_bytes(self, id_: int) -> bytes:
+        """The bytes that a token stands for."""
+        return self._tokenizer.token_bytes(id_)
 
     def pieces(self, text: str) -> list[tuple[int, str, bytes]]:
         """Each token's id, readable piece and bytes."""
@@ -284,6 +289,22 @@ class Session(TextCounter):
         start = "" if self.is_chat else transcript.reply_start(messages)
         encoded = [self._tokenizer.encode(start + text) for text in continuations]
         return self._score(self._chat.encode(messages), encoded)
+
+    def likeliest(self, messages: Sequence[Message], count: int) -> list[tuple[int, float]]:
+        """The tokens that the assistant's reply most probably begins with, and their log-probabilities."""
+        from engine.generate import last_logits
+
+        prompt = self._chat.encode(messages)
+        if len(prompt) >= self.context:
+            raise self._too_long(len(prompt) + 1)
+        reply = self._reply(prompt, SamplingConfig(max_tokens=1))
+        prefill = self._prefill(prompt, reply)
+        while True:
+            try:
+                next(prefill)
+            except StopIteration as stop:
+                best = last_logits(self._model, stop.value).float().log_softmax(-1).flatten().topk(count)
+                return list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
 
     def score_ids(self, ids: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[list[float]]:
         """The same for tokens (of `pieces`) after those of a text, with no chat format around them."""

@@ -73,6 +73,11 @@ class Places:
         """What a server in the background has to say."""
         return self.state / "serve.log"
 
+    @property
+    def token_file(self) -> Path:
+        """What programs need to use the HTTP server."""
+        return self.state / "http-token"
+
     def named(self) -> dict[str, Path]:
         """Every place by its name, in the order that `paths` prints."""
         return {

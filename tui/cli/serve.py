@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
+import os
+import secrets
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.errors import UsageError
+from engine.errors import EngineError, UsageError
 from tui.cli.console import program
 from tui.cli.deliver import print_json
 from tui.cli.help import HelpfulCommand
 from tui.cli.opening import Run
 from tui.cli.options import MODEL, Options, takes
 from tui.cli.warm import hint, socket_of, sole, start
+from tui.paths import write_private
 
 if TYPE_CHECKING:
-    pass
+    from engine.serving.warm import WarmServer
 
 EXAMPLES = """
 llm serve --background                   then each command starts in a fraction of a second
 llm serve --keep-alive 2h
+llm serve --http                         for editors: the OpenAI-compatible API on this machine
 llm serve --status
 llm serve --stop
 llm config set warm true                 let the first command start it
 """
+
+PORT = 8757
 
 
 def register(app: typer.Typer) -> None:
@@ -44,6 +52,12 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    http: Annotated[bool, typer.Option("--http", help="Speak the OpenAI-compatible HTTP API as well.")] = False,
+    host: Annotated[str, typer.Option("--host", help="Address for --http.", metavar="ADDRESS")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", help="Port for --http; 0: any that is free.", metavar="N", min=0, max=65535)
+    ] = PORT,
+    expose: Annotated[bool, typer.Option("--expose", help="Let --host be an address that others reach.")] = False,
     background: Annotated[bool, typer.Option("--background", help="Return when the server is ready.")] = False,
     status: Annotated[bool, typer.Option("--status", help="Say what runs; exits 1 if nothing does.")] = False,
     stop: Annotated[bool, typer.Option("--stop", help="End the server that runs.")] = False,
@@ -58,14 +72,52 @@ def serve(
 
     if not wire.available():
         raise UsageError("this system has no unix sockets, which the server needs")
+    address = (host, port) if http else None
+    if address:
+        _check_host(host, expose)
+    elif expose or (host, port) != ("127.0.0.1", PORT):
+        raise UsageError("--host, --port and --expose belong to --http")
     if status:
         _status(run)
     elif stop:
         _stop(run)
     elif background:
-        _background(run)
+        _background(run, [f"--host={host}", f"--port={port}", "--http", *["--expose"] * expose] if http else [])
     else:
-        _serve(run)
+        _serve(run, address)
+
+
+def _check_host(host: str, expose: bool) -> None:
+    """Raises UsageError for an address that is none, or that others reach though nobody said they may."""
+    from engine.serving.http import is_loopback
+
+    try:
+        ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+    except ValueError as error:
+        raise UsageError(f"--host expects an IP address such as 127.0.0.1, got {host!r}") from error
+    if not is_loopback(host) and not expose:
+        raise UsageError(
+            f"{host} can be reached by other machines, and HTTP is not encrypted", hint="--expose if that is meant"
+        )
+
+
+def _token(run: Run) -> str:
+    """The token of the HTTP server: made once, in a file that only this user can read."""
+    path = run.places.token_file
+    try:
+        status = os.stat(path)
+        token = path.read_text("ascii").strip()
+    except FileNotFoundError:
+        token = secrets.token_urlsafe(32)
+        write_private(path, f"{token}\n".encode())
+        return token
+    except (OSError, UnicodeDecodeError) as error:
+        raise EngineError(f"{path} can't be read: {error}", hint="remove it: a new token is made") from error
+    if len(token) < 32:
+        raise EngineError(f"{path} holds no token of ours", hint="remove it: a new one is made")
+    if os.name == "posix" and status.st_mode & 0o077:
+        raise EngineError(f"{path} can be read by others", hint=f"chmod 600 {path}, or remove it for a new token")
+    return token
 
 
 def _status(run: Run) -> None:
@@ -89,6 +141,7 @@ def _described(found: dict[str, Any]) -> str:
         f"{found['model']} on {found['device']} ({found['kernel']}), context {found['context']} tokens\n"
         f"pid {found['pid']}, up {found['up_seconds']:.0f} s, {found['requests']} requests, "
         f"{found['clients']} clients, {until}"
+        + (f"\n{found['url']}, token in {found['token_file']}" if "url" in found else "")
     )
 
 
@@ -108,20 +161,25 @@ def _stop(run: Run) -> None:
     raise UsageError("the server did not end within 15 s", hint=f"see its pid: {program()} serve --status")
 
 
-def _background(run: Run) -> None:
+def _background(run: Run, extra: list[str]) -> None:
     summary = run.find_model()
     from engine.serving.warm import is_running
 
     if is_running(socket_of(run.places)) is not None:
         raise UsageError("a server runs already", hint=hint())
     with run.console.spinner(f"loading {summary.name}"):
-        problem = start(run, summary.name)
+        problem = start(run, summary.name, *extra)
     if problem:
         raise UsageError(f"the server did not start: {problem}")
-    run.console.note(f"{summary.name} is ready; {hint()} ends it")
+    found = is_running(socket_of(run.places)) or {}
+    run.console.note(f"{summary.name} is ready{_at(found)}; {hint()} ends it")
 
 
-def _serve(run: Run) -> None:
+def _at(found: dict[str, Any]) -> str:
+    return f" at {found['url']} (token in {found['token_file']})" if "url" in found else ""
+
+
+def _serve(run: Run, address: tuple[str, int] | None) -> None:
     summary = run.find_model()
     with sole(run.places) as alone:
         if not alone:
@@ -138,8 +196,31 @@ def _serve(run: Run) -> None:
         with contextlib.closing(wire.listen(path)) as listener:
             server = WarmServer(pool, terms, listener, keep_alive=seconds_of(settings["keep_alive"]))
             try:
-                run.console.note(f"{summary.name} is ready for {program()} commands; Ctrl-C ends it")
-                server.serve()
+                with _http(run, server, address):
+                    at = _at(server.facts)
+                    run.console.note(f"{summary.name} is ready for {program()} commands{at}; Ctrl-C ends it")
+                    server.serve()
             finally:
                 path.unlink(missing_ok=True)
                 pool.close()
+
+
+@contextlib.contextmanager
+def _http(run: Run, server: WarmServer, address: tuple[str, int] | None) -> Iterator[None]:
+    """The HTTP server beside the socket, if there is one. Raises UsageError where the port is taken."""
+    if address is None:
+        yield
+        return
+    from engine.serving.api import Api
+    from engine.serving.http import HttpServer
+
+    try:
+        http = HttpServer(*address, _token(run), Api(server.pool), server)
+    except OSError as error:
+        raise UsageError(f"{address[0]} port {address[1]}: {error.strerror or error}", hint="try --port 0") from error
+    server.facts = {"url": http.url, "token_file": str(run.places.token_file)}
+    http.start()
+    try:
+        yield
+    finally:
+        http.close()

@@ -1,0 +1,238 @@
+"""HTTP around the API: the standard library's threaded server, with a token, limits, and no trust in who calls.
+
+It serves a few programs of one user on one machine, and one thread computes anyway: an event loop and a framework
+would bring a dozen packages for nothing. Every request needs the token, whatever it asks for, and a Host that is this
+machine: a page in a browser that has its own name point here (DNS rebinding) is turned away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import ipaddress
+import json
+import select
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import EngineError, InputTooLong, UsageError
+from engine.serving.api import UnknownModel
+from engine.serving.requests import BadRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine.serving.api import Api
+    from engine.serving.warm import WarmServer
+
+LARGEST_BODY = 8 * 2**20
+"""Bytes."""
+PATIENCE = 30.0
+"""Seconds that a client may take to send its request, or to read a piece of the answer."""
+MOST_CONNECTIONS = 32
+POSTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    return False
+
+
+class HttpServer(ThreadingHTTPServer):
+    """Listens at once; serves in a thread of its own until it is closed."""
+
+    daemon_threads = True
+    request_queue_size = 16
+
+    def __init__(self, host: str, port: int, token: str, api: Api, server: WarmServer) -> None:
+        """Raises OSError where the address can't be had."""
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.api, self.warm = api, server
+        self._token, self._host = token.encode(), host
+        self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        super().__init__((host, port), _Handler)
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.server_port}/v1"
+
+    def start(self) -> None:
+        """Serve from now on."""
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.2}, daemon=True).start()
+
+    def close(self) -> None:
+        """Take no more requests."""
+        self.shutdown()
+        self.server_close()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """One thread a connection, up to a limit."""
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Give the place free at the end."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients come and go: their broken connections are no news."""
+
+    def knows(self, authorization: str) -> bool:
+        """Whether the token came, compared in the same time whatever came."""
+        return hmac.compare_digest(authorization.encode("utf-8", "replace"), b"Bearer " + self._token)
+
+    def expects(self, host: str) -> bool:
+        """Whether a Host header is a name of this machine."""
+        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+        if is_loopback(self._host):
+            return is_loopback(name)
+        return ipaddress.ip_address(self._host).is_unspecified or name.strip("[]") == self._host
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version, sys_version = "local-llm", ""
+    timeout = PATIENCE
+    server: HttpServer
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Nothing about anybody's requests is written down."""
+
+    def do_GET(self) -> None:
+        if self._refuse():
+            return
+        if self.path == "/v1/models":
+            self._json(200, self.server.api.models())
+        elif self.path in POSTS:
+            self._error(405, f"{self.path} takes POST")
+        else:
+            self._error(404, f"unknown path {self.path:.100}; known: /v1/models, {', '.join(POSTS)}")
+
+    def do_POST(self) -> None:
+        if self._refuse() or (body := self._body()) is None:
+            return
+        if self.path not in POSTS:
+            self._error(404, f"unknown path {self.path:.100}; known: {', '.join(POSTS)}")
+            return
+        try:
+            data = json.loads(body, parse_constant=_no_number)
+        except (ValueError, RecursionError) as error:
+            self._error(400, f"the body is no JSON: {error}")
+            return
+        if not isinstance(data, dict):
+            self._error(400, "the body must be a JSON object")
+            return
+        with self.server.warm.in_use():
+            self.server.warm.count_request()
+            self._answer(data)
+
+    def _answer(self, data: dict[str, Any]) -> None:
+        try:
+            answer = self.server.api.answer(self.path, data, self._is_gone)
+        except BadRequest as error:
+            self._error(400, error.message, error.field)
+        except UnknownModel as error:
+            self._error(404, error.message, "model", "model_not_found")
+        except InputTooLong as error:
+            self._error(400, error.message, "messages", "context_length_exceeded")
+        except UsageError as error:
+            self._error(400, error.message)
+        except EngineError as error:
+            self._error(500, error.message, kind="server_error")
+        except Exception as error:  # noqa: BLE001  (one request must not end the others)
+            self._error(500, f"{type(error).__name__}: {error}", kind="server_error")
+        else:
+            if isinstance(answer, dict):
+                self._json(200, answer)
+            else:
+                self._events(answer)
+
+    def _refuse(self) -> bool:
+        """Turn away who may not ask; True if that was done."""
+        if not self.server.expects(self.headers.get("Host", "")):
+            self._error(403, "the Host header names another machine")
+        elif not self.server.knows(self.headers.get("Authorization", "")):
+            self._error(401, "expected the header Authorization: Bearer TOKEN", code="invalid_api_key")
+        else:
+            return False
+        return True
+
+    def _body(self) -> bytes | None:
+        """The request's body; None if it was refused."""
+        lengths = self.headers.get_all("Content-Length") or []
+        if self.headers.get("Transfer-Encoding") or len(lengths) != 1 or not lengths[0].strip().isdigit():
+            self._error(411, "expected one Content-Length and no Transfer-Encoding")
+            return None
+        length = int(lengths[0])
+        if length > LARGEST_BODY:
+            self._error(413, f"the body has {length:,} bytes, at most {LARGEST_BODY:,} are taken")
+            return None
+        body = self.rfile.read(length)
+        if len(body) < length:
+            self.close_connection = True
+            return None
+        return body
+
+    def _is_gone(self) -> bool:
+        """Whether the client has hung up."""
+        readable, _, _ = select.select([self.connection], [], [], 0)
+        try:
+            return bool(readable) and not self.connection.recv(1, socket.MSG_PEEK)
+        except OSError:
+            return True
+
+    def _json(self, status: int, value: dict[str, Any]) -> None:
+        data = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        if status >= 400:
+            # What was refused may not have been read: what follows would not be a request.
+            self.close_connection = True
+            self.send_header("Connection", "close")
+            if status == 401:
+                self.send_header("WWW-Authenticate", "Bearer")
+        self.end_headers()
+        self.wfile.write(data)
+
+    def _error(
+        self, status: int, message: str, field: str = "", code: str = "", kind: str = "invalid_request_error"
+    ) -> None:
+        told = {"message": message, "type": kind, "param": field or None, "code": code or None}
+        self._json(status, {"error": told})
+
+    def _events(self, events: Iterator[dict[str, Any]]) -> None:
+        """Server-sent events; a reader that hangs up ends the stream within a token."""
+        self.close_connection = True
+        with contextlib.closing(events):  # type: ignore[type-var]
+            self.send_response(200)
+            for name, value in (("Content-Type", "text/event-stream"), ("Cache-Control", "no-store")):
+                self.send_header(name, value)
+            self.send_header("Connection", "close")
+            self.end_headers()
+            try:
+                for event in events:
+                    if self._is_gone():
+                        return
+                    self._event(json.dumps(event, ensure_ascii=False))
+            except EngineError as error:
+                told = {"message": error.message, "type": "server_error", "param": None, "code": None}
+                self._event(json.dumps({"error": told}, ensure_ascii=False))
+                return
+            self._event("[DONE]")
+
+    def _event(self, data: str) -> None:
+        self.wfile.write(b"data: " + data.encode("utf-8", "replace") + b"\n\n")
+        self.wfile.flush()
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no JSON number")
