@@ -71,6 +71,11 @@ class FusedDecoder(Decoder):
 
     _native: _Native | None = None
 
+    @property
+    def steps_are_exact(self) -> bool:
+        """As `Decoder.steps_are_exact`, up to FEW tokens."""
+        return self._native is not None and isinstance(self.head, Int8Linear)
+
     def fuse(self) -> None:
         """Take hold of the weights, once they are in place; they must stay there."""
         self._native = _Native.of(self)

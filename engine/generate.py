@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from engine.drafts import Drafts
     from engine.kv_cache import KVCache
     from engine.model import Decoder
 
@@ -45,21 +46,44 @@ def last_logits(model: Decoder, hidden: Tensor) -> Tensor:
     return model.logits(hidden[0, -1])
 
 
-def decode(model: Decoder, cache: KVCache, logits: Tensor, sample: Sample, stop_ids: frozenset[int]) -> Iterator[Token]:
+def decode(
+    model: Decoder,
+    cache: KVCache,
+    logits: Tensor,
+    sample: Sample,
+    stop_ids: frozenset[int],
+    drafts: Drafts | None = None,
+) -> Iterator[Token]:
     """Draw ids one by one, starting from the logits (V,) after the prompt, until a stop id or the context's end.
 
-    The stop id is yielded as well. An id enters the cache only when the next one is asked for.
+    The stop id is yielded as well. An id enters the cache only when the next one is asked for; with `drafts`, so do
+    those that may follow it, and those that were not drawn leave it again. Drafts change no id: they need a model that
+    gives each token the same among others as alone (`Decoder.steps_are_exact`).
     """
     device = next(model.parameters()).device
     ids: list[int] = []
+    rows, draft = logits[None], list[int]()
     while True:
-        token = Token(*sample(logits, ids))
-        yield token
-        if token.id in stop_ids or cache.length >= model.config.max_context:
-            return
-        ids.append(token.id)
+        first = cache.length - len(draft)
+        for at, row in enumerate(rows):
+            token = Token(*sample(row, ids))
+            yield token
+            if token.id in stop_ids or first + at >= model.config.max_context:
+                return
+            ids.append(token.id)
+            if drafts is not None:
+                drafts.add(token.id)
+            if at == len(draft) or draft[at] != token.id:
+                break
+        if draft:
+            assert drafts is not None
+            drafts.judge(len(draft), at)
+            kept = cache.truncate(first + at)
+            assert kept == first + at, "a window keeps more than a draft behind it"
+        room = model.config.max_context - cache.length - 1
+        draft = drafts.propose()[: max(0, room)] if drafts is not None else []
         with torch.inference_mode():
-            logits = model.logits(model(torch.tensor([[token.id]], device=device), cache)[0, -1])
+            rows = model.logits(model(torch.tensor([[token.id, *draft]], device=device), cache)[0])
 
 
 def generate(

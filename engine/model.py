@@ -56,6 +56,12 @@ class Decoder(nn.Module):
             cache.advance(tokens)
         return self.norm(x) if depth is None else x
 
+    @property
+    def steps_are_exact(self) -> bool:
+        """Whether a few tokens together give bit by bit what each gives alone. Products that choose their way by the
+        number of rows do not promise it."""
+        return False
+
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., C) hidden states -> (..., V) logits."""
         return self.head(hidden)

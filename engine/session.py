@@ -213,12 +213,15 @@ class Session(TextCounter):
         return [tokenizer.bos_id] if tokenizer.add_bos and tokenizer.bos_id is not None else []
 
     def _generate(self, prompt: list[int], sampling: SamplingConfig, reply: Reply) -> Generator[Chunk, None, None]:
+        from engine.drafts import Drafts
         from engine.generate import decode, last_logits
         from engine.sampling import Sampler
 
         hidden = yield from self._prefill(prompt, reply)
         logits = last_logits(self._model, hidden)
-        for token in decode(self._model, self._cache, logits, Sampler(sampling, reply.constraint), self._chat.stop_ids):
+        sampler = Sampler(sampling, reply.constraint)
+        drafts = Drafts(prompt) if self._model.steps_are_exact else None
+        for token in decode(self._model, self._cache, logits, sampler, self._chat.stop_ids, drafts):
             self._cached = [*prompt, *reply.ids][: self._cache.length]
             chunk = reply.take(token)
             yield chunk

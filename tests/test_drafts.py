@@ -1,0 +1,131 @@
+"""Drafts change no token and no probability, whatever they guess; and they are only made where they pay."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy_decoders import CONFIGS, DecoderSource, decoder, some_ids, windowed
+
+from engine import checkpoint, drafts
+from engine.config import QuantizationConfig, SamplingConfig
+from engine.convert.quantize import quantize
+from engine.drafts import LONGEST, Drafts
+from engine.fused import FEW
+from engine.generate import decode, last_logits, prefill
+from engine.kernels.native import NativeKernel
+from engine.kernels.reference import ReferenceKernel
+from engine.kv_cache import KVCache
+from engine.sampling import Sampler
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine.generate import Token
+    from engine.model import Decoder
+    from engine.session import Session
+
+CPU = torch.device("cpu")
+NEVER: frozenset[int] = frozenset()
+needs_native = pytest.mark.skipif(bool(NativeKernel().unavailable(CPU)), reason="the native library is not here")
+SAMPLINGS = [SamplingConfig(), SamplingConfig(temperature=0.8, top_p=0.9, repetition_penalty=1.1, seed=3)]
+
+
+def native(name: str) -> Decoder:
+    config = CONFIGS[name] if name in CONFIGS else windowed(3, ("local",))
+    tensors, _ = quantize(DecoderSource(decoder(config)), ReferenceKernel(), [], {}, QuantizationConfig())
+    return checkpoint.build(config, QuantizationConfig(), tensors, NativeKernel(), CPU)
+
+
+class Told(Drafts):
+    """Guesses what it was told to, right or wrong."""
+
+    def __init__(self, guesses: list[list[int]]) -> None:
+        super().__init__([])
+        self.guesses, self.judged = guesses, list[tuple[int, int]]()
+
+    def propose(self) -> list[int]:
+        return self.guesses.pop(0) if self.guesses else []
+
+    def judge(self, offered: int, accepted: int) -> None:
+        self.judged.append((offered, accepted))
+
+
+def start(model: Decoder, prompt: list[int], sampling: SamplingConfig, guesser: Drafts | None) -> Iterator[Token]:
+    cache = KVCache(model.config)
+    for hidden in prefill(model, cache, prompt):  # noqa: B007
+        pass
+    return decode(model, cache, last_logits(model, hidden), Sampler(sampling), NEVER, guesser)
+
+
+@needs_native
+@pytest.mark.parametrize("sampling", SAMPLINGS, ids=["greedy", "drawn"])
+@pytest.mark.parametrize("name", [*CONFIGS, "one-window"])
+def test_right_wrong_and_half_right_guesses_change_nothing(name: str, sampling: SamplingConfig) -> None:
+    model, prompt = native(name), some_ids(20)
+    plain = list(islice(start(model, prompt, sampling, None), 60))
+    ids = [token.id for token in plain]
+    wrong = [(id_ + 1) % 61 for id_ in ids]
+    guesses = [ids[1:5], wrong[6:9], [*ids[7:9], *wrong[9:12]], [], ids[11 : 11 + LONGEST], ids[19:20]]
+    told = Told(list(guesses))
+    assert list(islice(start(model, prompt, sampling, told), 60)) == plain
+    assert told.judged == [(4, 4), (3, 0), (5, 2), (7, 7), (1, 1)]
+
+
+@needs_native
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_any_guesses_change_nothing(data: st.DataObject) -> None:
+    model, prompt = native("windowed"), some_ids(9)
+    plain = list(islice(start(model, prompt, SamplingConfig(), None), 30))
+    some = st.lists(st.sampled_from([token.id for token in plain]), max_size=FEW - 1)
+    guesses = data.draw(st.lists(some, max_size=12))
+    assert list(islice(start(model, prompt, SamplingConfig(), Told(guesses)), 30)) == plain
+
+
+@needs_native
+def test_guesses_near_the_context_s_end_change_nothing() -> None:
+    model = native("plain")
+    prompt = some_ids(model.config.max_context - 6)
+    plain = list(start(model, prompt, SamplingConfig(), None))
+    assert len(plain) == 7
+    ids = [token.id for token in plain]
+    assert list(start(model, prompt, SamplingConfig(), Told([ids[1:] + [3] * 8, [4] * 9]))) == plain
+
+
+@needs_native
+def test_a_session_s_reply_is_the_same_with_and_without(tiny_session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    judge = Drafts.judge
+    monkeypatch.setattr(Drafts, "judge", lambda *given: (made.append(given[1:]), judge(*given))[1])
+    text = "one two three four five six one two three four five six " * 4
+    ids = [[*token.ids] for token in tiny_session.complete(text, SamplingConfig(max_tokens=80))]
+    assert made
+    monkeypatch.setattr(Drafts, "propose", lambda self: [])
+    assert [[*token.ids] for token in tiny_session.complete(text, SamplingConfig(max_tokens=80))] == ids
+
+
+def test_what_followed_the_same_tokens_last_time_is_proposed() -> None:
+    guesser = Drafts([1, 2, 3, 4, 5, 6, 9, 2, 3, 4])
+    assert guesser.propose() == [5, 6, 9]
+    guesser.add(5)
+    assert guesser.propose() == [6, 9, 2]
+    guesser.add(7)
+    assert guesser.propose() == []
+    assert Drafts([1, 1, 1, 1]).propose() == [1]
+    assert Drafts([]).propose() == []
+
+
+def test_drafts_grow_where_they_hit_and_pause_where_they_miss() -> None:
+    guesser = Drafts([*range(30), 4, 5, 6])
+    for _ in range(3):
+        guesser.judge(len(guesser.propose()), len(guesser.propose()))
+    assert guesser.propose() == list(range(7, 7 + LONGEST))
+    for _ in range(20):
+        guesser.judge(LONGEST, 0)
+    tries = [bool(guesser.propose()) for _ in range(drafts.PAUSE + 1)]
+    assert tries == [False] * drafts.PAUSE + [True]
