@@ -89,14 +89,14 @@ static void one_row(const Weight &w, int first, const Digits &x, float *y) {
     const int count = std::min(PANEL, w.outputs - first);
     const int8_t *rows[PANEL];
     for (int i = 0; i < PANEL; i++) rows[i] = w.values + static_cast<size_t>(first + std::min(i, count - 1)) * w.inputs;
-    const size_t ahead = static_cast<size_t>(PANEL) * w.inputs;
+    const size_t ahead = 2 * static_cast<size_t>(PANEL) * w.inputs;
     f32x16 total{};
     for (int group = 0; group < x.groups; group++) {
         const int at = group * GROUP, left = w.inputs - at;
         const __m512i a = _mm512_loadu_si512(&x.values[at]);
         __m512i dots[16];
         for (int i = 0; i < 16; i++) {
-            __builtin_prefetch(rows[i] + at + ahead);
+            __builtin_prefetch(rows[i] + at + ahead, 0, 2);
             const __m512i weights = _mm512_xor_si512(some_bytes(rows[i] + at, left), offset);
             dots[i] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), weights, a);
         }
@@ -147,7 +147,11 @@ static void pack(const Weight &w, int first, int groups, uint8_t *to) {
     const int count = std::min(PANEL, w.outputs - first);
     const int8_t *rows[PANEL];
     for (int i = 0; i < PANEL; i++) rows[i] = w.values + static_cast<size_t>(first + std::min(i, count - 1)) * w.inputs;
-    for (int group = 0; group < groups; group++, to += PANEL * GROUP) pack_group(rows, group * GROUP, w.inputs - group * GROUP, to);
+    const size_t ahead = 2 * static_cast<size_t>(PANEL) * w.inputs;  // what the next pair of panels is made of
+    for (int group = 0; group < groups; group++, to += PANEL * GROUP) {
+        for (const int8_t *row : rows) __builtin_prefetch(row + group * GROUP + ahead, 0, 2);
+        pack_group(rows, group * GROUP, w.inputs - group * GROUP, to);
+    }
 }
 
 // ROWS rows of activations times two packed panels.
