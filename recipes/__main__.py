@@ -64,7 +64,7 @@ def write(data: Path, out: Path, count: Callable[[str], int], seed: int = 0, bud
         partial.replace(out / name)
     for name, row in table.items():
         print(f"{name:32}{row['conversations']:6} conversations{row['replies']:6} replies{row['tokens']:8} tok")
-    print(f"{len(train)} conversations, {manifest['tokens']} tok; held back {len(mixed.held)}")
+    print(f"{len(train)} conversations, about {manifest['tokens']} tok; held back {len(mixed.held)}")
 
 
 def _default() -> Path:

@@ -19,7 +19,14 @@ and 4.0): weights trained on this mixture are offered under CC BY-SA 4.0, where 
 def card(manifest: Mapping[str, Any], conversations: Iterable[Conversation]) -> str:
     """Markdown: counts, licences with where they are said, attributions, contributors of Tatoeba."""
     used = list(conversations)
-    lines = ["# Training data", "", f"Seed {manifest['seed']}, {manifest['tokens']:,} tokens.", "", TERMS, ""]
+    lines = [
+        "# Training data",
+        "",
+        f"Seed {manifest['seed']}, about {manifest['tokens']:,} tokens of the default model's.",
+        "",
+        TERMS,
+        "",
+    ]
     lines += ["| task and language | source | conversations | replies | tokens |", "|---|---|--:|--:|--:|"]
     for name, row in manifest["train"].items():
         kind, source = name.split(" ")

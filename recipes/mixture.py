@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 HELD = 0.04
 """Of the conversations: the loss on them is watched, they are never trained on."""
 TURN_TOKENS = 5
-"""Of the chat format around a turn."""
+"""Of the chat format around a turn; the system's text that some models add where there is none is not counted."""
 
 
 @dataclass(frozen=True, slots=True)
