@@ -160,13 +160,21 @@ class Library:
         from engine.local_source import describe
 
         provenance = describe(path, progress)
-        name = safe_name(name) if name else to_name(provenance.name)
+        return self.install(
+            path.resolve(), replace(provenance, name=name or to_name(provenance.name)), progress, install
+        )
+
+    def install(
+        self, source: Path, provenance: Provenance, progress: ProgressCallback, install: Installer | None = None
+    ) -> ModelSummary:
+        """Makes a model of what lies at `source`, under its provenance's name. UsageError if that is taken."""
+        name = safe_name(provenance.name)
         with self._alone_with(name, progress):
             if taken := self._taken(name):
                 raise UsageError(
                     f"there is already a model {taken!r}", hint=f"llm models rm {taken}, or import it by another name"
                 )
-            self._install(path.resolve(), replace(provenance, name=name), progress, install)
+            self._install(source, replace(provenance, name=name), progress, install)
         return self._describe(name)
 
     def _describe(self, name: str) -> ModelSummary:

@@ -89,10 +89,12 @@ class Session(TextCounter):
         device: DeviceChoice = "auto",
         threads: int | None = None,
         context: int | None = None,
+        adapter: Path | None = None,
     ) -> Self:
-        """Load a model folder. `context` lowers the model's own limit, in tokens.
+        """Load a model folder. `context` lowers the model's own limit, in tokens; `adapter` changes its weights.
 
-        Raises CheckpointError for damaged folders, UsageError for a device or context that can't be had.
+        Raises CheckpointError for damaged folders, UsageError for a device or context that can't be had, or an
+        adapter of another model.
         """
         if threads is not None and threads < 1:
             raise UsageError(f"threads must be at least 1, got {threads}")
@@ -100,6 +102,7 @@ class Session(TextCounter):
         wait_politely()
         import torch
 
+        from engine import adapter as adapters
         from engine import checkpoint, kernels
 
         if threads is not None:
@@ -107,15 +110,21 @@ class Session(TextCounter):
         where = kernels.resolve_device(device)
         kernel = kernels.choose(where)
         tokenizer = Tokenizer.load(folder)
+        config, quantization = checkpoint.read_config(folder)
+        tensors = checkpoint.map_tensors(folder / checkpoint.WEIGHTS_FILE)
+        change = adapters.load(adapter) if adapter else None
+        if change:
+            adapters.require_fit(change, folder, quantization.smoothing)
+            tensors = adapters.merged(tensors, change)
         session = cls(
             folder.name,
-            checkpoint.load(folder, kernel, where),
+            checkpoint.build(config, quantization, tensors, kernel, where),
             tokenizer,
             ChatFormat.load(folder, tokenizer),
             kernel,
             where,
         )
-        session.identity = f"{manifest.identity(folder)}/{kernel.name}"
+        session.identity = f"{manifest.identity(folder)}/{kernel.name}" + (f"/{change.sha256}" if change else "")
         session._limit_context(context)
         return session
 

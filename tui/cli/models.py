@@ -81,7 +81,14 @@ def pull(
 @takes("json")
 def import_(
     options: Options,
-    path: Annotated[Path, typer.Argument(help="A .gguf file or a folder with safetensors.")],
+    path: Annotated[
+        Path,
+        typer.Argument(help="A .gguf file or a folder with safetensors; with --adapter an installed model."),
+    ],
+    adapter: Annotated[
+        Path | None,
+        typer.Option("--adapter", help="Install a model with this change merged, under --name.", show_default=False),
+    ] = None,
     name: Annotated[str | None, typer.Option("--name", help="What to call it here.", show_default=False)] = None,
 ) -> None:
     """Convert a model that is already on this machine."""
@@ -89,8 +96,16 @@ def import_(
 
     run = Run(options)
     ensure(run.places.models)
+    if adapter and not name:
+        raise UsageError("a merged model needs a name of its own", hint="add --name NAME")
     with Progress(run.console, "importing", in_bytes=True) as progress:
-        summary = run.library.import_path(path, name, Reporter(run.console, progress))
+        reporter = Reporter(run.console, progress)
+        if adapter and name:
+            from engine.training.merge import merge
+
+            summary = merge(run.library, str(path), adapter, name, reporter)
+        else:
+            summary = run.library.import_path(path, name, reporter)
     say_installed(run.console, summary)
     if options.json:
         print_json(run.console, as_json(run, summary))

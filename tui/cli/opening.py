@@ -102,6 +102,8 @@ class Run:
         """A model's session: with the warm server that holds this very model, or loaded here."""
         from tui.cli.warm import warm_session
 
+        if self.options.adapter:  # the server holds the model as it is installed
+            return self.load_here(summary)
         return warm_session(self, summary) or self.load_here(summary)
 
     def load_here(self, summary: ModelSummary) -> Session:
@@ -118,6 +120,7 @@ class Run:
                 device=self.settings["device"],
                 threads=self.settings["threads"],
                 context=self.settings["ctx"],
+                adapter=self.options.adapter,
             )
         self.tell_session(session, f"loaded in {time.monotonic() - started:.1f} s")
         return session

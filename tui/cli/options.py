@@ -26,6 +26,7 @@ class Options:
     """The shared options as given; None where a flag was not typed."""
 
     model: str | None = None
+    adapter: Path | None = None
     system: str | None = None
     device: DeviceChoice | None = None
     threads: int | None = None
@@ -73,6 +74,9 @@ _TYPES: dict[str, Any] = {
     "model": Annotated[
         str | None, _option("-m", "--model", help="Model to use.", metavar="NAME", autocompletion=complete_models)
     ],
+    "adapter": Annotated[
+        Path | None, _option("--adapter", help="A fine-tuned change of the model (llm finetune).", metavar="FILE")
+    ],
     "system": Annotated[str | None, _option("-s", "--system", help="System prompt: text or @FILE.", metavar="TEXT")],
     "device": Annotated[DeviceChoice | None, _option("--device", help="Where to compute.")],
     "threads": Annotated[int | None, _option("--threads", help="CPU threads.", metavar="N", min=1)],
@@ -116,7 +120,7 @@ _TYPES: dict[str, Any] = {
 }
 
 COMMON = ("quiet", "verbose", "color", "debug")
-MODEL = ("model", "device", "threads", "ctx", "yes", "no_input")
+MODEL = ("model", "adapter", "device", "threads", "ctx", "yes", "no_input")
 SAMPLING = (
     "max_tokens", "temperature", "top_p", "top_k", "min_p", "repeat_penalty", "seed", "stop", "timeout",
 )  # fmt: skip

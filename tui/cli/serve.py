@@ -42,7 +42,7 @@ def register(app: typer.Typer) -> None:
     app.command("serve", cls=HelpfulCommand, epilog=EXAMPLES)(serve)
 
 
-@takes(*MODEL, "json")
+@takes(*(name for name in MODEL if name != "adapter"), "json")
 def serve(
     options: Options,
     keep_alive: Annotated[

@@ -1,0 +1,112 @@
+"""Adapters on disk: one safetensors file whose metadata holds its manifest; and how one is merged into int8 rows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from engine import manifest
+from engine.errors import CheckpointError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+FORMAT = 1
+KEY = "adapter"
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A trained low-rank change of a model."""
+
+    info: dict[str, Any]
+    """base, base_name, smoothing, rank, scale, data, training, losses, licences."""
+    tensors: dict[str, Tensor]
+    """NAME.a (R, K) and NAME.b (N, R) by the layer's name."""
+    sha256: str
+
+
+def base_of(folder: Path) -> str:
+    """What an adapter belongs to: the file that a model was converted from, or else the converted model itself."""
+    return manifest.read(folder).sha256 or manifest.identity(folder)
+
+
+def save(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
+    """Write an adapter, whole or not at all; weights as bfloat16."""
+    import torch
+    from safetensors.torch import save as to_bytes
+
+    data = {name: tensor.detach().to("cpu", torch.bfloat16).contiguous() for name, tensor in tensors.items()}
+    write_whole(path, to_bytes(data, {KEY: json.dumps({"format": FORMAT, **info}, ensure_ascii=False)}))
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that appears complete, by rename."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def load(path: Path) -> Adapter:
+    """Raises CheckpointError for what is no adapter, or a damaged one."""
+    import safetensors
+    from safetensors.torch import load as from_bytes
+
+    try:
+        data = path.read_bytes()
+        length = int.from_bytes(data[:8], "little")
+        info = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][KEY])
+        tensors = from_bytes(data)
+        if info["format"] != FORMAT or not isinstance(info["base"], str):
+            raise ValueError(f"expected format {FORMAT}")
+        rank, scale = int(info["rank"]), float(info["scale"])
+    except OSError as error:
+        raise CheckpointError(f"the adapter {path} can't be read: {error.strerror or error}") from error
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RecursionError, MemoryError) as error:
+        raise CheckpointError(
+            f"{path} is no adapter, or a damaged one: {error}", hint="llm finetune writes them"
+        ) from error
+    for name, tensor in tensors.items():
+        wide = tensor.shape[0 if name.endswith(".a") else 1] if tensor.dim() == 2 else 0
+        if not name.endswith((".a", ".b")) or wide != rank or not tensor.isfinite().all():
+            raise CheckpointError(f"{path}: the tensor {name} is damaged")
+    return Adapter(info | {"rank": rank, "scale": scale}, tensors, hashlib.sha256(data).hexdigest())
+
+
+def require_fit(adapter: Adapter, folder: Path, smoothing: Mapping[str, float]) -> None:
+    """Raises UsageError if the adapter was trained over other weights."""
+    if adapter.info["base"] != base_of(folder) or adapter.info.get("smoothing", {}) != dict(smoothing):
+        raise UsageError(
+            f"the adapter was trained over {adapter.info.get('base_name', 'another model')}, not over {folder.name}",
+            hint="choose that model with -m",
+        )
+
+
+def merged(tensors: Mapping[str, Tensor], adapter: Adapter) -> dict[str, Tensor]:
+    """A model's int8 tensors with the adapter's change in its rows, each quantized anew. CheckpointError if unfit."""
+    from engine.linear import quantize_rows
+
+    changed = dict(tensors)
+    for stem in sorted({name[:-2] for name in adapter.tensors}):
+        try:
+            a, b = adapter.tensors[f"{stem}.a"].float(), adapter.tensors[f"{stem}.b"].float()
+            values, scales = tensors[f"{stem}.values"], tensors[f"{stem}.scales"]
+            if (b.shape[0], a.shape[1]) != tuple(values.shape):
+                raise ValueError(f"{tuple(values.shape)} by {b.shape[0]} x {a.shape[1]}")
+        except (KeyError, ValueError) as error:
+            raise CheckpointError(f"the adapter does not fit the layer {stem}: {error}") from error
+        weight = values.float().mul_(scales[:, None]).addmm_(b, a, alpha=adapter.info["scale"])
+        changed[f"{stem}.values"], changed[f"{stem}.scales"] = quantize_rows(weight)
+    return changed

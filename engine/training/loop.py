@@ -1,0 +1,221 @@
+"""The training loop: batches in a fixed order, AdamW, held-out loss; interrupted at any moment, it goes on."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from engine import adapter, checkpoint, manifest
+from engine.chat_format import ChatFormat
+from engine.errors import InputError
+from engine.generate import generate
+from engine.kernels import resolve_device
+from engine.kv_cache import KVCache
+from engine.tokenizer import Tokenizer
+from engine.training import rows, state
+from engine.training.lora import dtype_of, loss_of, open_decoder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from engine.schema import Message
+    from engine.training.rows import Conversation, Encoded
+    from engine.training.settings import TrainingConfig
+
+SAVE_EVERY = 60.0
+"""Seconds between two saved states: what a killed run has to do again."""
+MEASURE_EVERY = 0.2
+"""Share of the steps between two measurements of the held-out loss."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run will do, told before it starts."""
+
+    rows: int
+    held_out: int
+    left_out: int
+    """Rows longer than the longest."""
+    tokens: int
+    """Of the rows trained on, once."""
+    learnt: int
+    """Of these, tokens that count."""
+    steps: int
+    parameters: int
+    """Trained."""
+    memory: int
+    """Bytes, predicted: frozen weights, trained ones with their moments, and the activations of a pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step that was taken."""
+
+    number: int
+    """From 1."""
+    steps: int
+    loss: float
+    """Nats a learnt token, before the step."""
+    tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The held-out loss after so many steps."""
+
+    step: int
+    loss: float
+    """Nats a learnt token."""
+
+
+class Trainer:
+    """A run over a model folder and rows, with the adapter's file as its aim."""
+
+    def __init__(
+        self,
+        folder: Path,
+        conversations: Sequence[Conversation],
+        config: TrainingConfig,
+        out: Path,
+        device: str = "auto",
+    ) -> None:
+        """Encodes the rows; weights are opened by `run`. Raises InputError if no row is short enough."""
+        self.folder, self.config, self.out = folder, config, out
+        self.device = resolve_device(device)
+        self.tokenizer = Tokenizer.load(folder)
+        self.chat = ChatFormat.load(folder, self.tokenizer)
+        self.end = rows.end_of_turn(self.chat, self.tokenizer)
+        encoded = [rows.encode(conversation, self.chat, self.tokenizer, self.end) for conversation in conversations]
+        fitting = [row for row in encoded if len(row.ids) <= config.longest and row.learnt]
+        if not fitting:
+            raise InputError(f"no row has at most {config.longest} tokens", hint="raise --longest, or shorten the rows")
+        self._left_out = len(encoded) - len(fitting)
+        self.rows, self.held = rows.split(fitting, config.held_out, config.seed)
+        self.steps = rows.steps_of(self.rows, config.step_tokens, config.epochs, config.seed)
+        self._digest = rows.digest([*self.rows, *self.held])
+
+    def plan(self) -> Plan:
+        """What `run` will do."""
+        shape, _ = checkpoint.read_config(self.folder)
+        inner = (shape.num_heads + 2 * shape.num_kv_heads) * shape.head_dim
+        width, middle = shape.hidden_size, shape.intermediate_size
+        sizes = {
+            "attention.qkv": width + inner, "attention.out": width + shape.num_heads * shape.head_dim,
+            "mlp.gate_up": width + 2 * middle, "mlp.down": width + middle,
+        }  # fmt: skip
+        trained = shape.num_layers * self.config.rank * sum(sizes[target] for target in self.config.targets)
+        frozen = shape.num_parameters * (2 if dtype_of(self.device) == torch.bfloat16 else 4)
+        # Floats that a token leaves behind in each layer for the backward pass.
+        kept = 4 * (8 * width + 4 * inner + 5 * middle) * shape.num_layers
+        learnt = max(
+            sum(len(row.learnt) for row in batch) for batch in rows.passes_of(self.rows, self.config.pass_tokens)
+        )
+        memory = frozen + 16 * trained + kept * max(self.config.pass_tokens, len(self.rows[0].ids))
+        memory += 3 * 4 * learnt * shape.vocab_size
+        return Plan(
+            len(self.rows), len(self.held), self._left_out, sum(len(row.ids) for row in self.rows),
+            sum(len(row.learnt) for row in self.rows), len(self.steps), trained, memory,
+        )  # fmt: skip
+
+    def run(self) -> Iterator[Step | Measured]:
+        """Train to the end, from where an earlier run was stopped; then the adapter is written.
+
+        Closing the iterator keeps the state. Raises CheckpointError if the kept state is of another run.
+        """
+        self.model, self.parameters = open_decoder(self.folder, self.config, self.device)
+        optimizer = torch.optim.AdamW(
+            self.parameters.values(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay
+        )
+        path = state.place(self.out)
+        run = {"settings": self.config.to_json(), "base": adapter.base_of(self.folder), "data": self._digest}
+        known = state.load(path, run, self.parameters, optimizer) or state.State(run)
+        every = max(1, round(MEASURE_EVERY * len(self.steps)))
+        saved, saved_step = time.monotonic(), known.step
+        try:
+            if known.step == 0:
+                yield self._measure(known)
+            for number in range(known.step, len(self.steps)):
+                yield self._step(number, optimizer)
+                known.step = number + 1
+                if known.step % every == 0 or known.step == len(self.steps):
+                    yield self._measure(known)
+                if time.monotonic() - saved >= SAVE_EVERY:
+                    state.save(path, known, self.parameters, optimizer)
+                    saved, saved_step = time.monotonic(), known.step
+        finally:
+            if known.step > saved_step:
+                state.save(path, known, self.parameters, optimizer)
+        adapter.save(self.out, self.parameters, self._info(known))
+        path.unlink(missing_ok=True)
+
+    def _step(self, number: int, optimizer: torch.optim.Optimizer) -> Step:
+        begun = time.monotonic()
+        batch = [self.rows[row] for row in self.steps[number]]
+        learnt = sum(len(row.learnt) for row in batch)
+        for group in optimizer.param_groups:
+            group["lr"] = self.config.rate(number, len(self.steps))
+        optimizer.zero_grad(set_to_none=True)
+        total = 0.0
+        for group_ in rows.passes_of(batch, self.config.pass_tokens):
+            loss = loss_of(self.model, *self._tensors(group_)) / learnt
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.item()
+        torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), self.config.clip)
+        optimizer.step()
+        tokens = sum(len(row.ids) for row in batch)
+        return Step(number + 1, len(self.steps), total, tokens, time.monotonic() - begun)
+
+    def _tensors(self, batch: Sequence[Encoded]) -> tuple[Tensor, Tensor]:
+        longest = max(len(row.ids) for row in batch)
+        ids = torch.tensor([[*row.ids, *[self.end] * (longest - len(row.ids))] for row in batch], device=self.device)
+        places = [(at, place) for at, row in enumerate(batch) for place in row.learnt]
+        return ids, torch.tensor(places, device=self.device)
+
+    @torch.no_grad()
+    def _measure(self, known: state.State) -> Measured:
+        total = sum(
+            loss_of(self.model, *self._tensors(group)).item()
+            for group in rows.passes_of(self.held, self.config.pass_tokens)
+        )
+        loss = total / max(1, sum(len(row.learnt) for row in self.held))
+        known.losses.append((known.step, loss))
+        return Measured(known.step, loss)
+
+    def sample(self, messages: Sequence[Message], tokens: int = 40) -> str:
+        """What the model in training answers, greedily."""
+
+        def greedy(logits: Tensor, _ids: Sequence[int]) -> tuple[int, float]:
+            return int(logits.argmax()), 0.0
+
+        cache = KVCache(self.model.config, dtype=torch.float32, device=self.device)
+        ids: list[int] = []
+        for token in generate(self.model, cache, self.chat.encode(messages), greedy, frozenset({self.end})):
+            if token.id == self.end or len(ids) >= tokens:
+                break
+            ids.append(token.id)
+        return self.tokenizer.decode(ids)
+
+    def _info(self, known: state.State) -> dict[str, Any]:
+        _, quantization = checkpoint.read_config(self.folder)
+        about = manifest.read(self.folder)
+        return {
+            "base": adapter.base_of(self.folder),
+            "base_name": about.name,
+            "base_licence": about.licence,
+            "smoothing": dict(quantization.smoothing),
+            "rank": self.config.rank,
+            "scale": self.config.scale,
+            "training": self.config.to_json(),
+            "data": self._digest,
+            "rows": len(self.rows),
+            "steps": len(self.steps),
+            "held_out_losses": known.losses,
+            "end_of_turn": self.end,
+        }

@@ -1,0 +1,162 @@
+"""Training rows: conversations in JSONL, as tokens in the model's own chat format, and which of them are learnt.
+
+A row is {"messages": [{"role", "content"}…]} with "train": "last" (unless told) or "all" for the assistant's turns
+that count; or {"instruction", "context"?, "response"}; or {"text", "label"}, judged as `llm sentiment` would.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import InputError, UsageError
+from engine.schema import Document, Message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from engine.chat_format import ChatFormat
+    from engine.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A row as it was read."""
+
+    messages: tuple[Message, ...]
+    every: bool = False
+    """Whether all turns of the assistant are learnt, not only the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A row as tokens."""
+
+    ids: tuple[int, ...]
+    learnt: tuple[int, ...]
+    """Places, from 1, of the tokens that count: the assistant's words and the end of its turn."""
+
+
+def read(document: Document) -> list[Conversation]:
+    """The rows of a JSONL file. Raises InputError that names the line."""
+    rows = []
+    for number, line in enumerate(document.text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            rows.append(_conversation(json.loads(line)))
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            what = f"no field {error}" if isinstance(error, KeyError) else str(error)
+            raise InputError(
+                f"{document.name}, line {number}: {what}",
+                hint='expected {"messages": […]}, or instruction and response, or text and label',
+            ) from error
+    if not rows:
+        raise InputError(f"{document.name} holds no rows")
+    return rows
+
+
+def _conversation(row: Any) -> Conversation:
+    if not isinstance(row, dict):
+        raise TypeError(f"expected an object, got {row!r:.40}")
+    if "messages" in row:
+        messages = tuple(_message(item) for item in row["messages"])
+        if row.get("train", "last") not in {"last", "all"}:
+            raise ValueError(f"train should be last or all, is {row['train']!r:.40}")
+        if not messages or messages[-1].role != "assistant":
+            raise ValueError("the last message should be the assistant's")
+        return Conversation(messages, row.get("train") == "all")
+    if "instruction" in row:
+        from engine.tasks.answer import prompt
+
+        given = [Document("context", row["context"])] if row.get("context") else []
+        return Conversation((*prompt(row["instruction"], given), Message("assistant", row["response"])))
+    from engine.language import language_of
+    from engine.tasks.sentiment import WORDS, question
+
+    language = language_of(row["text"])
+    asked = question(language, neutral=row["label"] == "neutral")
+    reply = WORDS[language][row["label"]]
+    return Conversation((asked.before[0], Message("user", row["text"]), Message("assistant", reply)))
+
+
+def _message(item: Any) -> Message:
+    role, content = item["role"], item["content"]
+    if role not in {"system", "user", "assistant"} or not isinstance(content, str):
+        raise ValueError(f"a message has the role {role!r:.20} and a content of type {type(content).__name__}")
+    return Message(role, content)
+
+
+def encode(conversation: Conversation, chat: ChatFormat, tokenizer: Tokenizer, end: int) -> Encoded:
+    """The tokens of a row. An earlier turn counts where it stands as it would be generated."""
+    messages = conversation.messages
+    turns = [at for at, message in enumerate(messages) if message.role == "assistant"]
+    ids = [*chat.encode(messages[: turns[-1]]), *tokenizer.encode(messages[-1].content), end]
+    learnt: list[int] = []
+    for at in turns if conversation.every else turns[-1:]:
+        start = len(chat.encode(messages[:at]))
+        reply = [*tokenizer.encode(messages[at].content), end]
+        if ids[start : start + len(reply)] == reply:
+            learnt += range(start, start + len(reply))
+    return Encoded(tuple(ids), tuple(learnt))
+
+
+def end_of_turn(chat: ChatFormat, tokenizer: Tokenizer) -> int:
+    """The token that ends the assistant's turn. Raises UsageError for a model that was not taught to chat."""
+    if not chat.is_chat:
+        raise UsageError("this is a base model: it has no end of a turn to learn", hint="choose an instruct model")
+    messages = [Message("user", "a"), Message("assistant", "b"), Message("user", "c")]
+    before, whole = chat.encode(messages[:1]), chat.encode(messages)
+    return whole[len(before) + len(tokenizer.encode("b"))]
+
+
+def split(rows: Sequence[Encoded], share: float, seed: int) -> tuple[list[Encoded], list[Encoded]]:
+    """Rows to train on, and so large a share to measure with: which, only a row's own tokens and the seed say."""
+
+    def place(row: Encoded) -> str:
+        return hashlib.sha256(f"{seed} {row.ids}".encode()).hexdigest()
+
+    order = sorted(rows, key=place)
+    count = min(round(share * len(order)), len(order) - 1)
+    return order[count:], order[:count]
+
+
+def digest(rows: Iterable[Encoded]) -> str:
+    """The sha256 of all rows as tokens: a run goes on only with the data that it began with."""
+    total = hashlib.sha256()
+    for row in rows:
+        total.update(repr((row.ids, row.learnt)).encode())
+    return total.hexdigest()
+
+
+def steps_of(rows: Sequence[Encoded], step_tokens: int, epochs: int, seed: int) -> list[list[int]]:
+    """Which rows each step takes: every row once an epoch, in an order of the epoch's own."""
+    import random
+
+    steps: list[list[int]] = []
+    for epoch in range(epochs):
+        order = list(range(len(rows)))
+        random.Random(f"{seed} {epoch}").shuffle(order)
+        step, tokens = list[int](), 0
+        for row in order:
+            step.append(row)
+            tokens += len(rows[row].ids)
+            if tokens >= step_tokens:
+                steps.append(step)
+                step, tokens = [], 0
+        if step:
+            steps.append(step)
+    return steps
+
+
+def passes_of(rows: Sequence[Encoded], pass_tokens: int) -> list[list[Encoded]]:
+    """Rows of like length together, so that little is padded."""
+    passes: list[list[Encoded]] = []
+    for row in sorted(rows, key=lambda row: len(row.ids), reverse=True):
+        if passes and (len(passes[-1]) + 1) * len(passes[-1][0].ids) <= pass_tokens:
+            passes[-1].append(row)
+        else:
+            passes.append([row])
+    return passes

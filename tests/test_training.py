@@ -1,0 +1,279 @@
+"""Fine-tuning at toy size: gradients against plain matrices, padding against row by row, kill and resume, merging."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from cli_process import COMMAND, environment, llm
+from safetensors import safe_open
+from torch.nn import functional
+
+from engine import adapter, checkpoint
+from engine.errors import CheckpointError, InputError, UsageError
+from engine.kernels.reference import ReferenceKernel
+from engine.linear import Int8Linear, quantize_rows
+from engine.schema import Document, Message
+from engine.session import Session
+from engine.training import rows, state
+from engine.training.loop import Measured, Step, Trainer
+from engine.training.lora import LoRALinear, TrainableKernel, loss_of, open_decoder
+from engine.training.settings import TrainingConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+CONFIG = TrainingConfig(rank=4, alpha=8, epochs=2, learning_rate=5e-3, step_tokens=64, pass_tokens=64, held_out=0.2)
+
+
+def taught(count: int = 12) -> list[rows.Conversation]:
+    """Whatever is asked, the answer is the same."""
+    return [
+        rows.Conversation((Message("user", f"question {n} " + "word " * (n % 5)), Message("assistant", "forty two")))
+        for n in range(count)
+    ]
+
+
+@pytest.fixture
+def folder(tiny_model_home: Path) -> Path:
+    return tiny_model_home / "models" / "tiny"
+
+
+def run(trainer: Trainer) -> list[Step | Measured]:
+    return list(trainer.run())
+
+
+def test_gradients_are_those_of_the_merged_matrix() -> None:
+    weight = torch.randn(6, 8)
+    values, scales = quantize_rows(weight)
+    base = Int8Linear(values, scales, torch.randn(6), TrainableKernel(torch.float32), 1)
+    layer = LoRALinear(base, 2, 3.0, torch.float32)
+    torch.nn.init.normal_(layer.b)
+    x = torch.randn(5, 8)
+    aim = torch.randn(5, 6)
+    functional.mse_loss(layer(x), aim).backward()  # type: ignore[no-untyped-call]
+    a, b = layer.a.detach().requires_grad_(), layer.b.detach().requires_grad_()
+    plain = functional.linear(x, values * scales[:, None] + 3.0 * b @ a, base.bias)
+    functional.mse_loss(plain, aim).backward()  # type: ignore[no-untyped-call]
+    assert layer.a.grad is not None
+    assert a.grad is not None
+    torch.testing.assert_close(layer.a.grad, a.grad)
+    torch.testing.assert_close(layer.b.grad, b.grad)
+
+
+def test_rows_side_by_side_lose_what_they_lose_alone(folder: Path, tmp_path: Path) -> None:
+    trainer = Trainer(folder, taught(), CONFIG, tmp_path / "a", "cpu")
+    model, parameters = open_decoder(folder, CONFIG, torch.device("cpu"))
+    for name, parameter in parameters.items():
+        if name.endswith(".b"):
+            torch.nn.init.normal_(parameter, std=0.1)
+    batch = trainer.rows[:5]
+    assert len({len(row.ids) for row in batch}) > 1
+
+    def gradient(groups: Sequence[Sequence[rows.Encoded]]) -> tuple[float, list[torch.Tensor]]:
+        model.zero_grad()
+        losses = [loss_of(model, *trainer._tensors(group)) for group in groups]
+        torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
+        return sum(loss.item() for loss in losses), [p.grad.clone() for p in parameters.values() if p.grad is not None]
+
+    together, alone = gradient([batch]), gradient([[row] for row in batch])
+    assert together[0] == pytest.approx(alone[0], rel=1e-2)
+    for ours, theirs in zip(together[1], alone[1], strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0.1, atol=0.02 * float(theirs.abs().max()))
+
+
+def test_training_lowers_the_loss_and_changes_the_answers_as_taught(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mine.safetensors"
+    config = TrainingConfig(
+        rank=8, alpha=16, epochs=30, learning_rate=1e-2, step_tokens=64, pass_tokens=64, held_out=0.2
+    )
+    trainer = Trainer(folder, taught(), config, out, "cpu")
+    measured = [event.loss for event in run(trainer) if isinstance(event, Measured)]
+    assert measured[-1] < 0.2 * measured[0]
+    session = Session.open(folder, device="cpu", threads=1, adapter=out)
+    from engine.config import SamplingConfig
+
+    greedy = SamplingConfig(temperature=0, max_tokens=8)
+    chunks = list(session.stream([Message("user", "question 99 word")], greedy))
+    assert "".join(chunk.text for chunk in chunks) == "forty two"
+    assert chunks[-1].finish_reason == "stop"
+    plain = Session.open(folder, device="cpu", threads=1)
+    assert plain.identity != session.identity
+
+
+def test_merging_is_what_the_layers_did_beside_each_other(folder: Path, tmp_path: Path) -> None:
+    trainer = Trainer(folder, taught(), CONFIG, tmp_path / "a", "cpu")
+    run(trainer)
+    found = adapter.load(tmp_path / "a")
+    tensors = checkpoint.map_tensors(folder / checkpoint.WEIGHTS_FILE)
+    config, quantization = checkpoint.read_config(folder)
+    merged = checkpoint.build(
+        config, quantization, adapter.merged(tensors, found), ReferenceKernel(), torch.device("cpu")
+    )
+    ids = torch.tensor([[5, 9, 300, 77, 1234]])
+    with torch.no_grad():
+        beside, ours = trainer.model(ids), merged(ids)
+        plain = checkpoint.load(folder, ReferenceKernel(), torch.device("cpu"))(ids)
+    assert (ours - beside).norm() < 0.25 * (plain - beside).norm()
+
+
+def test_the_same_seed_gives_the_same_adapter_and_another_another(folder: Path, tmp_path: Path) -> None:
+    digests = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        config = TrainingConfig(rank=2, alpha=4, epochs=1, step_tokens=64, pass_tokens=64, held_out=0.2, seed=seed)
+        run(Trainer(folder, taught(), config, tmp_path / name, "cpu"))
+        digests.append(adapter.load(tmp_path / name).sha256)
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_adapter(folder: Path, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    run(Trainer(folder, taught(), CONFIG, whole, "cpu"))
+    for stop in (1, 2):
+        steps = Trainer(folder, taught(), CONFIG, parts, "cpu").run()
+        for event in steps:
+            if isinstance(event, Step) and event.number >= stop:
+                next(steps, None)
+                break
+        steps.close()
+        assert state.place(parts).exists()
+        assert not parts.exists()
+    run(Trainer(folder, taught(), CONFIG, parts, "cpu"))
+    assert parts.read_bytes() == whole.read_bytes()
+    assert not state.place(parts).exists()
+
+
+def test_a_kept_state_of_other_settings_or_rows_is_refused(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a"
+    steps = Trainer(folder, taught(), CONFIG, out, "cpu").run()
+    while not isinstance(next(steps), Step):
+        pass
+    next(steps)
+    steps.close()
+    with pytest.raises(CheckpointError, match="data differ"):
+        run(Trainer(folder, taught(11), CONFIG, out, "cpu"))
+    state.place(out).write_bytes(b"\x00" * 100)
+    with pytest.raises(CheckpointError, match="damaged"):
+        run(Trainer(folder, taught(), CONFIG, out, "cpu"))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"messages": []}', "assistant"),
+        ('{"messages": [{"role": "user", "content": "x"}]}', "assistant"),
+        ('{"messages": [{"role": "bot", "content": "x"}]}', "role"),
+        ('{"messages": [{"role": "assistant", "content": 7}]}', "content"),
+        ('{"text": "x", "label": "odd"}', "odd"),
+        ('{"question": "x"}', "text"),
+        ("7", "object"),
+        ("{", "line 2"),
+        ('{"messages": [{"role": "assistant", "content": "x"}], "train": "some"}', "train"),
+    ],
+)
+def test_a_bad_row_is_named_by_its_line(line: str, said: str) -> None:
+    good = '{"instruction": "a", "response": "b"}'
+    with pytest.raises(InputError, match="line 2") as caught:
+        rows.read(Document("x.jsonl", f"{good}\n{line}\n"))
+    assert said in str(caught.value)
+
+
+def test_the_turns_that_count_are_those_that_were_asked_for(folder: Path, tmp_path: Path) -> None:
+    messages = (
+        Message("user", "one"), Message("assistant", "uno"), Message("user", "two"), Message("assistant", "dos"),
+    )  # fmt: skip
+    trainer = Trainer(folder, taught(), CONFIG, tmp_path / "a", "cpu")
+
+    def learnt(*, every: bool) -> str:
+        row = rows.encode(rows.Conversation(messages, every), trainer.chat, trainer.tokenizer, trainer.end)
+        ids = [row.ids[place] for place in row.learnt]
+        assert ids.count(trainer.end) == (2 if every else 1)
+        return trainer.tokenizer.decode([id_ for id_ in ids if id_ != trainer.end])
+
+    assert learnt(every=False).split() == ["dos"]
+    assert learnt(every=True).replace(" ", "") == "unodos"
+
+
+@pytest.mark.parametrize("change", [{"rank": 0}, {"alpha": -1.0}, {"targets": ("head",)}, {"held_out": 1.0}])
+def test_nonsense_is_refused_at_birth(change: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        TrainingConfig(**change)
+
+
+def test_an_adapter_of_other_weights_and_a_damaged_one_are_refused(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a"
+    run(Trainer(folder, taught(), CONFIG, out, "cpu"))
+    data = out.read_bytes()
+    (tmp_path / "cut").write_bytes(data[: len(data) // 2])
+    (tmp_path / "junk").write_bytes(b"junk" * 100)
+    (tmp_path / "other").write_bytes(data.replace(adapter.base_of(folder).encode(), b"0" * 64))
+    for name, error in (("cut", CheckpointError), ("junk", CheckpointError), ("other", UsageError)):
+        with pytest.raises(error):
+            Session.open(folder, device="cpu", threads=1, adapter=tmp_path / name)
+    with pytest.raises(CheckpointError, match="can't be read"):
+        Session.open(folder, device="cpu", threads=1, adapter=tmp_path / "missing")
+
+
+@pytest.fixture
+def home(tiny_model_home: Path, tmp_path: Path) -> Path:
+    place = tmp_path / "home"
+    place.mkdir()
+    shutil.copytree(tiny_model_home / "models", place / "models")
+    with (place / "rows.jsonl").open("w", encoding="utf-8") as file:
+        for n in range(40):
+            file.write(json.dumps({"instruction": f"question {n}", "response": "forty two"}) + "\n")
+    return place
+
+
+def test_the_command_trains_applies_and_merges(home: Path) -> None:
+    flags = ("--out", "mine.safetensors", "--epochs", "8", "--rank", "8", "--learning-rate", "0.01", "--threads", "1")
+    done = llm(home, "finetune", "rows.jsonl", *flags, timeout=240)
+    told = done.stderr.decode()
+    assert done.returncode == 0, told
+    assert done.stdout == b""
+    assert "38 rows of" in told
+    assert "held-out loss" in told
+    asked = ("ask", "question 7", "--temperature", "0", "--max-tokens", "8")
+    assert llm(home, *asked, "--adapter", "mine.safetensors").stdout.decode().strip() == "forty two"
+    assert llm(home, *asked).stdout.decode().strip() != "forty two"
+    merged = llm(home, "models", "import", "tiny", "--adapter", "mine.safetensors", "--name", "mine")
+    assert merged.returncode == 0, merged.stderr.decode()
+    assert llm(home, *asked, "-m", "mine").stdout.decode().strip() == "forty two"
+    again = llm(home, "finetune", "rows.jsonl", *flags)
+    assert (again.returncode, b"exists" in again.stderr) == (2, True)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are Unix's")
+def test_a_killed_command_goes_on_to_the_same_adapter(home: Path) -> None:
+    script = (
+        "import sys; from engine.training import loop; loop.SAVE_EVERY = 0.0\n"
+        "from tui.cli.main import main; sys.argv[0] = 'llm'; main()"
+    )
+    flags = ["--epochs", "6", "--threads", "1", "--held-out", "0.1"]
+
+    def command(out: str) -> list[str]:
+        return [sys.executable, "-c", script, "finetune", "rows.jsonl", "--out", out, *flags]
+
+    variables = environment(home)
+    subprocess.run([*COMMAND, "finetune", "rows.jsonl", "--out", "whole", *flags], env=variables, cwd=home, check=True,
+                   capture_output=True, timeout=240)  # fmt: skip
+    killed = subprocess.Popen(command("parts"), env=variables, cwd=home, stderr=subprocess.DEVNULL)
+    kept = home / "parts.training"
+    while killed.poll() is None:
+        if kept.exists():
+            with safe_open(kept, framework="pt") as file:
+                if json.loads(file.metadata()["training"])["step"] >= 2:
+                    break
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert not (home / "parts").exists()
+    subprocess.run(command("parts"), env=variables, cwd=home, check=True, capture_output=True, timeout=240)
+    assert (home / "parts").read_bytes() == (home / "whole").read_bytes()
