@@ -77,8 +77,10 @@ def finetune(
     if not out.absolute().parent.is_dir():
         raise UsageError(f"the folder of {out} does not exist")
     documents = [read_file(path, options.encoding, options.errors) for path in data]
+    from engine.threads import wait_politely
     from engine.training import rows
 
+    wait_politely()
     conversations = [row for document in documents for row in rows.read(document)]
     folder = Path(run.find_model().path)
     if run.settings["threads"]:
