@@ -29,7 +29,7 @@ class TrainingConfig:
     weight_decay: float = 0.0
     clip: float = 1.0
     """Largest norm of a step's gradient."""
-    step_tokens: int = 2048
+    step_tokens: int = 1024
     """Of a step: rows are added until they have so many."""
     pass_tokens: int = 1024
     """Of a forward and backward pass, padding included: what memory grows with."""
