@@ -1,46 +1,65 @@
-"""One run of llama.cpp on a GGUF file: prints a line of JSON. Runs in the peer's environment, as a plain script."""
+"""llama.cpp under measure, as `speed_ours`: a plain script that runs in the peer's environment.
+
+Arguments: GGUF file, threads. Its context holds the deepest measure; nothing is measured that the binding does slowly.
+"""
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 
 from memory import resident_mb
+from turns import DECODED, DEEPEST, answer, divergence, ids_of
 
-PREFILLS, DEPTHS, DECODED = (128, 512, 2048), (0, 1024), 48
 
+class Theirs:
+    def __init__(self, path: str, threads: int) -> None:
+        from llama_cpp import Llama
 
-def main() -> None:
-    import numpy
-    from llama_cpp import Llama
+        self.model = Llama(
+            path, n_ctx=DEEPEST + 512, n_threads=threads, n_threads_batch=threads, n_batch=512, verbose=False
+        )
+        self.held = -1
+        """The depth that the cache was filled for."""
 
-    threads = int(sys.argv[2])
-    started = time.perf_counter()
-    model = Llama(sys.argv[1], n_ctx=4096, n_threads=threads, n_threads_batch=threads, n_batch=512, verbose=False)
-    figures = {"load_seconds": time.perf_counter() - started}
-    ids = [(7919 * i) % 50_000 + 100 for i in range(max(PREFILLS) + max(DEPTHS))]
-
-    def filled(count: int) -> float:
-        model.reset()
+    def prefill(self, count: int) -> float:
+        self.model.reset()
+        self.held = -1
         begun = time.perf_counter()
-        model.eval(ids[:count])
-        return time.perf_counter() - begun
+        self.model.eval(ids_of(count))
+        return count / (time.perf_counter() - begun)
 
-    filled(64)
-    for count in PREFILLS:
-        figures[f"prefill_{count}"] = count / filled(count)
-    for depth in DEPTHS:
-        filled(depth + 16)
+    def decode(self, depth: int) -> float:
+        import numpy
+
+        if self.held != depth:
+            self.model.reset()
+            self.model.eval(ids_of(depth + 16))
+            self.held = depth
+        self.model.n_tokens = depth + 16  # `eval` drops what the cache holds beyond it
         token = 100
         begun = time.perf_counter()
         for _ in range(DECODED):
-            model.eval([token])
-            logits = numpy.ctypeslib.as_array(model._ctx.get_logits(), shape=(model.n_vocab(),))
+            self.model.eval([token])
+            logits = numpy.ctypeslib.as_array(self.model._ctx.get_logits(), shape=(self.model.n_vocab(),))
             token = int(logits.argmax())
-        figures[f"decode_{depth}"] = DECODED / (time.perf_counter() - begun)
-    print(json.dumps(figures | {"resident_mb": resident_mb()}))
+        return DECODED / (time.perf_counter() - begun)
+
+    def kl(self, path: str) -> float:
+        import numpy
+
+        known = numpy.load(path)
+        self.model.reset()
+        self.held = -1
+        rows = []
+        for id_ in known["ids"].tolist():
+            self.model.eval([id_])
+            rows.append(numpy.ctypeslib.as_array(self.model._ctx.get_logits(), shape=(self.model.n_vocab(),)).copy())
+        return divergence(known["logits"], numpy.stack(rows))
+
+    def resident(self, _: int) -> float:
+        return resident_mb()
 
 
 if __name__ == "__main__":
-    main()
+    answer(lambda: Theirs(sys.argv[1], int(sys.argv[2])))
