@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
+from urllib.parse import urlsplit
 
 from engine.config import DeviceChoice, Overflow, SamplingConfig
 from engine.errors import UsageError
@@ -56,6 +57,18 @@ def _positive(value: int) -> None:
         raise UsageError(f"expected 1 or more, got {value}")
 
 
+PERSONAL = {"endpoint", "api_key_file"}
+"""Where texts and keys are sent: no business of a project's file, which may come from anybody."""
+
+
+def _check_url(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise UsageError(f"expected a URL such as http://127.0.0.1:8757/v1, got {url!r}")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise UsageError("a URL with a key, a query or a fragment in it is not taken: LOCAL_LLM_API_KEY holds the key")
+
+
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -92,6 +105,8 @@ SETTINGS: dict[str, Setting] = {
         Setting("stats", bool, "print timings after an answer", False),
         Setting("history", bool, "keep conversations", True),
         Setting("history_days", int, "forget conversations unchanged for so many days", check=_positive),
+        Setting("endpoint", str, "URL of an OpenAI-compatible server to use", check=_check_url),
+        Setting("api_key_file", str, "a private file with the key of that server"),
         Setting("warm", bool, "keep the model in memory between commands: the first starts `llm serve`", False),
         Setting("keep_alive", str, "how long a server waits for the next command", "30m", check=seconds_of),
     )
@@ -213,7 +228,13 @@ class Settings:
         if project:
             files.append(project)
         for path in files:
-            values |= {name: Value(value, str(path)) for name, value in read_file(path).items()}
+            found = read_file(path)
+            if path == project and (personal := sorted(PERSONAL & found.keys())):
+                raise SettingsError(
+                    f"{path}: {personal[0]} can't be set for a project",
+                    hint="it says where texts are sent: put it in your own settings, or type --endpoint",
+                )
+            values |= {name: Value(value, str(path)) for name, value in found.items()}
         for setting in SETTINGS.values():
             if text := environ.get(setting.variable):
                 values[setting.name] = Value(parse(setting, text, setting.variable), setting.variable)

@@ -8,7 +8,6 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -102,7 +101,7 @@ def add(
 
 def _model(run: Run) -> ModelSummary | None:
     """The model that makes vectors; None, and said so, where none is installed and none was asked for."""
-    if run.settings["model"] or run.library.names():
+    if run.settings["model"] or run.settings["endpoint"] or run.library.names():
         return run.find_model()
     run.console.note(f"no model is installed: words alone; for meaning: {program()} models pull, then index add")
     return None
@@ -140,9 +139,7 @@ def _tell_failure(run: Run, seen: FileSeen) -> None:
 
 def _embed(run: Run, index: Index, model: ModelSummary, roots: list[str]) -> int:
     """Make missing vectors; returns how many."""
-    from engine.tasks.search import identity
-
-    name = identity(Path(model.path))
+    name = run.vectors_of(model)
     if not index.without_vector(name, roots):
         return 0
     others = [other.split()[0] for other in index.models() if other != name]

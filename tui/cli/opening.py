@@ -40,6 +40,13 @@ class Run:
         """The installed models."""
         return open_library(self.places)
 
+    @cached_property
+    def endpoint(self) -> Session:
+        """The session with the server that is asked for."""
+        from tui.cli.remote import endpoint_session
+
+        return endpoint_session(self)
+
     def sampling(self, **defaults: Any) -> SamplingConfig:
         """Sampling from flags and settings; the command's own defaults where nobody said anything."""
         fields = ("temperature", "top_k", "top_p", "min_p", "seed", "max_tokens", "stop")
@@ -73,6 +80,14 @@ class Run:
         return sys.stdin.readline().strip().lower() in {"y", "yes", "是", "好"}
 
     def find_model(self) -> ModelSummary:
+        """The model of the endpoint, where one is asked for, else `find_installed`."""
+        if self.settings["endpoint"]:
+            from tui.cli.remote import endpoint_model
+
+            return endpoint_model(self)
+        return self.find_installed()
+
+    def find_installed(self) -> ModelSummary:
         """The chosen or default model; on a terminal offers to pull a missing default. Raises ModelNotFound."""
         if not os.path.isdir(self.places.models):
             ensure(self.places.models)  # says now what a pull would run into
@@ -99,12 +114,24 @@ class Run:
             session.close()
 
     def load(self, summary: ModelSummary) -> Session:
-        """A model's session: with the warm server that holds this very model, or loaded here."""
+        """A model's session: at the endpoint, with the warm server that holds this very model, or loaded here."""
+        if self.settings["endpoint"]:
+            return self.endpoint
         from tui.cli.warm import warm_session
 
         if self.options.adapter:  # the server holds the model as it is installed
             return self.load_here(summary)
         return warm_session(self, summary) or self.load_here(summary)
+
+    def vectors_of(self, summary: ModelSummary) -> str:
+        """What tells a model's vectors from those of all others."""
+        if self.settings["endpoint"]:
+            return f"{summary.name} {summary.source}"
+        from pathlib import Path
+
+        from engine.tasks.search import identity
+
+        return identity(Path(summary.path))
 
     def load_here(self, summary: ModelSummary) -> Session:
         """A session of this process, with a sign of life on stderr while the weights come in."""

@@ -27,6 +27,7 @@ class Options:
 
     model: str | None = None
     adapter: Path | None = None
+    endpoint: str | None = None
     system: str | None = None
     device: DeviceChoice | None = None
     threads: int | None = None
@@ -77,6 +78,9 @@ _TYPES: dict[str, Any] = {
     "adapter": Annotated[
         Path | None, _option("--adapter", help="A fine-tuned change of the model (llm finetune).", metavar="FILE")
     ],
+    "endpoint": Annotated[
+        str | None, _option("--endpoint", help="Use the server at this OpenAI-compatible URL.", metavar="URL")
+    ],
     "system": Annotated[str | None, _option("-s", "--system", help="System prompt: text or @FILE.", metavar="TEXT")],
     "device": Annotated[DeviceChoice | None, _option("--device", help="Where to compute.")],
     "threads": Annotated[int | None, _option("--threads", help="CPU threads.", metavar="N", min=1)],
@@ -120,7 +124,7 @@ _TYPES: dict[str, Any] = {
 }
 
 COMMON = ("quiet", "verbose", "color", "debug")
-MODEL = ("model", "adapter", "device", "threads", "ctx", "yes", "no_input")
+MODEL = ("model", "adapter", "endpoint", "device", "threads", "ctx", "yes", "no_input")
 SAMPLING = (
     "max_tokens", "temperature", "top_p", "top_k", "min_p", "repeat_penalty", "seed", "stop", "timeout",
 )  # fmt: skip

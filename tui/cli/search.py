@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -63,12 +62,11 @@ def search(
         if not index.count(under=under)[0]:
             where = f"at {', '.join(paths)}" if paths else "yet"
             raise InputError(f"nothing is indexed {where}", hint=f"{program()} index add {(paths or ['PATH'])[0]}")
-        from engine.tasks.search import identity
         from engine.tasks.search import search as find
 
         model = None if words else _model(run, index, under, needed=meaning)
         with run_session(run, model) as session:
-            name = identity(Path(model.path)) if model else ""
+            name = run.vectors_of(model) if model else ""
             hits = find(index, query, count=count, session=session, model=name, words=not meaning, under=under)
     if options.json:
         mode = "words" if model is None else "meaning" if meaning else "both"
@@ -95,11 +93,9 @@ def run_session(run: Run, model: ModelSummary | None) -> Any:
 
 def _model(run: Run, index: Index, under: list[str], *, needed: bool) -> ModelSummary | None:
     """The model whose vectors are there; else None, and why. Raises InputError where they are `needed`."""
-    from engine.tasks.search import identity
-
-    if run.settings["model"] or run.library.names() or needed:
+    if run.settings["model"] or run.settings["endpoint"] or run.library.names() or needed:
         model = run.find_model()
-        passages, vectors = index.count(identity(Path(model.path)), under)
+        passages, vectors = index.count(run.vectors_of(model), under)
         if vectors:
             if vectors < passages:
                 left = passages - vectors

@@ -42,7 +42,7 @@ def register(app: typer.Typer) -> None:
     app.command("serve", cls=HelpfulCommand, epilog=EXAMPLES)(serve)
 
 
-@takes(*(name for name in MODEL if name != "adapter"), "json")
+@takes(*(name for name in MODEL if name not in {"adapter", "endpoint"}), "json")
 def serve(
     options: Options,
     keep_alive: Annotated[
@@ -162,7 +162,7 @@ def _stop(run: Run) -> None:
 
 
 def _background(run: Run, extra: list[str]) -> None:
-    summary = run.find_model()
+    summary = run.find_installed()
     from engine.serving.warm import is_running
 
     if is_running(socket_of(run.places)) is not None:
@@ -180,7 +180,7 @@ def _at(found: dict[str, Any]) -> str:
 
 
 def _serve(run: Run, address: tuple[str, int] | None) -> None:
-    summary = run.find_model()
+    summary = run.find_installed()
     with sole(run.places) as alone:
         if not alone:
             raise UsageError("a server runs already", hint=hint())

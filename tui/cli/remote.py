@@ -1,0 +1,70 @@
+"""`--endpoint`: a session with a server elsewhere, its key kept out of the command line."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from engine.errors import EngineError, UsageError
+from engine.schema import ModelSummary
+
+if TYPE_CHECKING:
+    from engine.session import Session
+    from tui.cli.opening import Run
+
+KEY_VARIABLE = "LOCAL_LLM_API_KEY"
+_LOCAL = ("device", "threads")
+_BEYOND = ("top_k", "min_p", "repeat_penalty")
+"""Ways of drawing that the API has no field for."""
+
+
+def endpoint_model(run: Run) -> ModelSummary:
+    """What is known of a server's model."""
+    return ModelSummary(
+        name=run.endpoint.name, path="", family="", parameters=0, bytes_on_disk=0, context=run.endpoint.context,
+        licence="", source=run.settings["endpoint"], sha256="", chat=True,
+    )  # fmt: skip
+
+
+def endpoint_session(run: Run) -> Session:
+    """A session with the endpoint. Raises UsageError for options that it can't honour."""
+    for name in _LOCAL:
+        if getattr(run.options, name) is not None:
+            raise UsageError(f"--{name} is about this machine: an endpoint can't honour it")
+    for name in _BEYOND:
+        if run.settings[name] is not None:
+            flag = name.replace("_", "-")
+            raise UsageError(
+                f"--{flag} is not in the API: an endpoint can't honour it (from {run.settings.origin(name)})"
+            )
+    from engine.endpoint import EndpointSession
+
+    url = run.settings["endpoint"]
+    with run.console.spinner(f"asking {url}"):
+        session = EndpointSession(url, _key(run), run.settings["model"] or "", run.settings["ctx"])
+    # The same methods, which a test compares.
+    found = cast("Session", session)
+    run.tell_session(found, "elsewhere")
+    return found
+
+
+def _key(run: Run) -> str:
+    """The key, from the environment or a private file; empty where none is set. Raises EngineError."""
+    if key := os.environ.get(KEY_VARIABLE, "").strip():
+        return _sound(key, KEY_VARIABLE)
+    if not (name := run.settings["api_key_file"]):
+        return ""
+    path = Path(name).expanduser()
+    try:
+        if os.name == "posix" and path.stat().st_mode & 0o077:
+            raise EngineError(f"{path} can be read by others", hint=f"chmod 600 {path}")
+        return _sound(path.read_text("ascii").strip(), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise EngineError(f"the key in {path} can't be read: {error}", hint="api_key_file names the file") from error
+
+
+def _sound(key: str, where: str) -> str:
+    if not (key.isascii() and key.isprintable() and " " not in key):
+        raise EngineError(f"{where} holds no key: it has blanks or control characters")
+    return key
