@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tui.cli.opening import Run
 
 KEY_VARIABLE = "LOCAL_LLM_API_KEY"
-_LOCAL = ("device", "threads")
+_LOCAL = ("adapter", "device", "threads")
 _BEYOND = ("top_k", "min_p", "repeat_penalty")
 """Ways of drawing that the API has no field for."""
 
