@@ -1,6 +1,6 @@
 # `make run` and `make test` do all the set-up on a fresh machine; the second run of each is quick.
 .DELETE_ON_ERROR:
-.PHONY: run test check fmt bench clean
+.PHONY: run test check fmt bench adapter clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -29,6 +29,12 @@ fmt: $(VENV)/.test-installed
 
 bench: $(VENV)/.test-installed
 	$(BIN)/python -m benchmarks
+
+# From the folder of training data to the adapter for the default model: hours on a laptop; stopped, it goes on.
+adapter: $(VENV)/.installed
+	@[ -n "$(DATA)" ] || { echo "Name the folder that holds sft/: make adapter DATA=FOLDER" >&2; exit 1; }
+	$(BIN)/python -m recipes "$(DATA)" build/mixture
+	$(BIN)/llm finetune build/mixture/train.jsonl --out build/tasks.safetensors --epochs 1 --learning-rate 3e-4
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
