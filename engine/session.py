@@ -322,6 +322,29 @@ class Session(TextCounter):
         """The same for tokens (of `pieces`) after those of a text, with no chat format around them."""
         return self._score([*self._start(), *ids], continuations)
 
+    def next_tokens(
+        self, messages: Sequence[Message], count: int, *, continue_last: bool = False
+    ) -> list[tuple[str, float]]:
+        """The likeliest next tokens of the assistant's message, as text with probability; empty text is its end.
+
+        `continue_last`: after what the last message says so far. Raises InputTooLong.
+        """
+        from engine.generate import last_logits, prefill
+
+        prompt = self._chat.encode(messages, continue_last=continue_last)
+        if len(prompt) >= self.context:
+            raise self._too_long(len(prompt) + 1)
+        hidden: Tensor | None = None
+        for hidden in prefill(self._model, self._cache, prompt[self._reuse(prompt) :]):  # noqa: B007
+            self._cached = prompt[: self._cache.length]
+        assert hidden is not None
+        best = last_logits(self._model, hidden).float().softmax(0).topk(count)
+        stops = self._chat.stop_ids
+        return [
+            ("" if id_ in stops else self._tokenizer.decode([id_], continuing=True), probability)
+            for id_, probability in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        ]
+
     def _score(self, prompt: list[int], encoded: Sequence[Sequence[int]]) -> list[list[float]]:
         from engine.generate import score_all
 
