@@ -109,6 +109,8 @@ SETTINGS: dict[str, Setting] = {
         Setting("api_key_file", str, "a private file with the key of that server"),
         Setting("warm", bool, "keep the model in memory between commands: the first starts `llm serve`", False),
         Setting("keep_alive", str, "how long a server waits for the next command", "30m", check=seconds_of),
+        Setting("lang", str, "language of the app's own words", "auto", choices=("auto", "en", "zh")),
+        Setting("theme", str, "colours of the app"),
     )
 }
 
@@ -250,6 +252,10 @@ class Settings:
             given[name] = Value(checked(SETTINGS[name], value, flag), flag)
         return Settings(self._values | given)
 
+    def without(self, name: str) -> Settings:
+        """These settings with one back at its default."""
+        return Settings(self._values | {name: Value(SETTINGS[name].default, "default")})
+
     def __getitem__(self, name: str) -> Any:
         return self._values[name].value
 
@@ -260,6 +266,16 @@ class Settings:
     def items(self) -> list[tuple[str, Value]]:
         """Every setting, in the order of the table."""
         return list(self._values.items())
+
+
+def sampling(settings: Settings, **defaults: Any) -> SamplingConfig:
+    """Sampling as the settings say; the command's own defaults where nobody said anything."""
+    fields = ("temperature", "top_k", "top_p", "min_p", "seed", "max_tokens", "stop")
+    values = {name: settings[name] for name in fields} | {"repetition_penalty": settings["repeat_penalty"]}
+    given = {name: value for name, value in values.items() if value is not None}
+    if "stop" in given:
+        given["stop"] = tuple(given["stop"])
+    return SamplingConfig(**(defaults | given))
 
 
 def edit_file(path: Path, change: Callable[[Any], None]) -> bytes:

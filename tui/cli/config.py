@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shlex
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +13,7 @@ from tui.cli.deliver import print_json
 from tui.cli.help import HelpfulCommand, make_app
 from tui.cli.opening import Run
 from tui.cli.options import Options, takes
+from tui.editor import run_editor
 from tui.paths import ensure, places, write_private
 from tui.settings import SETTINGS, edit_file, find_key, parse, project_file, read_file
 
@@ -151,20 +147,6 @@ def edit(options: Options, project: Project = False) -> None:
         write_private(path, _template().encode())
     run_editor(path)
     read_file(path)
-
-
-def run_editor(path: Path) -> None:
-    """Let the user's editor open a file, and wait. Raises UsageError where there is none or it fails."""
-    wanted = os.environ.get("VISUAL") or os.environ.get("EDITOR")
-    fallback = next((name for name in ("nano", "vim", "vi", "notepad") if shutil.which(name)), "")
-    words: list[str] = []
-    with contextlib.suppress(ValueError):
-        words = shlex.split(wanted or fallback, posix=os.name == "posix")
-    if not words or not shutil.which(words[0]):
-        raise UsageError(f"no editor {wanted or ''} was found".replace("  ", " "), hint="set EDITOR to one")
-    status = subprocess.run([*words, str(path)], check=False).returncode
-    if status:
-        raise UsageError(f"the editor {words[0]} failed with status {status}")
 
 
 def _template() -> str:

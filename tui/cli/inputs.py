@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import codecs
 import io
 import os
 import stat
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from engine.errors import InputError, UsageError
 from engine.schema import Document
 from tui.cli.console import is_terminal
+from tui.files import MAX_BYTES, decode, read_file
 
-MAX_BYTES = 64 * 1024 * 1024
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
+__all__ = ["argument_text", "decode", "documents", "read_file", "read_stdin", "stdin_has_input", "text_or_file"]
 
 
 def argument_text(text: str, what: str = "the argument") -> str:
@@ -60,49 +52,6 @@ def read_stdin(encoding: str | None = None, errors: str | None = None) -> Docume
     source = getattr(sys.stdin, "buffer", None)
     data = source.read(MAX_BYTES + 1) if source else sys.stdin.read().encode()
     return Document("stdin", decode(data, "stdin", encoding, errors))
-
-
-def read_file(path: str, encoding: str | None = None, errors: str | None = None) -> Document:
-    """A file's text, named by its path. Raises InputError that names the file."""
-    try:
-        if Path(path).is_dir():
-            raise InputError(f"{path} is a folder, expected a text file", hint=f"name files: {path.rstrip('/')}/*")
-        with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except FileNotFoundError as error:
-        raise InputError(f"no such file: {path}") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"can't read {path}: {reason}") from error
-    return Document(path, decode(data, path, encoding, errors))
-
-
-def decode(data: bytes, name: str, encoding: str | None = None, errors: str | None = None) -> str:
-    """Bytes as text, a byte-order mark obeyed and dropped. Raises InputError with the byte offset."""
-    if len(data) > MAX_BYTES:
-        raise InputError(f"{name} is larger than {MAX_BYTES >> 20} MiB", hint="split it, and give the parts one by one")
-    marked = next((codec for mark, codec in _MARKS if data.startswith(mark)), None)
-    chosen = encoding or marked or "utf-8"
-    try:
-        codec = codecs.lookup("utf-8-sig" if codecs.lookup(chosen).name == "utf-8" else chosen)
-        if not getattr(codec, "_is_text_encoding", True):
-            raise LookupError(chosen)
-    except (LookupError, ValueError) as error:
-        raise UsageError(
-            f"unknown encoding {chosen!r}", hint="such as utf-8, utf-16, gb18030, big5, latin-1"
-        ) from error
-    if not encoding and not marked and (nul := data.find(0)) >= 0:
-        raise InputError(
-            f"{name} is binary, expected text (a NUL at byte {nul})", hint="a text in UTF-16 needs --encoding utf-16"
-        )
-    try:
-        text = data.decode(codec.name, errors or "strict")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{name}: not valid {chosen.upper()} at byte {error.start}",
-            hint="--encoding names another encoding (gb18030, latin-1), --errors replace goes on",
-        ) from error
-    return text.replace("\r\n", "\n")
 
 
 def documents(paths: Sequence[str] | None, *, encoding: str | None = None, errors: str | None = None) -> list[Document]:

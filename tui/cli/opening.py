@@ -17,7 +17,7 @@ from tui.cli.deliver import Delivery
 from tui.cli.installed import open_library
 from tui.cli.options import Options
 from tui.paths import ensure, places
-from tui.settings import Settings
+from tui.settings import Settings, sampling
 
 if TYPE_CHECKING:
     from engine.library import Library
@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 class Run:
     """One run of a command: its options, settings, folders and streams."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, **more: Any) -> None:
+        """`more`: settings by flags that one command alone has."""
         self.options = options
         self.places = places()
-        flags = {name: value for name, value in vars(options).items() if value is not None and value != []}
+        flags = {name: value for name, value in (vars(options) | more).items() if value is not None and value != []}
         self.settings = Settings.load(self.places.config_file).with_flags(flags)
         self.console = Console(self.settings["color"], quiet=options.quiet, verbose=options.verbose)
         note_console(self.console, debug=options.debug)
@@ -49,14 +50,7 @@ class Run:
 
     def sampling(self, **defaults: Any) -> SamplingConfig:
         """Sampling from flags and settings; the command's own defaults where nobody said anything."""
-        fields = ("temperature", "top_k", "top_p", "min_p", "seed", "max_tokens", "stop")
-        values = {name: self.settings[name] for name in fields} | {
-            "repetition_penalty": self.settings["repeat_penalty"]
-        }
-        given = {name: value for name, value in values.items() if value is not None}
-        if "stop" in given:
-            given["stop"] = tuple(given["stop"])
-        return SamplingConfig(**(defaults | given))
+        return sampling(self.settings, **defaults)
 
     @property
     def delivery(self) -> Delivery:

@@ -13,13 +13,13 @@ from engine.errors import InputError, UsageError
 from engine.schema import Chunk, Document, Message
 from tui import commands
 from tui.cli import conversation as kept_chats
-from tui.cli.clipboard import copy as copy_text
-from tui.cli.config import run_editor
 from tui.cli.conversation import Conversation
 from tui.cli.inputs import read_file, text_or_file
 from tui.cli.turns import Chat, place, reply
+from tui.clipboard import copy as copy_text
 from tui.commands import Command
 from tui.diary import Diary
+from tui.editor import run_editor
 from tui.paths import write_output
 from tui.settings import SETTINGS, find_key, parse
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 
 from engine.errors import EngineError
-from tui.cli.console import is_terminal
 
 _TOOLS = (
     ("pbcopy",),
@@ -19,21 +18,27 @@ _TOOLS = (
     ("clip.exe",),
     ("clip",),
 )
-_LONGEST = 74_994  # bytes of base64 that common terminals still take
+LONGEST = 74_994  # bytes of base64 that common terminals still take
 
 
 def copy(text: str) -> str:
     """Copy, and return what took it. Raises EngineError where nothing could."""
-    if not os.environ.get("SSH_CONNECTION"):
-        for tool in _TOOLS:
-            if _usable(tool[0]) and _run(tool, text):
-                return tool[0]
+    if tool := copy_by_tool(text):
+        return tool
     coded = base64.b64encode(text.encode()).decode()
-    if is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb" and len(coded) <= _LONGEST:
+    terminal = sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()
+    if terminal and os.environ.get("TERM") != "dumb" and len(coded) <= LONGEST:
         sys.stderr.write(f"\x1b]52;c;{coded}\x07")
         sys.stderr.flush()
         return "the terminal (OSC 52)"
     raise EngineError("nothing here can copy", hint="use /export FILE")
+
+
+def copy_by_tool(text: str) -> str | None:
+    """Copy by a local tool and return its name; None where there is none, or where it would be another machine's."""
+    if os.environ.get("SSH_CONNECTION"):
+        return None
+    return next((tool[0] for tool in _TOOLS if _usable(tool[0]) and _run(tool, text)), None)
 
 
 def _usable(tool: str) -> bool:

@@ -1,0 +1,61 @@
+"""Text files as documents: whole or not at all, byte-order marks obeyed, errors that name the file and the byte."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+from engine.errors import InputError, UsageError
+from engine.schema import Document
+
+MAX_BYTES = 64 * 1024 * 1024
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def read_file(path: str, encoding: str | None = None, errors: str | None = None) -> Document:
+    """A file's text, named by its path. Raises InputError that names the file."""
+    try:
+        if Path(path).is_dir():
+            raise InputError(f"{path} is a folder, expected a text file", hint=f"name files: {path.rstrip('/')}/*")
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError as error:
+        raise InputError(f"no such file: {path}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"can't read {path}: {reason}") from error
+    return Document(path, decode(data, path, encoding, errors))
+
+
+def decode(data: bytes, name: str, encoding: str | None = None, errors: str | None = None) -> str:
+    """Bytes as text, a byte-order mark obeyed and dropped. Raises InputError with the byte offset."""
+    if len(data) > MAX_BYTES:
+        raise InputError(f"{name} is larger than {MAX_BYTES >> 20} MiB", hint="split it, and give the parts one by one")
+    marked = next((codec for mark, codec in _MARKS if data.startswith(mark)), None)
+    chosen = encoding or marked or "utf-8"
+    try:
+        codec = codecs.lookup("utf-8-sig" if codecs.lookup(chosen).name == "utf-8" else chosen)
+        if not getattr(codec, "_is_text_encoding", True):
+            raise LookupError(chosen)
+    except (LookupError, ValueError) as error:
+        raise UsageError(
+            f"unknown encoding {chosen!r}", hint="such as utf-8, utf-16, gb18030, big5, latin-1"
+        ) from error
+    if not encoding and not marked and (nul := data.find(0)) >= 0:
+        raise InputError(
+            f"{name} is binary, expected text (a NUL at byte {nul})", hint="a text in UTF-16 needs --encoding utf-16"
+        )
+    try:
+        text = data.decode(codec.name, errors or "strict")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{name}: not valid {chosen.upper()} at byte {error.start}",
+            hint="--encoding names another encoding (gb18030, latin-1), --errors replace goes on",
+        ) from error
+    return text.replace("\r\n", "\n")
