@@ -64,7 +64,7 @@ class Person:
 
 @pytest.fixture
 def person(tiny_model_home: Path) -> Iterator[Person]:
-    chat = Person(tiny_model_home, "chat", "-m", "tiny", "--max-tokens", "8", "--seed", "1")
+    chat = Person(tiny_model_home, "chat", "--plain", "-m", "tiny", "--max-tokens", "8", "--seed", "1")
     chat.sees("/help lists the words")
     chat.sees(IDLE)
     yield chat

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,13 +17,23 @@ from tui.cli.interrupt import Terminated
 from tui.cli.opening import Run
 from tui.cli.options import DECODING, MODEL, SAMPLING, Options, takes
 
+LangChoice = Literal["auto", "en", "zh"]
 EXAMPLES = """
 llm chat
+llm chat --plain
 llm chat -m qwen2.5-coder-1.5b-instruct -s "Answer briefly."
 llm chat -c
 llm chat -f notes.txt
 printf 'My name is Ada.\\nWhat is my name?\\n' | llm chat
 """
+
+
+def wants_app(run: Run, *, plain: bool) -> bool:
+    """Whether the full-screen app fits: a person at a terminal that can move its cursor."""
+    if plain or run.options.raw or run.options.no_input or os.environ.get("TERM", "dumb") in {"dumb", "unknown"}:
+        return False
+    console = run.console  # the app draws on stderr, so that stdout stays free
+    return console.stdin_is_terminal and console.stdout_is_terminal and console.stderr_is_terminal
 
 
 def register(app: typer.Typer) -> None:
@@ -41,14 +52,22 @@ def chat(
         typer.Option("--id", help="A conversation of `llm history list`.", metavar="ID", show_default=False),
     ] = None,
     no_save: Annotated[bool, typer.Option("--no-save", help="Keep nothing of this conversation.")] = False,
+    plain: Annotated[bool, typer.Option("--plain", help="Line by line, for screen readers too; no app.")] = False,
+    lang: Annotated[LangChoice | None, typer.Option("--lang", help="Language of the app's own words.")] = None,
 ) -> None:
-    """Talk with a model. /help in the chat lists its words; Ctrl-C stops an answer, Ctrl-D leaves."""
-    run = Run(options)
+    """Talk with a model. On a terminal a full-screen app opens, else it goes line by line; F1 or /help explains."""
+    run = Run(options, lang=lang)
     system = text_or_file(run.settings["system"], "--system") if run.settings["system"] else None
     if no_save and (resume or number is not None):
         raise UsageError("--no-save can't go on with what is kept", hint="leave one of them out")
     given = [read_file(path, options.encoding, options.errors) for path in options.file or []]
     summary = run.find_model()
+    if wants_app(run, plain=plain):
+        from tui.cli.full_screen import open_app
+
+        store = None if no_save or not run.settings["history"] else open_history(run)
+        code = open_app(run, summary, system, given, store, chosen(store, resume=resume, number=number))
+        raise typer.Exit(code)
     from tui.cli import slash
     from tui.cli.conversation import Conversation
     from tui.cli.prompt import open_lines

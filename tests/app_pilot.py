@@ -1,0 +1,105 @@
+"""The app in a terminal that is only in memory, with the tiny model; and waiting for what is expected, not for time."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from tui.app import LlmApp
+from tui.cli.installed import open_library
+from tui.paths import places
+from tui.settings import Settings
+from tui.strings import Strings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from textual.pilot import Pilot
+
+    from engine.schema import Language
+    from tui.keeper import Keeper
+    from tui.runner import Runner
+    from tui.talk import Talk
+
+PATIENCE = 60.0
+"""Seconds: only a broken app needs them."""
+
+
+async def wait_until(pilot: Pilot[Any], true: Callable[[], object], what: str = "") -> None:
+    """Let the app work until something is so. Fails with what the app last said."""
+    end = time.monotonic() + PATIENCE
+    while not true():
+        if time.monotonic() > end:
+            said = [note.message for note in pilot.app._notifications]
+            raise AssertionError(f"never came: {what or 'what the test waits for'}; said: {said}")
+        await pilot.pause(0.02)
+
+
+def make_app(
+    home: Path, language: Language = "en", *, keeper: Keeper | None = None, talk: Talk | None = None, **settings: Any
+) -> LlmApp:
+    """The app as `llm chat` opens it on a home folder; short greedy answers unless told."""
+    where = places({"LOCAL_LLM_HOME": str(home)})
+    given = {"max_tokens": 12, "temperature": 0.0, "device": "cpu", "threads": 1} | settings
+    loaded = Settings.load(where.config_file, environ={}, folder=home).with_flags(given)
+    return LlmApp(loaded, where, open_library(where), Strings(language), talk, keeper=keeper)
+
+
+@contextlib.asynccontextmanager
+async def running(app: LlmApp, size: tuple[int, int] = (80, 24), *, loaded: bool = True) -> AsyncIterator[Pilot[Any]]:
+    """The app at work, its model loaded."""
+    async with app.run_test(size=size) as pilot:
+        if loaded:
+            await wait_until(pilot, lambda: app.model_name, "the model")
+        yield pilot
+
+
+async def say(pilot: Pilot[Any], text: str) -> None:
+    """Type a text and send it."""
+    app = pilot.app
+    assert isinstance(app, LlmApp)
+    await wait_until(pilot, lambda: app.chat.is_mounted and app.chat.query("#prompt"), "the prompt")
+    app.chat.prompt.focus()
+    await wait_until(pilot, lambda: app.chat.prompt.has_focus, "the focus")
+    app.chat.prompt.insert(text)
+    await pilot.press("enter")
+
+
+async def ask(pilot: Pilot[Any], text: str) -> None:
+    """Ask, and wait for the whole answer."""
+    app = pilot.app
+    assert isinstance(app, LlmApp)
+    before = len(app.chat.talk.path)
+    await say(pilot, text)
+    await wait_until(pilot, lambda: len(app.chat.talk.path) > before, "the question")
+    await settled(pilot)
+
+
+class Hold:
+    """A job that keeps the model's thread until it is let go: what is asked meanwhile waits."""
+
+    def __init__(self, app: LlmApp) -> None:
+        self.key = app.runner.new_key()
+        self.stopped = threading.Event()
+        app.runner.submit(self)
+
+    def run(self, room: Runner) -> None:
+        self.stopped.wait(PATIENCE)
+
+
+async def settled(pilot: Pilot[Any]) -> None:
+    """Wait until no answer is being written."""
+    app = pilot.app
+    assert isinstance(app, LlmApp)
+    await wait_until(pilot, lambda: not app.chat.writings, "the answer's end")
+    await pilot.pause()
+
+
+def screen_text(app: LlmApp) -> str:
+    """What stands on the screen, line by line."""
+    width, height = app.size
+    strips = app.screen._compositor.render_strips()
+    return "\n".join(strip.crop(0, width).text.rstrip() for strip in strips[:height])

@@ -1,0 +1,114 @@
+"""What the full-screen app keeps, and how it is found, named, pinned, deleted and taken up again."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from app_pilot import ask, make_app, running, say, screen_text, settled, wait_until
+
+from tui.keeper import Keeper
+from tui.screens.history import HistoryScreen
+from tui.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from pathlib import Path
+
+
+def play(story: Coroutine[Any, Any, None]) -> None:
+    """Run one story to its end."""
+    asyncio.run(story)
+
+
+def test_every_turn_is_kept_and_a_later_run_goes_on(tiny_model_home: Path, tmp_path: Path) -> None:
+    async def story() -> None:
+        with Store(tmp_path / "app.db") as store:
+            app = make_app(tiny_model_home, keeper=Keeper(store))
+            async with running(app) as pilot:
+                await ask(pilot, "First question")
+                first = app.chat.talk.tip
+                await pilot.press("escape", "r")
+                await wait_until(pilot, lambda: app.chat.talk.tip is not first, "another answer")
+                await settled(pilot)
+                texts = [turn.text for turn in app.chat.talk.path[0].children]
+                await wait_until(pilot, lambda: app.runner.waiting() == 0, "the title")
+            kept = store.latest()
+            assert kept is not None
+            assert kept.messages == 3
+            assert kept.model == "tiny"
+        with Store(tmp_path / "app.db") as store:
+            keeper = Keeper(store)
+            talk = keeper.open(kept.id)
+            assert [turn.text for turn in talk.path[0].children] == texts
+            assert talk.tip.place == (2, 2)
+            assert talk.tip.finish == "length"
+            assert talk.tip.logprobs
+            app = make_app(tiny_model_home, keeper=keeper, talk=talk)
+            async with running(app) as pilot:
+                assert "First question" in screen_text(app)
+                await ask(pilot, "Second question")
+            assert [entry.text for entry in store.shown(kept.id)][0::2] == ["First question", "Second question"]
+
+    play(story())
+
+
+def test_a_growing_answer_is_on_the_disk_before_it_ends(tiny_model_home: Path, tmp_path: Path) -> None:
+    async def story() -> None:
+        with Store(tmp_path / "app.db") as store, Store(tmp_path / "app.db") as other:
+            app = make_app(tiny_model_home, keeper=Keeper(store), max_tokens=1900)
+            async with running(app) as pilot:
+                await say(pilot, "Tell me everything")
+
+                def half_kept() -> bool:
+                    kept = other.latest()
+                    shown = other.shown(kept.id) if kept else []
+                    return len(shown) == 2 and bool(shown[1].text) and shown[1].finish is None
+
+                await wait_until(pilot, half_kept, "a part of the answer in the file")
+                assert app.chat.answering is not None
+                await pilot.press("escape")
+                await settled(pilot)
+                kept = other.latest()
+                assert kept is not None
+                assert other.shown(kept.id)[1].finish == "stopped"
+                assert other.shown(kept.id)[1].text == app.chat.talk.tip.text
+
+    play(story())
+
+
+def test_conversations_are_found_pinned_named_deleted_and_opened(tiny_model_home: Path, tmp_path: Path) -> None:
+    async def story() -> None:
+        with Store(tmp_path / "app.db") as store:
+            for number, question in enumerate(("How do bees fly?", "苹果是什么颜色？", "A boat on the sea")):
+                id_ = store.create(question, at=1000.0 + number)
+                store.add(id_, None, "user", question, at=1000.0 + number)
+            app = make_app(tiny_model_home, keeper=Keeper(store))
+            async with running(app, (100, 30)) as pilot:
+                await pilot.press("ctrl+r")
+                await wait_until(pilot, lambda: isinstance(app.screen, HistoryScreen), "the list")
+                history = app.screen
+                assert isinstance(history, HistoryScreen)
+                await wait_until(pilot, lambda: len(history.shown) == 3, "the conversations")
+                assert history.shown[0].label == "A boat on the sea"
+                history.query_one("#filter").value = "苹果"  # type: ignore[attr-defined]
+                await wait_until(pilot, lambda: [row.label for row in history.shown] == ["苹果是什么颜色？"], "one")
+                await pilot.press("ctrl+t")
+                await wait_until(pilot, lambda: store.recent()[0].pinned, "the pin")
+                await pilot.press("ctrl+e", "end", "!", "enter")
+                await wait_until(pilot, lambda: store.recent()[0].title == "苹果是什么颜色？!", "the name")
+                history.query_one("#filter").value = "bees"  # type: ignore[attr-defined]
+                await wait_until(pilot, lambda: [row.label for row in history.shown] == ["How do bees fly?"], "another")
+                await pilot.press("ctrl+s")
+                await wait_until(pilot, lambda: len(history.shown) == 3, "hits by meaning")
+                history.query_one("#filter").value = "bee"  # type: ignore[attr-defined]
+                await wait_until(pilot, lambda: len(history.shown) == 1, "one")
+                await pilot.press("ctrl+d", "y")
+                await wait_until(pilot, lambda: len(store.recent()) == 2, "the deletion")
+                history.query_one("#filter").value = "boat"  # type: ignore[attr-defined]
+                await wait_until(pilot, lambda: [row.note for row in history.shown] == ["A boat on the sea"], "a hit")
+                await pilot.press("enter")
+                await wait_until(pilot, lambda: app.chat.talk.title == "A boat on the sea", "the conversation")
+                assert app.chat.talk.path[0].text == "A boat on the sea"
+
+    play(story())

@@ -1,0 +1,215 @@
+"""What the model can be asked to do from the app: load, answer, list alternatives. Each runs on the model's thread."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import ModelNotFound
+from tui.messages import (
+    AlternativesFound,
+    AnswerBegan,
+    AnswerEnded,
+    AnswerGrew,
+    MeaningsFound,
+    ModelLoaded,
+    TitleWritten,
+    TokensCounted,
+    WordsWeighed,
+)
+from tui.runner import Runner
+from tui.talk import Piece, fit
+
+if TYPE_CHECKING:
+    from engine.config import SamplingConfig
+    from engine.schema import Language, Message, ModelSummary
+    from engine.session import Session, TextCounter
+    from tui.store import Store
+
+TITLE_PROMPTS: dict[Language, str] = {
+    "en": "{text}\n\nGive the conversation above a title of at most six words. Write only the title.",
+    "zh": "{text}\n\n给上面的对话起一个不超过十二个字的标题。只写标题。",
+}
+TITLED = 600
+"""Characters of a message that a title is made from."""
+RESERVE = 4
+"""A quarter of the context is kept free for the answer before old turns fall out."""
+
+
+@dataclass
+class Job:
+    """What all jobs have: a key, and a flag that ends them."""
+
+    key: int = field(default_factory=Runner.new_key, kw_only=True)
+    stopped: threading.Event = field(default_factory=threading.Event, kw_only=True)
+
+    def session_of(self, room: Runner) -> Session:
+        """The loaded model. Raises ModelNotFound."""
+        if room.session is None:
+            raise ModelNotFound("no model is loaded", hint="choose one: Ctrl+P, then “model”")
+        return room.session
+
+
+@dataclass
+class Load(Job):
+    """Take up a model, in place of the one that is loaded."""
+
+    summary: ModelSummary
+    opening: dict[str, Any]
+    """`device`, `threads`, `context`."""
+
+    def run(self, room: Runner) -> None:
+        from engine.session import Session, load_tokenizer
+
+        started = time.monotonic()
+        if room.session is not None:
+            room.session.close()
+            room.session = None
+        session = Session.open(Path(self.summary.path), **self.opening)
+        room.session = session
+        room.post(
+            ModelLoaded(
+                self.key,
+                session.name,
+                f"{session.device}/{session.kernel}",
+                session.context,
+                session.memory_bytes,
+                time.monotonic() - started,
+                load_tokenizer(Path(self.summary.path)),
+            )
+        )
+
+
+@dataclass
+class Answer(Job):
+    """The next message of a conversation, or the rest of its last one."""
+
+    messages: list[Message]
+    sampling: SamplingConfig
+    continued: bool = False
+
+    def run(self, room: Runner) -> None:
+        session = self.session_of(room)
+        room_for_prompt = session.context - min(self.sampling.max_tokens, session.context // RESERVE)
+        messages, left_out = fit(self.messages, session.count_messages, room_for_prompt)
+        room.post(AnswerBegan(self.key, left_out))
+        started = time.monotonic()
+        stream = session.stream(messages, self.sampling, continue_last=self.continued)
+        with contextlib.closing(stream):
+            for chunk in stream:
+                if self.stopped.is_set():
+                    break
+                room.post(AnswerGrew(self.key, chunk, time.monotonic() - started))
+        room.post(AnswerEnded(self.key, self.stopped.is_set()))
+
+
+@dataclass
+class Alternatives(Job):
+    """The likeliest next tokens after what an answer says so far."""
+
+    messages: list[Message]
+    continued: bool
+    """Whether the last message is the answer's beginning."""
+    count: int = 8
+
+    def run(self, room: Runner) -> None:
+        found = self.session_of(room).next_tokens(self.messages, self.count, continue_last=self.continued)
+        room.post(AlternativesFound(self.key, found))
+
+
+@dataclass
+class Count(Job):
+    """How many tokens a conversation is."""
+
+    messages: list[Message]
+
+    def run(self, room: Runner) -> None:
+        if room.session is not None and self.messages:
+            room.post(TokensCounted(self.key, room.session.count_messages(self.messages)))
+
+
+@dataclass
+class Weigh(Job):
+    """The probability of each word of an answer that was not drawn in this run, or not by this model."""
+
+    messages: list[Message]
+    """Up to the question."""
+    text: str
+
+    def run(self, room: Runner) -> None:
+        session = self.session_of(room)
+        messages, _ = fit(self.messages, session.count_messages, session.context - session.count(self.text))
+        rows = session.score(messages, [self.text])
+        room.post(WordsWeighed(self.key, pieces_of(session, self.text, rows[0])))
+
+
+@dataclass
+class Title(Job):
+    """A name for a conversation, in its own language."""
+
+    messages: list[Message]
+    """The first question and its answer."""
+
+    def run(self, room: Runner) -> None:
+        from engine.config import SamplingConfig
+        from engine.language import language_of
+        from engine.schema import Message
+
+        session = self.session_of(room)
+        text = "\n\n".join(message.content[:TITLED] for message in self.messages)
+        asked = Message("user", TITLE_PROMPTS[language_of(text)].replace("{text}", text))
+        said = ""
+        with contextlib.closing(session.stream([asked], SamplingConfig(temperature=0.0, max_tokens=24))) as stream:
+            for chunk in stream:
+                said += chunk.text
+                if self.stopped.is_set() or "\n" in said.strip():
+                    break
+        if not self.stopped.is_set():
+            room.post(TitleWritten(self.key, tidy_title(said)))
+
+
+def tidy_title(said: str) -> str:
+    """A model's title without quotes, marks and what it says about it; empty where nothing is left."""
+    line = next((line for line in said.splitlines() if line.strip()), "")
+    line = re.sub(r"^\W*(title|标题|题目)\W*[:：]", "", line, flags=re.IGNORECASE)
+    return line.strip(" \t\"'“”‘’*#`_《》.。:：")[:60].strip()
+
+
+@dataclass
+class Recall(Job):
+    """The kept messages that are nearest to a query; those without a vector get one first."""
+
+    store: Store
+    query: str
+    count: int = 50
+
+    def run(self, room: Runner) -> None:
+        from tui.meaning import catch_up, find
+
+        session = self.session_of(room)
+        for _ in catch_up(self.store, session):
+            if self.stopped.is_set():
+                return
+        room.post(MeaningsFound(self.key, find(self.store, session, self.query, self.count)))
+
+
+def pieces_of(counter: TextCounter, text: str, logprobs: Sequence[float]) -> list[Piece]:
+    """A text's tokens with their probabilities; those that end within a character go with the next one."""
+    pieces: list[Piece] = []
+    held, weakest = b"", 0.0
+    for (_, _, data), logprob in zip(counter.pieces(text), logprobs, strict=False):
+        held, weakest = held + data, min(weakest, logprob)
+        try:
+            said = held.decode()
+        except UnicodeDecodeError:
+            continue
+        pieces.append(Piece(said, weakest))
+        held, weakest = b"", 0.0
+    rest = text[sum(len(piece.text) for piece in pieces) :]
+    return [*pieces, Piece(rest, weakest)] if rest else pieces

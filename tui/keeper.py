@@ -1,0 +1,134 @@
+"""Brings the open conversations into the history and back: whatever is said is on the disk within a second."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any, cast
+
+from engine.schema import FinishReason
+from tui.store import Entry, Store, title_of
+from tui.talk import Talk, Turn
+
+EVERY = 1.0
+"""Seconds between two saves of a growing answer: what a killed process may lose."""
+_FACTS = ("model", "prompt_tokens", "output_tokens", "cached_tokens", "first_token", "decode", "note", "weights",
+          "sampling")  # fmt: skip
+
+
+class Keeper:
+    """Saves what differs from what was saved. Without a store (`--no-save`) it keeps nothing."""
+
+    def __init__(self, store: Store | None) -> None:
+        self.store = store
+        self._saved: dict[int, tuple[Any, ...]] = {}
+        """By message: what the file has of it."""
+        self._shown: dict[tuple[int, int | None], int | None] = {}
+        self._last = 0.0
+
+    def open(self, conversation: int) -> Talk:
+        """A kept conversation, whole. Raises UsageError if it was deleted."""
+        assert self.store is not None
+        kept = self.store.kept(conversation)
+        talk = Talk(kept.system)
+        talk.kept, talk.title, talk.named = kept.id, kept.title, kept.named
+        turns: dict[int | None, Turn] = {None: talk.root}
+        entries = self.store.messages(conversation)
+        for entry in entries:
+            parent = turns.get(entry.parent)
+            if parent is None:
+                continue
+            turn = _turn(entry)
+            turn.parent = parent
+            parent.children.append(turn)
+            turns[entry.id] = turn
+            self._saved[entry.id] = _state(turn)
+        for parent_id, chosen in [(None, kept.chosen), *((entry.id, entry.chosen) for entry in entries)]:
+            if parent_id in turns and chosen in turns and turns[chosen].parent is turns[parent_id]:
+                turns[parent_id].chosen = turns[parent_id].children.index(turns[chosen])
+            self._shown[conversation, parent_id] = chosen
+        return talk
+
+    def keep(self, talk: Talk) -> None:
+        """Save what has changed. Raises StoreError."""
+        if self.store is None or not talk.root.children:
+            return
+        if talk.kept is None:
+            first = talk.root.children[0]
+            model = next((turn.model for turn in _all(talk.root) if turn.model), "")
+            talk.title = talk.title or title_of(first.text)
+            talk.kept = self.store.create(talk.title, system=talk.system, model=model)
+        for turn in _all(talk.root):
+            self._keep_turn(talk.kept, turn)
+        for turn in (talk.root, *_all(talk.root)):
+            child = turn.children[turn.chosen].kept if turn.chosen is not None else None
+            if self._shown.get((talk.kept, turn.kept)) != child:
+                self.store.choose(talk.kept, turn.kept, child)
+                self._shown[talk.kept, turn.kept] = child
+        self._last = time.monotonic()
+
+    def keep_soon(self, talk: Talk) -> None:
+        """The same while an answer grows, at most once a second."""
+        if time.monotonic() - self._last >= EVERY:
+            self.keep(talk)
+
+    def drop(self, turn: Turn) -> None:
+        """Forget a turn that left no trace."""
+        if self.store is not None and turn.kept is not None:
+            self.store.delete_message(turn.kept)
+
+    def _keep_turn(self, conversation: int, turn: Turn) -> None:
+        assert self.store is not None
+        state = _state(turn)
+        if turn.kept is None:
+            if turn.role == "assistant" and not turn.text:
+                return  # nothing was said yet
+            assert turn.parent is not None
+            finish = turn.finish if turn.role == "assistant" else "stop"
+            turn.kept = self.store.add(
+                conversation, turn.parent.kept, turn.role, turn.text, documents=turn.documents, finish=finish,
+                facts=_facts(turn),
+            )  # fmt: skip
+            self._shown[conversation, turn.parent.kept] = turn.kept
+        elif self._saved.get(turn.kept) == state:
+            return
+        elif turn.role == "assistant" and turn.finish is None:
+            self.store.update(turn.kept, turn.text)
+        if turn.role == "assistant" and turn.finish is not None and self._saved.get(turn.kept) != state:
+            self.store.finish(
+                turn.kept, turn.text, turn.finish, facts=_facts(turn), ids=turn.ids, logprobs=turn.logprobs
+            )
+        self._saved[turn.kept] = state
+
+
+def _all(root: Turn) -> Iterator[Turn]:
+    """Every turn below one, parents before children."""
+    waiting = list(reversed(root.children))
+    while waiting:
+        turn = waiting.pop()
+        yield turn
+        waiting += reversed(turn.children)
+
+
+def _state(turn: Turn) -> tuple[Any, ...]:
+    return (len(turn.text), turn.finish, turn.output_tokens, turn.note)
+
+
+def _facts(turn: Turn) -> dict[str, Any]:
+    facts = {name: getattr(turn, name) for name in _FACTS}
+    if turn.task:
+        facts["task"] = list(turn.task)
+    return {name: value for name, value in facts.items() if value}
+
+
+def _turn(entry: Entry) -> Turn:
+    facts = entry.facts
+    turn = Turn(entry.role, entry.text, documents=entry.documents, kept=entry.id)
+    for name in _FACTS:
+        if name in facts:
+            setattr(turn, name, facts[name])
+    task = facts.get("task")
+    turn.task = cast("tuple[str, str, str]", tuple(task)) if task and len(task) == 3 else None
+    turn.finish = cast("FinishReason", entry.finish or "stopped") if entry.role == "assistant" else None
+    turn.ids, turn.logprobs = list(entry.ids), list(entry.logprobs)
+    return turn

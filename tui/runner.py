@@ -1,0 +1,106 @@
+"""The thread that owns the model: takes one job after another and posts what happens. It never touches a widget."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import queue
+import sys
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from engine.errors import EngineError
+from tui.messages import JobBegan, JobFailed
+
+if TYPE_CHECKING:
+    from textual.message import Message
+
+    from engine.session import Session
+
+_SWITCH = 0.001
+"""Seconds that a thread may hold the interpreter while another wants it: the default of 5 ms is felt when typing."""
+_keys = itertools.count(1)
+
+
+class Work(Protocol):
+    """Something to do with the model."""
+
+    key: int
+    stopped: threading.Event
+
+    def run(self, room: Runner) -> None:
+        """Do it, on the model's thread. Raises EngineError."""
+
+
+class Runner:
+    """One thread, one session, jobs in the order in which they were handed in."""
+
+    def __init__(self, post: Callable[[Message], object]) -> None:
+        self.post = post
+        self.session: Session | None = None
+        self._jobs: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self._open: dict[int, Work] = {}
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        sys.setswitchinterval(_SWITCH)
+        self._thread = threading.Thread(target=self._work, name="model", daemon=True)
+        self._thread.start()
+
+    @staticmethod
+    def new_key() -> int:
+        """A number that no other job of this process has."""
+        return next(_keys)
+
+    def submit(self, job: Work) -> int:
+        """Hand in a job; returns its key."""
+        with self._lock:
+            self._open[job.key] = job
+        self._jobs.put(job)
+        return job.key
+
+    def stop(self, key: int) -> None:
+        """End a job within a token, or before it begins; it still says how it ended."""
+        with self._lock:
+            job = self._open.get(key)
+        if job is not None:
+            job.stopped.set()
+
+    def waiting(self) -> int:
+        """Jobs that are not done."""
+        with self._lock:
+            return len(self._open)
+
+    def close(self, patience: float = 10.0) -> None:
+        """Stop everything and let go of the model; waits for the running job's next token."""
+        self._closed.set()
+        with self._lock:
+            for job in self._open.values():
+                job.stopped.set()
+        self._jobs.put(None)
+        self._thread.join(patience)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            if not self._closed.is_set():
+                self._do(job)
+            with self._lock:
+                self._open.pop(job.key, None)
+        if self.session is not None:
+            self.session.close()
+            self.session = None
+
+    def _do(self, job: Work) -> None:
+        self._tell(JobBegan(job.key))
+        try:
+            job.run(self)
+        except EngineError as error:
+            self._tell(JobFailed(job.key, error))
+        except MemoryError:
+            self._tell(JobFailed(job.key, EngineError("not enough memory", hint="a smaller model, or a smaller ctx")))
+        except Exception as error:  # noqa: BLE001  (the thread must outlive one bad job, and the person must hear of it)
+            self._tell(JobFailed(job.key, EngineError(f"unexpected {type(error).__name__}: {error}")))
+
+    def _tell(self, message: Message) -> None:
+        with contextlib.suppress(RuntimeError):  # the app is gone
+            self.post(message)

@@ -1,0 +1,46 @@
+"""One line to write: a question about a file, a title, a path. Enter returns it, Esc does not."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input, Label
+
+from tui.strings import Strings
+from tui.widgets.hints import Hints
+
+
+class AskingScreen(ModalScreen[str | None]):
+    """Returns the line, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "take", "key.take", id="take", priority=True),
+        Binding("escape", "close", "key.close", id="close", priority=True),
+    ]
+
+    def __init__(self, title: str, text: str, strings: Strings) -> None:
+        super().__init__()
+        self._title, self._text, self._strings = title, text, strings
+
+    def compose(self) -> ComposeResult:
+        """A title, the line, the keys."""
+        with Vertical(classes="dialog small"):
+            yield Label(self._title, classes="dialog-title")
+            yield Input(self._text, compact=True, id="line")
+            yield Hints(self._strings)
+
+    def on_mount(self) -> None:
+        """Write at once."""
+        self.query_one(Input).focus()
+
+    def action_take(self) -> None:
+        """Return the line."""
+        self.dismiss(self.query_one(Input).value)
+
+    def action_close(self) -> None:
+        """Return nothing."""
+        self.dismiss(None)

@@ -1,0 +1,121 @@
+"""A list to choose from by typing a part of it; serves files, models, themes and alternatives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.fuzzy import Matcher
+from textual.screen import ModalScreen
+from textual.widgets import Input, Label, OptionList
+from textual.widgets.option_list import Option
+
+from tui.strings import Strings
+from tui.widgets.hints import Hints
+from tui.widgets.text import visible
+
+LISTED = 200
+"""Rows drawn at most; typing brings others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A row: what is returned, what is shown and searched, and what stands dim beside it."""
+
+    value: str
+    label: str
+    note: str = ""
+
+
+class ChoosingScreen(ModalScreen[str | None]):
+    """Returns the chosen value, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "take", "key.take", id="take", priority=True),
+        Binding("down", "move(1)", "key.down", id="choose_down", show=False, priority=True),
+        Binding("up", "move(-1)", "key.up", id="choose_up", show=False, priority=True),
+        Binding("escape", "close", "key.close", id="close", priority=True),
+    ]
+
+    def __init__(self, title: str, choices: Sequence[Choice], strings: Strings) -> None:
+        super().__init__()
+        self._title, self._strings = title, strings
+        self.choices = list(choices)
+        self.shown: list[Choice] = []
+
+    def compose(self) -> ComposeResult:
+        """A title, the words to look for, the rows, the keys."""
+        with Vertical(classes="dialog"):
+            yield Label(self._title, classes="dialog-title")
+            yield Input(placeholder=self._strings("choose.filter"), compact=True, id="filter")
+            yield OptionList(compact=True, id="rows")
+            yield Hints(self._strings)
+
+    def on_mount(self) -> None:
+        """All rows, the first one marked."""
+        self.query_one(Input).focus()
+        self.fill("")
+
+    def set_choices(self, choices: Sequence[Choice]) -> None:
+        """Other rows, as they become known."""
+        self.choices = list(choices)
+        self.fill(self.query_one(Input).value)
+
+    def fill(self, wanted: str) -> None:
+        """The rows that match, the best first."""
+        found = self.choices
+        if wanted.strip():
+            matcher = Matcher(wanted.strip())
+            scored = [(matcher.match(choice.label), choice) for choice in self.choices]
+            scored = [pair for pair in scored if pair[0] > 0]
+            found = [choice for _, choice in sorted(scored, key=lambda pair: -pair[0])]
+        self.list_rows(found)
+
+    def list_rows(self, found: Sequence[Choice]) -> None:
+        """These rows, the first one marked."""
+        self.shown = list(found[:LISTED])
+        rows = self.query_one(OptionList)
+        rows.clear_options()
+        rows.add_options([Option(self._row(choice)) for choice in self.shown])
+        rows.highlighted = 0 if self.shown else None
+
+    def _row(self, choice: Choice) -> Content:
+        row = Content(visible(choice.label))
+        return Content.assemble(row, "  ", (visible(choice.note), "$foreground 50%")) if choice.note else row
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Each letter narrows the rows."""
+        self.fill(event.value)
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """A click takes a row."""
+        if value := self.shown[event.option_index].value:
+            self.dismiss(value)
+
+    def action_take(self) -> None:
+        """Return the marked row."""
+        marked = self.marked()
+        if marked is not None and marked.value:
+            self.dismiss(marked.value)
+
+    def marked(self) -> Choice | None:
+        """The marked row."""
+        at = self.query_one(OptionList).highlighted
+        return self.shown[at] if at is not None and at < len(self.shown) else None
+
+    def action_move(self, step: int) -> None:
+        """Mark another row."""
+        rows = self.query_one(OptionList)
+        if step > 0:
+            rows.action_cursor_down()
+        else:
+            rows.action_cursor_up()
+
+    def action_close(self) -> None:
+        """Return nothing."""
+        self.dismiss(None)

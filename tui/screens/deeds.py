@@ -1,0 +1,256 @@
+"""What the words with a slash and the keys on a message do in the app. The words' table is in `tui/commands.py`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.errors import UsageError
+from tui.code_blocks import code_blocks
+from tui.commands import Command
+from tui.paths import write_output
+from tui.screens.editing import EditingScreen
+from tui.settings import SETTINGS, find_key, parse
+
+if TYPE_CHECKING:
+    from tui.screens.chat import ChatScreen
+    from tui.talk import Turn
+
+
+async def obey(chat: ChatScreen, command: Command, rest: str) -> None:
+    """Do what a word says. Raises EngineError."""
+    if command.argument == "none" and not command.usage and rest:
+        raise UsageError(f"/{command.name} takes nothing after it, got {rest!r}")
+    await WORD_DEEDS[command.name](chat, rest)
+
+
+def last_turn(chat: ChatScreen, role: str) -> Turn:
+    """The newest turn of a role on the shown path. Raises UsageError."""
+    for turn in reversed(chat.talk.path):
+        if turn.role == role:
+            return turn
+    raise UsageError(chat.app.strings("said.nothing_to_copy" if role == "assistant" else "said.nothing_asked"))
+
+
+async def copy(chat: ChatScreen, turn: Turn) -> None:
+    """The message as it was written."""
+    chat.app.copy(turn.text)
+
+
+async def copy_code(chat: ChatScreen, turn: Turn) -> None:
+    """The last code block of an answer."""
+    blocks = code_blocks(turn.text)
+    if not blocks:
+        raise UsageError(chat.app.strings("said.no_code"))
+    chat.app.copy(blocks[-1])
+
+
+async def edit(chat: ChatScreen, turn: Turn) -> None:
+    """Other words for a turn."""
+    chat.edit(turn)
+
+
+async def retry(chat: ChatScreen, turn: Turn) -> None:
+    """One more answer to a question, beside those it has."""
+    await chat.answer(chat.talk.question_of(turn))
+
+
+async def previous(chat: ChatScreen, turn: Turn) -> None:
+    """The version before."""
+    await chat.walk(turn, -1)
+
+
+async def following(chat: ChatScreen, turn: Turn) -> None:
+    """The version after."""
+    await chat.walk(turn, 1)
+
+
+async def fork(chat: ChatScreen, turn: Turn) -> None:
+    """The path ends at an answer; the next question begins a branch."""
+    chat.refuse_while_answering()
+    if turn.role == "user":
+        chat.edit(turn)
+        return
+    chat.talk.fork(turn)
+    await chat.show()
+    chat.app.keep(chat.talk)
+    chat.prompt.focus()
+    chat.app.note(chat.app.strings("said.forked"))
+
+
+async def go_on(chat: ChatScreen, turn: Turn) -> None:
+    """More of an answer."""
+    chat.refuse_while_answering()
+    if turn.role != "assistant":
+        raise UsageError(chat.app.strings("said.nothing_to_go_on"))
+    chat.talk.fork(turn)
+    await chat.answer(chat.talk.question_of(turn), continued=turn)
+
+
+async def words(chat: ChatScreen, turn: Turn) -> None:
+    """How sure the model was of each word."""
+    if turn.role != "assistant":
+        raise UsageError(chat.app.strings("said.only_answers"))
+    chat.app.show_doubts(turn)
+
+
+TURN_DEEDS: dict[str, Callable[[ChatScreen, Turn], Awaitable[None]]] = {
+    "copy": copy, "copy_code": copy_code, "edit": edit, "retry": retry, "previous": previous, "next": following,
+    "fork": fork, "continue": go_on, "words": words,
+}  # fmt: skip
+
+
+async def _help(chat: ChatScreen, rest: str) -> None:
+    chat.app.show_help()
+
+
+async def _exit(chat: ChatScreen, rest: str) -> None:
+    chat.app.exit()
+
+
+async def _clear(chat: ChatScreen, rest: str) -> None:
+    await chat.action_new()
+
+
+async def _regen(chat: ChatScreen, rest: str) -> None:
+    await retry(chat, last_turn(chat, "user"))
+
+
+async def _continue(chat: ChatScreen, rest: str) -> None:
+    await go_on(chat, last_turn(chat, "assistant"))
+
+
+async def _undo(chat: ChatScreen, rest: str) -> None:
+    """The path ends before the last question, which goes back to the prompt; nothing is deleted."""
+    chat.refuse_while_answering()
+    question = last_turn(chat, "user")
+    assert question.parent is not None
+    chat.talk.fork(question.parent)
+    await chat.show()
+    chat.app.keep(chat.talk)
+    chat.prompt.write(question.text)
+
+
+async def _edit(chat: ChatScreen, rest: str) -> None:
+    question = last_turn(chat, "user")
+    if rest:
+        chat.refuse_while_answering()
+        await chat.answer(chat.talk.edit(question, rest))
+    else:
+        chat.edit(question)
+
+
+async def _system(chat: ChatScreen, rest: str) -> None:
+    def changed(text: str | None) -> None:
+        if text is not None:
+            chat.talk.system = text.strip() or None
+            chat.app.keep(chat.talk)
+            chat.app.measure()
+
+    if not rest:
+        title = chat.app.strings("title.system")
+        chat.app.push_screen(EditingScreen(title, chat.talk.system or "", chat.app.strings), changed)
+    elif rest == "-":
+        changed("")
+    else:
+        changed(chat.app.read_document(rest[1:]).text if rest.startswith("@") else rest)
+        chat.app.note(chat.app.strings("said.system", text=chat.talk.system or chat.app.strings("said.none")))
+
+
+async def _model(chat: ChatScreen, rest: str) -> None:
+    if rest:
+        chat.app.change_model(rest)
+    else:
+        chat.app.show_models()
+
+
+async def _set(chat: ChatScreen, rest: str) -> None:
+    key, _, value = rest.partition(" ")
+    if not key:
+        chat.app.show_panel()
+        return
+    setting = find_key(key)
+    if not value.strip():
+        raise UsageError(f"/set {setting.name} needs a value ({SETTINGS[setting.name].help})")
+    chat.app.change_setting(setting.name, parse(setting, value.strip(), "/set"))
+
+
+async def _save(chat: ChatScreen, rest: str) -> None:
+    if rest.endswith((".json", ".md")):
+        await _export(chat, rest)
+    elif rest:
+        chat.talk.title = rest
+        chat.app.keep(chat.talk)
+        await chat.show()
+    else:
+        chat.app.note(chat.app.strings("said.autosaved"))
+
+
+async def _load(chat: ChatScreen, rest: str) -> None:
+    chat.app.show_history(rest)
+
+
+async def _export(chat: ChatScreen, rest: str) -> None:
+    if not rest:
+        raise UsageError("/export needs a file", hint="/export chat.md or /export chat.json")
+    path = Path(rest).expanduser()
+    write_output(path, exported(chat, as_json=path.suffix == ".json").encode())
+    chat.app.note(chat.app.strings("said.wrote", path=str(path)))
+
+
+def exported(chat: ChatScreen, *, as_json: bool) -> str:
+    """The shown path for people, or in the form that `/load` of the line chat reads."""
+    talk = chat.talk
+    shown = [turn.shown_to_model() for turn in talk.path]
+    if as_json:
+        turns = [{"role": message.role, "content": message.content} for message in shown]
+        data = {"format": 1, "model": chat.app.model_name, "system": talk.system, "messages": turns}
+        return json.dumps(data, ensure_ascii=False, indent=2) + "\n"
+    parts = [f"# {talk.title}"] if talk.title else []
+    parts += [f"> {talk.system}".replace("\n", "\n> ")] if talk.system else []
+    parts += [f"## {'You' if message.role == 'user' else 'Model'}\n\n{message.content}" for message in shown]
+    return "\n\n".join(parts) + "\n"
+
+
+async def _copy(chat: ChatScreen, rest: str) -> None:
+    if rest and not (rest.isdecimal() and int(rest) > 0):
+        raise UsageError(f"/copy takes a number from 1, got {rest!r}")
+    answers = [turn for turn in reversed(chat.talk.path) if turn.role == "assistant"]
+    if not answers:
+        raise UsageError(chat.app.strings("said.nothing_to_copy"))
+    if int(rest or 1) > len(answers):
+        raise UsageError(f"there are {len(answers)} answers so far")
+    chat.app.copy(answers[int(rest or 1) - 1].text)
+
+
+async def _file(chat: ChatScreen, rest: str) -> None:
+    if rest:
+        chat.attach(rest)
+    else:
+        chat.app.choose_file(chat.attach_at_cursor)
+
+
+async def _context(chat: ChatScreen, rest: str) -> None:
+    chat.app.show_context()
+
+
+async def _stats(chat: ChatScreen, rest: str) -> None:
+    chat.app.show_stats(last_turn(chat, "assistant"))
+
+
+async def _compact(chat: ChatScreen, rest: str) -> None:
+    chat.refuse_while_answering()
+    chat.app.compact(chat.talk)
+
+
+async def _multi(chat: ChatScreen, rest: str) -> None:
+    chat.app.edit_outside(chat.prompt)
+
+
+WORD_DEEDS: dict[str, Callable[[ChatScreen, str], Awaitable[None]]] = {
+    "help": _help, "exit": _exit, "clear": _clear, "regen": _regen, "continue": _continue, "undo": _undo,
+    "edit": _edit, "system": _system, "model": _model, "set": _set, "save": _save, "load": _load, "export": _export,
+    "copy": _copy, "file": _file, "context": _context, "stats": _stats, "compact": _compact, "multi": _multi,
+}  # fmt: skip

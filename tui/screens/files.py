@@ -1,0 +1,54 @@
+"""A file to attach: found by a part of its path; the marked one's tokens are counted before it is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from textual import on, work
+from textual.widgets import Label, OptionList
+
+from engine.errors import EngineError
+from tui.files import read_file
+from tui.finding import files_below
+from tui.screens.choosing import Choice, ChoosingScreen
+from tui.strings import Strings
+
+
+class FilesScreen(ChoosingScreen):
+    """Returns a path relative to the working folder, or None."""
+
+    def __init__(self, folder: Path, count: Callable[[str], int], strings: Strings) -> None:
+        super().__init__(strings("title.files"), [], strings)
+        self._folder, self._count = folder, count
+
+    def on_mount(self) -> None:
+        """The files come as they are found."""
+        super().on_mount()
+        self._search()
+
+    @work(thread=True, exclusive=True, group="files")
+    def _search(self) -> None:
+        found = [Choice(path, path, _size(size)) for path, size in files_below(self._folder)]
+        self.app.call_from_thread(self.set_choices, found)
+
+    @on(OptionList.OptionHighlighted)
+    def _marked(self, event: OptionList.OptionHighlighted) -> None:
+        if event.option_index < len(self.shown):
+            self._measure(self.shown[event.option_index].value)
+
+    @work(thread=True, exclusive=True, group="count")
+    def _measure(self, path: str) -> None:
+        try:
+            text = self._strings("files.tokens", count=self._count(read_file(str(self._folder / path)).text))
+        except EngineError as error:
+            text = error.message
+        self.app.call_from_thread(self._say, f"{path}: {text}")
+
+    def _say(self, text: str) -> None:
+        if self.is_mounted:
+            self.query_one(".dialog-title", Label).update(text)
+
+
+def _size(size: int) -> str:
+    return f"{size} B" if size < 1000 else f"{size / 1000:.0f} kB"

@@ -1,0 +1,38 @@
+"""The app's words in the user's language: one table a language, the same keys and placeholders in each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from engine.schema import Language
+from tui.strings import en, zh
+
+TABLES: dict[Language, dict[str, str]] = {"en": en.TEXTS, "zh": zh.TEXTS}
+
+
+class Strings:
+    """The words of one language."""
+
+    def __init__(self, language: Language) -> None:
+        self.language = language
+        self._table = TABLES[language]
+
+    def __call__(self, key: str, /, **values: Any) -> str:
+        """The text of a key with its places filled. An unknown key is a mistake of ours: KeyError."""
+        text = self._table[key]
+        return text.format(**values) if values else text
+
+    def get(self, key: str, otherwise: str) -> str:
+        """The text of a key that may not be there."""
+        return self._table.get(key, otherwise)
+
+
+def language_of_locale(environ: Mapping[str, str] | None = None) -> Language:
+    """Chinese where the locale says so, else English."""
+    environ = os.environ if environ is None else environ
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        if value := environ.get(name):
+            return "zh" if value.lower().startswith("zh") else "en"
+    return "en"

@@ -1,0 +1,95 @@
+"""The side panel: the model and what it runs on, and how the next answer is drawn, to be changed in place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Button, Input, Label, Static
+
+from tui.strings import Strings
+from tui.widgets.text import one_line
+
+FIELDS = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty", "max_tokens", "seed")
+
+
+class Panel(VerticalScroll, can_focus=False):
+    """Facts above, fields below."""
+
+    class ValueGiven(Message):
+        """A person put a value into a field; empty: back to what it was by default."""
+
+        def __init__(self, name: str, text: str) -> None:
+            super().__init__()
+            self.name = name
+            self.text = text
+
+    class ModelAsked(Message):
+        """Another model is wanted."""
+
+    class SystemAsked(Message):
+        """The system prompt shall be changed."""
+
+    def __init__(self, strings: Strings) -> None:
+        super().__init__(id="panel")
+        self._strings = strings
+        self._values: dict[str, str] = {}
+
+    def compose(self) -> ComposeResult:
+        """A title, the facts, the fields."""
+        strings = self._strings
+        yield Label(strings("panel.model"), classes="panel-title")
+        yield Static(id="facts")
+        yield Button(strings("panel.change_model"), id="change-model", compact=True)
+        yield Label(strings("panel.answers"), classes="panel-title")
+        for name in FIELDS:
+            with Horizontal(classes="field"):
+                yield Label(strings(f"panel.{name}"))
+                yield Input(compact=True, id=f"field-{name}", select_on_focus=True)
+        yield Label(strings("panel.system"), classes="panel-title")
+        yield Static(id="system")
+        yield Button(strings("panel.change_system"), id="change-system", compact=True)
+
+    def show(self, facts: Mapping[str, str], values: Mapping[str, object], system: str | None) -> None:
+        """What stands there."""
+        width = max((Content(self._strings(f"panel.{name}")).cell_length for name in facts), default=0) + 2
+        rows = []
+        for name, value in facts.items():
+            label = self._strings(f"panel.{name}")
+            gap = " " * (width - Content(label).cell_length)
+            rows.append(Content.assemble((label, "$foreground 60%"), gap, value))
+        self.query_one("#facts", Static).update(Content("\n").join(rows))
+        for name in FIELDS:
+            held = values.get(name)
+            self._values[name] = "" if held is None else f"{held:g}" if isinstance(held, float) else str(held)
+            self.query_one(f"#field-{name}", Input).value = self._values[name]
+        text = one_line(system, 200) if system else self._strings("said.none")
+        self.query_one("#system", Static).update(Content(text))
+
+    @on(Input.Submitted)
+    def _given(self, event: Input.Submitted) -> None:
+        event.stop()
+        self._take(event.input)
+
+    def on_descendant_blur(self, event: events.DescendantBlur) -> None:
+        """A field that is left is taken as it stands."""
+        if isinstance(event.widget, Input):
+            self._take(event.widget)
+
+    def _take(self, field: Input) -> None:
+        name = (field.id or "").removeprefix("field-")
+        if name in self._values and field.value.strip() != self._values[name]:
+            self._values[name] = field.value.strip()
+            self.post_message(self.ValueGiven(name, field.value.strip()))
+
+    @on(Button.Pressed, "#change-model")
+    def _model_wanted(self) -> None:
+        self.post_message(self.ModelAsked())
+
+    @on(Button.Pressed, "#change-system")
+    def _system_wanted(self) -> None:
+        self.post_message(self.SystemAsked())

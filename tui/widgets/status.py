@@ -1,0 +1,60 @@
+"""One line about the model: what it does, how much of its context is used, how fast the last answer came."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.widgets import Static
+
+from tui.strings import Strings
+from tui.widgets.text import count
+
+_CELLS = 10
+
+
+class Status(Static):
+    """State at the left, the context meter at the right."""
+
+    def __init__(self, strings: Strings) -> None:
+        super().__init__(id="status")
+        self._strings = strings
+        self._state = Content("")
+        self._used = self._draft = self._total = 0
+        self._left_out = 0
+
+    def say(self, state: str, *, kind: str = "") -> None:
+        """What happens now; `kind` is a colour of the theme."""
+        self._state = Content.from_markup(f"[${kind}]$state[/]", state=state) if kind else Content(state)
+        self._draw()
+
+    def meter(self, used: int, total: int, *, draft: int = 0, left_out: int = 0) -> None:
+        """Tokens of the conversation, of the draft with its files, and of the whole context."""
+        self._used, self._total, self._draft, self._left_out = used, total, draft, left_out
+        self._draw()
+
+    def on_resize(self) -> None:
+        """The gap in the middle follows the width."""
+        self._draw()
+
+    def _draw(self) -> None:
+        right = self._right()
+        width = self.size.width - 2
+        left = self._state
+        gap = width - left.cell_length - right.cell_length
+        if gap < 1:
+            left = left.truncate(max(width - right.cell_length - 1, 0), ellipsis=True)
+            gap = max(width - left.cell_length - right.cell_length, 1)
+        self.update(Content.assemble(left, " " * gap, right), layout=False)
+
+    def _right(self) -> Content:
+        if not self._total:
+            return Content("")
+        share = min((self._used + self._draft) / self._total, 1.0)
+        filled = round(share * _CELLS)
+        colour = "$success" if share < 0.6 else "$warning" if share < 0.85 else "$error"
+        used = count(self._used) + (f"+{count(self._draft)}" if self._draft else "")
+        text = self._strings("status.meter", used=used, total=count(self._total))
+        out = self._strings("status.left_out", count=self._left_out) + "  " if self._left_out else ""
+        return Content.from_markup(
+            f"[$warning]$out[/][{colour}]{'━' * filled}[/][$foreground 25%]{'━' * (_CELLS - filled)}[/] $text",
+            out=out, text=text,
+        )  # fmt: skip

@@ -1,0 +1,135 @@
+"""One message on the screen: a question as typed, an answer as Markdown that grows, and a line of facts below."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Markdown, Static
+
+from tui.strings import Strings
+from tui.widgets.text import one_line, visible
+
+if TYPE_CHECKING:
+    from tui.talk import Turn
+
+
+class TurnView(Vertical, can_focus=True):
+    """A turn that can be chosen, and what can be done with it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y,c", "ask('copy')", "key.copy", id="copy"),
+        Binding("b", "ask('copy_code')", "key.copy_code", id="copy_code", show=False),
+        Binding("e", "ask('edit')", "key.edit", id="edit"),
+        Binding("r", "ask('retry')", "key.retry", id="retry"),
+        Binding("left,h", "ask('previous')", "key.previous", id="previous"),
+        Binding("right,l", "ask('next')", "key.next", id="next"),
+        Binding("f", "ask('fork')", "key.fork", id="fork"),
+        Binding("o", "ask('continue')", "key.continue", id="continue"),
+        Binding("w", "ask('words')", "key.words", id="words"),
+        Binding("j,down", "step(1)", "key.down", id="down", show=False),
+        Binding("k,up", "step(-1)", "key.up", id="up", show=False),
+        Binding("g", "end(0)", "key.first", id="first", show=False),
+        Binding("G", "end(-1)", "key.last", id="last", show=False),
+    ]
+
+    class Asked(Message):
+        """A person wants something done with a turn."""
+
+        def __init__(self, what: str, turn: Turn) -> None:
+            super().__init__()
+            self.what = what
+            self.turn = turn
+
+    def __init__(self, turn: Turn, strings: Strings) -> None:
+        super().__init__(classes=turn.role)
+        self.turn = turn
+        self._strings = strings
+        self._pending = ""
+        self.waiting = False
+        """Whether the first token is still to come."""
+
+    def compose(self) -> ComposeResult:
+        """The body, and the line of facts."""
+        if self.turn.role == "user":
+            names = [one_line(name, 60) for name, _ in self.turn.documents]
+            if names:
+                yield Static(Content("▤ " + "  ▤ ".join(names)), classes="documents")
+            yield Static(Content(visible(self.turn.text)), classes="body")
+        else:
+            yield Markdown(visible(self.turn.text), classes="body", open_links=False)
+        yield Static(classes="facts")
+
+    def on_mount(self) -> None:
+        """Show what is known so far."""
+        self.refresh_facts()
+
+    def grow(self, text: str) -> None:
+        """More of the answer; it is drawn at the next `settle`."""
+        self._pending += visible(text)
+
+    async def settle(self) -> None:
+        """Draw what has come since the last time: only the last block is made anew."""
+        if self._pending:
+            text, self._pending = self._pending, ""
+            await self.query_one(Markdown).append(text)
+
+    def refresh_facts(self) -> None:
+        """The line below: which of the siblings this is, how it ended, its figures."""
+        if not self.is_mounted:
+            return
+        line = self.query_one(".facts", Static)
+        parts = self._facts()
+        line.update(Content.assemble(*parts), layout=False)  # one line, whatever it says
+        line.display = bool(parts)
+
+    def _facts(self) -> list[Content | str]:
+        turn, strings = self.turn, self._strings
+        if self.waiting:
+            return [Content.from_markup("[$accent]● [/]$label", label=strings("turn.reading"))]
+        number, total = turn.place
+        parts: list[str | Content] = []
+        if total > 1:
+            parts.append(
+                Content.from_markup(
+                    f"[@click=screen.turn('previous')]‹[/] [b]{number}/{total}[/b] [@click=screen.turn('next')]›[/]"
+                )
+            )
+        if turn.role == "assistant":
+            parts += [turn.model] if turn.model else []
+            if turn.output_tokens:
+                parts.append(strings("turn.tokens", count=turn.output_tokens))
+            if turn.first_token:
+                parts.append(strings("turn.first_token", seconds=f"{turn.first_token:.1f}"))
+            if turn.rate:
+                parts.append(strings("turn.rate", rate=f"{turn.rate:.0f}"))
+            if turn.finish == "length":
+                parts.append(Content.from_markup("[$warning]$label[/]", label=strings("turn.cut")))
+            elif turn.finish == "stopped":
+                parts.append(Content.from_markup("[$warning]$label[/]", label=strings("turn.stopped")))
+            parts += [one_line(turn.note, 120)] if turn.note else []
+        joined: list[Content | str] = []
+        for part in parts:
+            joined += [" · ", part] if joined else [part]
+        return joined
+
+    def action_ask(self, what: str) -> None:
+        """Hand the wish to the screen, which owns the conversation."""
+        self.post_message(self.Asked(what, self.turn))
+
+    def action_step(self, step: int) -> None:
+        """Choose the next or the previous turn."""
+        turns = list(self.screen.query(TurnView))
+        at = turns.index(self) + step
+        if at >= len(turns):
+            self.screen.query_one("#prompt").focus()
+        elif at >= 0:
+            turns[at].focus()
+
+    def action_end(self, at: int) -> None:
+        """Choose the first or the last turn."""
+        list(self.screen.query(TurnView))[at].focus()
