@@ -28,7 +28,10 @@ class Decoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.embedding = nn.Embedding(config.vocab_size, config.hidden_size)
+        vocabulary = torch.empty(config.vocab_size, config.hidden_size)
+        if not vocabulary.is_meta:  # drawing there would import the compiler, which takes a second
+            nn.init.normal_(vocabulary)
+        self.embedding = nn.Embedding(config.vocab_size, config.hidden_size, _weight=vocabulary)
         self.layers = nn.ModuleList(Block(config, config.kind(i)) for i in range(config.num_layers))
         self.norm = RMSNorm(config.hidden_size, config.norm_eps)
         self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)

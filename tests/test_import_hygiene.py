@@ -102,6 +102,25 @@ def test_the_help_says_of_each_command_what_its_own_help_says() -> None:
         assert command.hidden == entry.hidden
 
 
+def test_a_model_is_loaded_and_answers_without_torchs_compiler(tiny_model_home: Path) -> None:
+    """Drawing random weights on the meta device once imported all of torch._dynamo: a second of each start."""
+    probe = (
+        "import sys\n"
+        "from tui.cli.main import run\n"
+        "code = run(['ask', 'hello', '--max-tokens', '3'])\n"
+        "sys.exit(code or 10 * ('torch' not in sys.modules) or 20 * ('torch._dynamo' in sys.modules))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", probe],
+        env=environment(tiny_model_home),
+        cwd=ROOT,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_completion_knows_models_and_loads_nothing_heavy(tmp_path: Path) -> None:
     (tmp_path / "models" / "some-model").mkdir(parents=True)
     probe = (
