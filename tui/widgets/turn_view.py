@@ -100,18 +100,18 @@ class TurnView(Vertical, can_focus=True):
                 )
             )
         if turn.role == "assistant":
-            parts += [turn.model] if turn.model else []
+            if turn.finish == "length":
+                parts.append(Content.from_markup("[$warning]$label[/]", label=strings("turn.cut")))
+            elif turn.finish == "stopped":
+                parts.append(Content.from_markup("[$warning]$label[/]", label=strings("turn.stopped")))
+            parts += [one_line(turn.note, 120)] if turn.note else []
             if turn.output_tokens:
                 parts.append(strings("turn.tokens", count=turn.output_tokens))
             if turn.first_token:
                 parts.append(strings("turn.first_token", seconds=f"{turn.first_token:.1f}"))
             if turn.rate:
                 parts.append(strings("turn.rate", rate=f"{turn.rate:.0f}"))
-            if turn.finish == "length":
-                parts.append(Content.from_markup("[$warning]$label[/]", label=strings("turn.cut")))
-            elif turn.finish == "stopped":
-                parts.append(Content.from_markup("[$warning]$label[/]", label=strings("turn.stopped")))
-            parts += [one_line(turn.note, 120)] if turn.note else []
+            parts += [turn.model] if turn.model else []
         joined: list[Content | str] = []
         for part in parts:
             joined += [" · ", part] if joined else [part]

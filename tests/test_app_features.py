@@ -1,0 +1,166 @@
+"""Palette, help, panel, models, themes, tasks and sizes of the full-screen app, with the tiny model."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from app_pilot import Hold, ask, make_app, running, say, screen_text, settled, wait_until
+
+from tui import commands, palette
+from tui.screens.choosing import ChoosingScreen
+from tui.screens.deeds import TURN_DEEDS, WORD_DEEDS
+from tui.screens.help import HelpScreen
+from tui.strings import TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from pathlib import Path
+
+    from engine.schema import Language
+
+
+def play(story: Coroutine[Any, Any, None]) -> None:
+    """Run one story to its end."""
+    asyncio.run(story)
+
+
+def test_every_word_with_a_slash_does_something() -> None:
+    assert set(WORD_DEEDS) == {command.name for command in commands.COMMANDS}
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 50)])
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("theme", ["textual-dark", "textual-light"])
+def test_the_first_screen_fits(tiny_model_home: Path, size: tuple[int, int], language: Language, theme: str) -> None:
+    async def story() -> None:
+        app = make_app(tiny_model_home, language, theme=theme)
+        async with running(app, size) as pilot:
+            await wait_until(pilot, lambda: TABLES[language]["title.new"] in screen_text(app), "the title")
+            await wait_until(pilot, lambda: "tiny · cpu/" in screen_text(app), "the model")
+            await wait_until(pilot, lambda: "2.0k" in screen_text(app), "the meter")
+            shown = screen_text(app).splitlines()
+            assert len(shown) == size[1]
+            assert TABLES[language]["key.send"] in shown[-1]
+            assert app.theme == theme
+
+    play(story())
+
+
+def test_help_is_made_from_the_bindings_and_the_table(tiny_model_home: Path) -> None:
+    async def story() -> None:
+        app = make_app(tiny_model_home)
+        async with running(app, (120, 120)) as pilot:
+            await pilot.press("f1")
+            await wait_until(pilot, lambda: isinstance(app.screen, HelpScreen), "the help")
+            app.screen.query_one(".dialog").styles.max_height = 118
+            app.screen.query_one(".dialog").styles.height = 118
+            await wait_until(pilot, lambda: "/multi" in screen_text(app), "the last word")
+            shown = screen_text(app)
+            for command in commands.COMMANDS:
+                assert f"/{command.name}" in shown
+            for what in TURN_DEEDS:
+                assert TABLES["en"][f"key.{what}"] in shown
+            assert "Ctrl+R" in shown
+            await pilot.press("escape")
+            await wait_until(pilot, lambda: app.screen is app.chat, "the chat")
+
+    play(story())
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_palette_names_every_feature_in_the_users_language(tiny_model_home: Path, language: Language) -> None:
+    async def story() -> None:
+        app = make_app(tiny_model_home, language)
+        async with running(app) as pilot:
+            rows = list(palette.entries(app))
+            assert len({row.title for row in rows}) == len(rows)
+            await pilot.press("ctrl+p")
+            await wait_until(pilot, lambda: app.screen is not app.chat, "the palette")
+            await pilot.press(*TABLES[language]["palette.theme"], "enter")
+            await wait_until(pilot, lambda: isinstance(app.screen, ChoosingScreen), "the themes")
+            await pilot.press(*"nord", "enter")
+            await wait_until(pilot, lambda: app.theme == "nord", "the theme")
+
+    play(story())
+
+
+def test_the_panel_changes_how_answers_are_drawn(tiny_model_home: Path) -> None:
+    async def story() -> None:
+        app = make_app(tiny_model_home)
+        async with running(app, (120, 40)) as pilot:
+            await pilot.press("f2")
+            await wait_until(pilot, lambda: "repeat penalty" in screen_text(app), "the panel")
+            field = app.chat.query_one("#field-max_tokens")
+            field.focus()
+            field.value = "3"  # type: ignore[attr-defined]
+            await pilot.press("enter")
+            await wait_until(pilot, lambda: app.sampling().max_tokens == 3, "the value")
+            field = app.chat.query_one("#field-top_p")
+            field.focus()
+            field.value = "seven"  # type: ignore[attr-defined]
+            await pilot.press("enter")
+            await wait_until(pilot, lambda: app._notifications, "an error")
+            assert app.sampling().top_p == 0.9
+            await ask(pilot, "Hello")
+            assert app.chat.talk.tip.output_tokens == 3
+
+    play(story())
+
+
+@pytest.mark.parametrize("kind", ["summarize", "ask", "translate", "judge"])
+def test_a_task_answers_in_the_chat(tiny_model_home: Path, tmp_path: Path, kind: Any) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("I loved it.\nIt was bad.\n", "utf-8")
+
+    async def story() -> None:
+        app = make_app(tiny_model_home)
+        async with running(app, (100, 30)) as pilot:
+            app.start_task(kind, str(path), "Who?" if kind == "ask" else "short")
+            question, answer = app.chat.talk.path
+            await wait_until(pilot, lambda: answer.finish, "the result")
+            await settled(pilot)
+            assert question.task == (kind, str(path), "Who?" if kind == "ask" else "short")
+            assert "notes.txt" in question.text
+            if kind == "judge":
+                assert answer.text.count("\n") == 2
+                assert "I loved it." in answer.text
+
+    play(story())
+
+
+def test_what_waits_for_the_model_says_so_and_has_its_turn(tiny_model_home: Path) -> None:
+    async def story() -> None:
+        app = make_app(tiny_model_home, max_tokens=4)
+        async with running(app, (120, 30)) as pilot:
+            busy = Hold(app)
+            await say(pilot, "First")
+            await wait_until(pilot, lambda: app.chat.answering, "the first")
+            first = app.chat.talk
+            await pilot.press("ctrl+n")
+            await wait_until(pilot, lambda: app.chat.talk is not first, "another conversation")
+            await say(pilot, "Second")
+            await wait_until(pilot, lambda: len(app.chat.writings) == 2, "both")
+            await wait_until(pilot, lambda: "waits for First" in screen_text(app), "what it waits for")
+            busy.stopped.set()
+            await settled(pilot)
+            assert first.tip.text
+            assert app.chat.talk.tip.text
+
+    play(story())
+
+
+def test_errors_appear_in_the_app_with_what_to_do(tiny_model_home: Path) -> None:
+    async def story() -> None:
+        app = make_app(tiny_model_home)
+        async with running(app) as pilot:
+            await say(pilot, "/model nonsense")
+            await wait_until(pilot, lambda: app._notifications, "the error")
+            (note,) = app._notifications
+            assert "nonsense" in note.message
+            assert "→" in note.message
+            await ask(pilot, "Still there?")
+            assert app.chat.talk.tip.text
+
+    play(story())
