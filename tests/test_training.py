@@ -69,6 +69,15 @@ def test_gradients_are_those_of_the_merged_matrix() -> None:
     torch.testing.assert_close(layer.b.grad, b.grad)
 
 
+def test_a_large_bias_leaves_what_it_is_added_to_as_exact_as_it_was() -> None:
+    weight, x = torch.randn(6, 32), torch.randn(5, 32)
+    values, scales = quantize_rows(weight)
+    base = Int8Linear(values, scales, torch.full((6,), 1000.0), TrainableKernel(torch.bfloat16), 1)
+    layer = LoRALinear(base, 2, 3.0, torch.bfloat16)
+    exact = functional.linear(x, values * scales[:, None])
+    torch.testing.assert_close(layer(x) - 1000, exact, rtol=0.05, atol=0.1)
+
+
 def test_rows_side_by_side_lose_what_they_lose_alone(folder: Path, tmp_path: Path) -> None:
     trainer = Trainer(folder, taught(), CONFIG, tmp_path / "a", "cpu")
     model, parameters = open_decoder(folder, CONFIG, torch.device("cpu"))
@@ -149,6 +158,71 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_adapter(folder: Path, tmp_pa
     run(Trainer(folder, taught(), CONFIG, parts, "cpu"))
     assert parts.read_bytes() == whole.read_bytes()
     assert not state.place(parts).exists()
+
+
+@pytest.mark.parametrize("event", [Step, Measured])
+def test_a_run_stopped_right_after_a_step_or_while_measuring_goes_on_to_the_same_adapter(
+    folder: Path, tmp_path: Path, event: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.training.loop.MEASURE_EVERY", 0.5)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    trainer = Trainer(folder, taught(), CONFIG, whole, "cpu")
+    count = len(trainer.steps)
+    assert count >= 4
+    run(trainer)
+    stopped = Trainer(folder, taught(), CONFIG, parts, "cpu")
+    steps = stopped.run()
+    if event is Step:
+        while not isinstance(found := next(steps), Step) or found.number != 1:
+            pass
+        steps.close()
+    else:
+        next(steps)
+        monkeypatch.setattr(Trainer, "_measure", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            list(steps)
+        monkeypatch.undo()
+        monkeypatch.setattr("engine.training.loop.MEASURE_EVERY", 0.5)
+    assert state.place(parts).exists()
+    run(Trainer(folder, taught(), CONFIG, parts, "cpu"))
+    assert parts.read_bytes() == whole.read_bytes()
+
+
+def test_a_run_stopped_amid_an_update_keeps_no_state_of_that_moment(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    run(Trainer(folder, taught(), CONFIG, whole, "cpu"))
+    true_step = torch.optim.AdamW.step
+    calls = 0
+
+    def stopped(optimizer: torch.optim.AdamW) -> None:
+        nonlocal calls
+        calls += 1
+        true_step(optimizer)
+        if calls == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run(Trainer(folder, taught(), CONFIG, parts, "cpu"))
+    monkeypatch.undo()
+    run(Trainer(folder, taught(), CONFIG, parts, "cpu"))
+    assert parts.read_bytes() == whole.read_bytes()
+
+
+def test_a_loss_that_is_no_number_ends_the_run(folder: Path, tmp_path: Path) -> None:
+    config = TrainingConfig(rank=2, alpha=4, epochs=4, learning_rate=1e30, warmup=0, step_tokens=64, pass_tokens=64)
+    with pytest.raises(UsageError, match="run away"):
+        run(Trainer(folder, taught(), config, tmp_path / "a", "cpu"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_memory_told_knows_of_the_longest_row(folder: Path, tmp_path: Path) -> None:
+    long = rows.Conversation((Message("user", "word " * 800), Message("assistant", "forty two")))
+    config = TrainingConfig(rank=4, step_tokens=64, pass_tokens=64, held_out=0)
+    short = Trainer(folder, taught(), config, tmp_path / "a", "cpu").plan().memory
+    assert Trainer(folder, [*taught(), long], config, tmp_path / "a", "cpu").plan().memory > 1.5 * short
 
 
 def test_a_kept_state_of_other_settings_or_rows_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import torch
 
 from engine import adapter, checkpoint, manifest
 from engine.chat_format import ChatFormat
-from engine.errors import InputError
+from engine.errors import InputError, UsageError
 from engine.generate import generate
 from engine.kernels import resolve_device
 from engine.kv_cache import KVCache
@@ -117,7 +118,7 @@ class Trainer:
         learnt = max(
             sum(len(row.learnt) for row in batch) for batch in rows.passes_of(self.rows, self.config.pass_tokens)
         )
-        memory = frozen + 16 * trained + kept * max(self.config.pass_tokens, len(self.rows[0].ids))
+        memory = frozen + 16 * trained + kept * max(self.config.pass_tokens, *(len(row.ids) for row in self.rows))
         memory += 3 * 4 * learnt * shape.vocab_size
         return Plan(
             len(self.rows), len(self.held), self._left_out, sum(len(row.ids) for row in self.rows),
@@ -136,27 +137,47 @@ class Trainer:
         path = state.place(self.out)
         run = {"settings": self.config.to_json(), "base": adapter.base_of(self.folder), "data": self._digest}
         known = state.load(path, run, self.parameters, optimizer) or state.State(run)
-        every = max(1, round(MEASURE_EVERY * len(self.steps)))
         saved, saved_step = time.monotonic(), known.step
+        # False while parameters and the count of steps may disagree: a state of that moment would go on elsewhere.
+        sound = True
         try:
-            if known.step == 0:
+            if self._due(known):
                 yield self._measure(known)
             for number in range(known.step, len(self.steps)):
-                yield self._step(number, optimizer)
+                begun = time.monotonic()
+                loss, tokens = self._gradient(number, optimizer)
+                sound = False
+                self._require_finite(number, loss)
+                optimizer.step()
                 known.step = number + 1
-                if known.step % every == 0 or known.step == len(self.steps):
+                sound = True
+                yield Step(known.step, len(self.steps), loss, tokens, time.monotonic() - begun)
+                if self._due(known):
                     yield self._measure(known)
                 if time.monotonic() - saved >= SAVE_EVERY:
                     state.save(path, known, self.parameters, optimizer)
                     saved, saved_step = time.monotonic(), known.step
         finally:
-            if known.step > saved_step:
+            if sound and known.step > saved_step:
                 state.save(path, known, self.parameters, optimizer)
         adapter.save(self.out, self.parameters, self._info(known))
         path.unlink(missing_ok=True)
 
-    def _step(self, number: int, optimizer: torch.optim.Optimizer) -> Step:
-        begun = time.monotonic()
+    def _due(self, known: state.State) -> bool:
+        """Whether the held-out loss is still to be measured: a run may have been stopped while it was."""
+        every = max(1, round(MEASURE_EVERY * len(self.steps)))
+        measured = bool(known.losses) and known.losses[-1][0] == known.step
+        return not measured and (known.step % every == 0 or known.step == len(self.steps))
+
+    def _require_finite(self, number: int, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise UsageError(
+                f"the loss of step {number + 1} is {loss}: training has run away",
+                hint=f"choose a --learning-rate below {self.config.learning_rate:g}",
+            )
+
+    def _gradient(self, number: int, optimizer: torch.optim.Optimizer) -> tuple[float, int]:
+        """A step's clipped gradient; its loss, and its tokens."""
         batch = [self.rows[row] for row in self.steps[number]]
         learnt = sum(len(row.learnt) for row in batch)
         for group in optimizer.param_groups:
@@ -168,9 +189,7 @@ class Trainer:
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
         torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), self.config.clip)
-        optimizer.step()
-        tokens = sum(len(row.ids) for row in batch)
-        return Step(number + 1, len(self.steps), total, tokens, time.monotonic() - begun)
+        return total, sum(len(row.ids) for row in batch)
 
     def _tensors(self, batch: Sequence[Encoded]) -> tuple[Tensor, Tensor]:
         longest = max(len(row.ids) for row in batch)
