@@ -137,6 +137,12 @@ class EndpointSession:
         """Not to be had."""
         return self.score([], [])
 
+    def next_tokens(
+        self, messages: Sequence[Message], count: int, *, continue_last: bool = False
+    ) -> list[tuple[str, float]]:
+        """Not to be had in the middle of an answer."""
+        raise UsageError("an endpoint does not tell what else could come next", hint="use a local model for that")
+
     def score_many(
         self, conversations: Sequence[Sequence[Message]], continuations: Sequence[str]
     ) -> Generator[list[list[float]] | InputTooLong, None, None]:

@@ -99,6 +99,7 @@ def test_every_call_gives_what_a_session_gives(warm: RemoteSession, tiny_session
     ids = [id_ for id_, _, _ in warm.pieces("once upon")]
     assert warm.score_ids(ids, [[5, 6], [7]]) == tiny_session.score_ids(ids, [[5, 6], [7]])
     assert (warm.embed([text, "a cat"]) == tiny_session.embed([text, "a cat"])).all()
+    assert warm.next_tokens(messages, 4) == tiny_session.next_tokens(messages, 4)
     asked = [hello("one"), hello("two"), hello("x" * 20_000)]
     for ours, theirs in zip(
         warm.score_many(asked, ["a", "b"]), tiny_session.score_many(asked, ["a", "b"]), strict=True

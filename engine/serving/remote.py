@@ -115,6 +115,13 @@ class RemoteSession:
         """As `Session.score_ids`."""
         return self._value("score_ids", ids=list(ids), continuations=[list(row) for row in continuations])
 
+    def next_tokens(
+        self, messages: Sequence[Message], count: int, *, continue_last: bool = False
+    ) -> list[tuple[str, float]]:
+        """As `Session.next_tokens`."""
+        request = {"messages": pack_messages(messages), "count": count, "continue_last": continue_last}
+        return [(text, probability) for text, probability in self._value("next_tokens", **request)]
+
     def score_many(
         self, conversations: Sequence[Sequence[Message]], continuations: Sequence[str]
     ) -> Generator[list[list[float]] | InputTooLong, None, None]:

@@ -245,6 +245,11 @@ class _Client:
         with self._pool.session("", self._context) as session:
             return self._pool.compute(session.score_ids, message["ids"], message["continuations"])
 
+    def _next_tokens(self, message: dict[str, Any]) -> Any:
+        messages, goes_on = unpack_messages(message["messages"]), message["continue_last"]
+        with self._pool.session(_begins(messages), self._context) as session:
+            return self._pool.compute(lambda: session.next_tokens(messages, message["count"], continue_last=goes_on))
+
     def _stream(self, message: dict[str, Any]) -> Generator[Any, None, None]:
         messages = unpack_messages(message["messages"])
         enough = self._asks_enough(message)
@@ -334,6 +339,7 @@ _CALLS: dict[str, Callable[[_Client, dict[str, Any]], Any]] = {
     "prompt_text": _Client._prompt_text,
     "score": _Client._score,
     "score_ids": _Client._score_ids,
+    "next_tokens": _Client._next_tokens,
 }
 _STREAMS: dict[str, Callable[[_Client, dict[str, Any]], Generator[Any, None, None]]] = {
     "stream": _Client._stream,
