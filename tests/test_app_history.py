@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from app_pilot import ask, make_app, running, say, screen_text, settled, wait_until
 
+from tui.cli.replaying import replayed
 from tui.keeper import Keeper
 from tui.screens.history import HistoryScreen
 from tui.store import Store
@@ -51,6 +52,26 @@ def test_every_turn_is_kept_and_a_later_run_goes_on(tiny_model_home: Path, tmp_p
             assert [entry.text for entry in store.shown(kept.id)][0::2] == ["First question", "Second question"]
 
     play(story())
+
+
+def test_an_answer_of_the_app_can_be_drawn_again(tiny_model_home: Path, tmp_path: Path) -> None:
+    async def story() -> list[dict[str, Any]]:
+        with Store(tmp_path / "app.db") as store:
+            app = make_app(tiny_model_home, keeper=Keeper(store), temperature=1.0)
+            async with running(app) as pilot:
+                await ask(pilot, "Say anything")
+                await wait_until(pilot, lambda: app.runner.waiting() == 0, "the title")
+                session = app.runner.session
+                assert session is not None
+                kept = store.latest()
+                assert kept is not None
+                path = store.shown(kept.id)
+                made = (session.identity, str(session.device), session.kernel)
+                assert tuple(path[1].facts[name] for name in ("identity", "device", "kernel")) == made
+                return list(replayed(session, kept, path))
+
+    (result,) = asyncio.run(story())
+    assert result["identical"], result["says"]
 
 
 def test_a_growing_answer_is_on_the_disk_before_it_ends(tiny_model_home: Path, tmp_path: Path) -> None:

@@ -109,6 +109,21 @@ def test_replay_says_identical_and_where_it_is_not(home: Path) -> None:
     assert json.loads(other.stdout)["answers"][0]["differs_at"] == 3
 
 
+def test_replay_sees_an_end_that_came_later_and_another_device(home: Path) -> None:
+    chat(home, "say something\n")
+    with Store(home / "app.db") as store:
+        (conversation,) = store.recent()
+        answer = store.shown(conversation.id)[1]
+        facts = answer.facts | {"device": "cuda"}
+        store.finish(answer.id, answer.text, "stop", facts=facts, ids=answer.ids[:4])
+    done = llm(home, "history", "replay", str(conversation.id))
+    assert (done.returncode, "differs at token 4 of 4; the device changed since" in done.stdout) == (1, True)
+    with Store(home / "app.db") as store:
+        store.finish(answer.id, answer.text, "stopped", facts=answer.facts, ids=answer.ids[:4])
+    done = llm(home, "history", "replay", str(conversation.id))
+    assert (done.returncode, "identical, 4 tokens" in done.stdout) == (0, True)
+
+
 def test_no_save_keeps_nothing_and_the_setting_too(home: Path) -> None:
     chat(home, "secret\n", "--no-save")
     assert not (home / "app.db").exists()

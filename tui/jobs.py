@@ -98,7 +98,7 @@ class Answer(Job):
         session = self.session_of(room)
         room_for_prompt = session.context - min(self.sampling.max_tokens, session.context // RESERVE)
         messages, left_out = fit(self.messages, session.count_messages, room_for_prompt)
-        room.post(AnswerBegan(self.key, left_out))
+        room.post(AnswerBegan(self.key, left_out, session.identity, str(session.device), session.kernel))
         started = time.monotonic()
         stream = session.stream(messages, self.sampling, continue_last=self.continued)
         with contextlib.closing(stream):

@@ -12,8 +12,8 @@ from tui.talk import Talk, Turn
 
 EVERY = 1.0
 """Seconds between two saves of a growing answer: what a killed process may lose."""
-_FACTS = ("model", "prompt_tokens", "output_tokens", "cached_tokens", "first_token", "decode", "note", "weights",
-          "sampling")  # fmt: skip
+_FACTS = ("model", "prompt_tokens", "output_tokens", "cached_tokens", "first_token", "decode", "note", "identity",
+          "device", "kernel", "sampling")  # fmt: skip
 
 
 class Keeper:

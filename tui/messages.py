@@ -56,6 +56,10 @@ class AnswerBegan(Posted):
 
     left_out: int
     """Messages at the conversation's start that the model is not shown."""
+    identity: str = ""
+    device: str = ""
+    kernel: str = ""
+    """Which weights answer, and where; empty for a task."""
 
 
 @dataclass

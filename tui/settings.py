@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import difflib
 import os
+import secrets
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import urlsplit
@@ -276,6 +277,11 @@ def sampling(settings: Settings, **defaults: Any) -> SamplingConfig:
     if "stop" in given:
         given["stop"] = tuple(given["stop"])
     return SamplingConfig(**(defaults | given))
+
+
+def seeded(sampling: SamplingConfig) -> SamplingConfig:
+    """The same with a seed where there is none: every answer is one that `llm history replay` can draw again."""
+    return sampling if sampling.seed is not None else replace(sampling, seed=secrets.randbits(31))
 
 
 def edit_file(path: Path, change: Callable[[Any], None]) -> bytes:

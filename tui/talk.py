@@ -46,10 +46,12 @@ class Turn:
     """What a task says about what it read."""
     task: tuple[str, str, str] | None = None
     """Of a question: the task's kind, file and argument, where the answer is a task's result."""
-    weights: str = ""
-    """Names the very weights and kernel that wrote it."""
+    identity: str = ""
+    """Names the very weights that wrote it; beside it where they ran."""
+    device: str = ""
+    kernel: str = ""
     sampling: dict[str, object] = field(default_factory=dict, repr=False)
-    """How it was drawn."""
+    """How it was drawn, seed included; empty where it can't be drawn again in one go."""
     ids: list[int] = field(default_factory=list, repr=False)
     logprobs: list[float] = field(default_factory=list, repr=False)
     """Of `ids`, natural."""

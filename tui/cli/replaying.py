@@ -28,7 +28,11 @@ def replayed(session: Session, kept: Kept, path: Sequence[Entry]) -> Iterator[di
 def _compare(session: Session, messages: Sequence[Message], entry: Entry) -> dict[str, Any]:
     facts = entry.facts
     if not entry.ids or "sampling" not in facts:
-        return _said(None, None, "was edited, continued or imported: there is nothing to compare it with")
+        return _said(
+            None,
+            None,
+            "was edited, continued, imported or drawn from a cut conversation: there is nothing to compare it with",
+        )
     try:
         sampling = SamplingConfig.from_json(facts["sampling"])
     except EngineError as error:
@@ -36,12 +40,12 @@ def _compare(session: Session, messages: Sequence[Message], entry: Entry) -> dic
     drawn: list[int] = []
     for chunk in session.stream(messages, sampling):
         drawn += chunk.ids
-        if len(drawn) >= len(entry.ids):  # an answer that was stopped is compared as far as it went
+        if len(drawn) >= len(entry.ids) + (entry.finish == "stop"):  # a stopped one is compared as far as it went
             break
     place = _elsewhere(session, facts)
     at = next((n for n, (a, b) in enumerate(zip(entry.ids, drawn, strict=False)) if a != b), None)
-    if at is None and len(drawn) < len(entry.ids):
-        at = len(drawn)
+    if at is None and (len(drawn) < len(entry.ids) or (entry.finish == "stop" and len(drawn) > len(entry.ids))):
+        at = min(len(drawn), len(entry.ids))
     if at is None:
         return _said(True, None, f"identical, {len(entry.ids)} tokens{place}")
     return _said(False, at, f"differs at token {at} of {len(entry.ids)}{place}")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.config import SamplingConfig
@@ -17,6 +16,7 @@ from tui.cli.keys import held_keys
 from tui.cli.opening import Run
 from tui.cli.prompt import Lines
 from tui.diary import Diary
+from tui.settings import seeded
 
 if TYPE_CHECKING:
     from engine.session import Session
@@ -62,10 +62,7 @@ def reply(chat: Chat, *, continued: bool = False) -> bool:
     """Answer the last question (or go on with its answer), streamed; True if the user wants to leave."""
     result = Result()
     leave = False
-    sampling = chat.sampling()
-    if sampling.seed is None:
-        # A seed of its own makes every answer one that `llm history replay` can draw again.
-        sampling = replace(sampling, seed=secrets.randbits(31))
+    sampling = seeded(chat.sampling())
     chat.keep()
     if chat.diary:
         chat.diary.begin(continued=continued)

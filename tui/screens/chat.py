@@ -18,6 +18,7 @@ from tui.jobs import Answer
 from tui.runner import Work
 from tui.screens import deeds
 from tui.screens.editing import EditingScreen
+from tui.settings import seeded
 from tui.talk import Talk, Turn, Writing
 from tui.widgets.attachments import Attachments
 from tui.widgets.hints import Hints
@@ -158,13 +159,15 @@ class ChatScreen(Screen[None]):
         turn = continued or self.talk.begin_answer(question, start)
         fresh = not turn.text
         shown = self.talk.messages(question if fresh else turn)
-        await self.write(Answer(shown, self.app.sampling(), continued=not fresh), turn, one_line(question.text, 30))
+        await self.write(
+            Answer(shown, seeded(self.app.sampling()), continued=not fresh), turn, one_line(question.text, 30)
+        )
 
     async def write(self, job: Work, turn: Turn, what: str) -> None:
         """Let a job write an answer; it may have to wait for others."""
         turn.model, turn.finish, turn.note = self.app.model_name, None, ""
         if isinstance(job, Answer):
-            turn.sampling = job.sampling.to_json()
+            turn.sampling = {} if job.continued else job.sampling.to_json()
         writing = Writing(self.talk, turn, not turn.text, what)
         before = next(iter(self.writings.values()), None)
         self.writings[job.key] = writing
@@ -184,6 +187,10 @@ class ChatScreen(Screen[None]):
         if (writing := self.writings.get(event.key)) is None:
             return
         writing.began = True
+        turn = writing.turn
+        turn.identity, turn.device, turn.kernel = event.identity, event.device, event.kernel
+        if event.left_out:  # another prompt than the whole path
+            turn.sampling = {}
         if writing.talk is self.talk:
             self.status.say(self.app.strings("status.reading", count=len(self.talk.path) - 1), kind="accent")
             self.app.left_out = event.left_out
