@@ -96,7 +96,7 @@ class LlmApp(App[int]):
         """The chat is there at once; the model comes behind it."""
         self.theme = self.settings["theme"] or THEME
         self.push_screen(self.chat)
-        self.call_after_refresh(self.change_model, self.settings["model"])
+        self.change_model(self.settings["model"])  # at once: what is asked before it is loaded waits behind it
 
     def on_unmount(self) -> None:
         """The running answer is stopped and the weights are let go."""
@@ -109,13 +109,20 @@ class LlmApp(App[int]):
         try:
             summary = self.library.summary(name or self.library.default or "")
         except EngineError as error:
-            self.tell(error)
-            self.chat.status.say(self.strings("status.no_model"), kind="error")
+            self.call_after_refresh(self._say_missing, error)
             return
         opening = {"device": self.settings["device"], "threads": self.settings["threads"],
                    "context": self.settings["ctx"]}  # fmt: skip
-        self.chat.status.say(self.strings("status.loading", model=summary.name), kind="accent")
         self._loading = self.runner.submit(Load(summary, opening))
+        self.call_after_refresh(self._say_loading, summary.name)
+
+    def _say_missing(self, error: EngineError) -> None:
+        self.tell(error)
+        self.chat.status.say(self.strings("status.no_model"), kind="error")
+
+    def _say_loading(self, name: str) -> None:
+        if self._loading:  # it may be there already
+            self.chat.status.say(self.strings("status.loading", model=name), kind="accent")
 
     def on_model_loaded(self, event: messages.ModelLoaded) -> None:
         """The model answers from here on."""

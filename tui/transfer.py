@@ -89,7 +89,7 @@ def read(text: str, name: str) -> list[Incoming]:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
         raise InputError(
             f"{name} holds no conversations: {type(error).__name__}: {error}",
-            hint="expected what `llm history export --json` writes, or conversations.json of a ChatGPT export",
+            hint="expected what `llm history export --as json` writes, or conversations.json of a ChatGPT export",
         ) from error
 
 

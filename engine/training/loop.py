@@ -15,6 +15,7 @@ from engine.errors import InputError, UsageError
 from engine.generate import generate
 from engine.kernels import resolve_device
 from engine.kv_cache import KVCache
+from engine.layout import Consecutive
 from engine.tokenizer import Tokenizer
 from engine.training import rows, state
 from engine.training.lora import dtype_of, loss_of, open_decoder
@@ -131,6 +132,9 @@ class Trainer:
         Closing the iterator keeps the state. Raises CheckpointError if the kept state is of another run.
         """
         self.model, self.parameters = open_decoder(self.folder, self.config, self.device)
+        for kind in self.model.rotary.kinds:
+            # Made here: a sample would make them in inference mode, where no gradient may pass.
+            self.model.rotary(kind, Consecutive(0, self.config.longest, self.device), self.device)
         optimizer = torch.optim.AdamW(
             self.parameters.values(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay
         )
@@ -213,9 +217,12 @@ class Trainer:
         def greedy(logits: Tensor, _ids: Sequence[int]) -> tuple[int, float]:
             return int(logits.argmax()), 0.0
 
+        prompt = self.chat.encode(messages)
+        if len(prompt) + tokens > self.config.longest:
+            return "(the question is too long for a sample)"
         cache = KVCache(self.model.config, dtype=torch.float32, device=self.device)
         ids: list[int] = []
-        for token in generate(self.model, cache, self.chat.encode(messages), greedy, frozenset({self.end})):
+        for token in generate(self.model, cache, prompt, greedy, frozenset({self.end})):
             if token.id == self.end or len(ids) >= tokens:
                 break
             ids.append(token.id)

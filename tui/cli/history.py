@@ -200,16 +200,20 @@ def rename(
     options: Options, number: One, title: Annotated[str, typer.Argument(help="Its new title.", metavar="TITLE")]
 ) -> None:
     """Give a conversation a title."""
-    with _opened(Run(options)) as store:
+    run = Run(options)
+    with _opened(run) as store:
         store.rename(number, title)
+        run.console.note(f"{number} is called {store.kept(number).title}")
 
 
 @app.command("pin", cls=HelpfulCommand, epilog="llm history pin 12\nllm history pin 12 --off")
 @takes()
 def pin(options: Options, number: One, off: Annotated[bool, typer.Option("--off", help="No longer.")] = False) -> None:
     """Keep a conversation at the head of the list, and whatever its age."""
-    with _opened(Run(options)) as store:
+    run = Run(options)
+    with _opened(run) as store:
         store.pin(number, not off)
+    run.console.note(f"{number} is {'no longer pinned' if off else 'pinned'}")
 
 
 @app.command("rm", cls=HelpfulCommand, epilog="llm history rm 12 13\nllm history rm --all --yes")

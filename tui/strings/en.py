@@ -166,7 +166,7 @@ TEXTS = {
     "palette.panel": "Settings",
     "palette.panel.help": "model, temperature and other values in a side panel",
     "palette.models": "Models",
-    "palette.models.help": "change, pull or remove a model",
+    "palette.models.help": "use another installed model",
     "palette.copy": "Copy the last answer",
     "palette.copy.help": "to the clipboard",
     "palette.copy_code": "Copy the last code block",

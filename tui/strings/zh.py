@@ -166,7 +166,7 @@ TEXTS = {
     "palette.panel": "设置",
     "palette.panel.help": "在侧栏里看模型、温度等",
     "palette.models": "模型",
-    "palette.models.help": "更换、下载或删除模型",
+    "palette.models.help": "换用另一个已安装的模型",
     "palette.copy": "复制最后的回答",
     "palette.copy.help": "到剪贴板",
     "palette.copy_code": "复制最后一段代码",

@@ -9,14 +9,18 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import TextArea
 
+_OWN = {
+    "enter": "send", "ctrl+j": "newline", "shift+enter": "newline", "alt+enter": "newline", "tab": "complete",
+}  # fmt: skip
+
 
 class Prompt(TextArea):
     """A text area that grows with its text."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "send", "key.send", id="send", priority=True),
-        Binding("ctrl+j,shift+enter,alt+enter", "newline", "key.newline", id="newline", priority=True),
-        Binding("tab", "complete", "key.complete", id="complete", priority=True, show=False),
+        Binding("enter", "send", "key.send", id="send"),
+        Binding("ctrl+j,shift+enter,alt+enter", "newline", "key.newline", id="newline"),
+        Binding("tab", "complete", "key.complete", id="complete", show=False),
         Binding("up", "earlier", "key.recall", id="recall", show=False),
         Binding("down", "later", "key.recall_later", id="recall_later", show=False),
         Binding("ctrl+g", "editor", "key.editor", id="editor"),
@@ -103,7 +107,17 @@ class Prompt(TextArea):
         self.move_cursor(self.document.end)
 
     def on_key(self, event: events.Key) -> None:
-        """An @ at a word's start offers files."""
+        """Keys that a text area would take itself; and an @ at a word's start offers files.
+
+        As priority bindings they would be done at once, while what was typed just before still waits in this widget's
+        queue: an Enter right after a word would find no word.
+        """
+        bound = _OWN.get(event.key)
+        if bound:
+            event.prevent_default()
+            event.stop()
+            getattr(self, f"action_{bound}")()
+            return
         if event.character == "@":
             row, column = self.cursor_location
             before = self.document.get_line(row)[:column]
