@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine import words
-from engine.errors import EngineError
+from engine.database import Database
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy import float32
@@ -42,13 +42,9 @@ MIGRATIONS = (
     CREATE INDEX vectors_of_model ON vectors (model);
     """,
 )
-"""Append-only: `PRAGMA user_version` says how many of them a file has had."""
+"""Append-only."""
 PATIENCE = 30
 """Seconds to wait for another process that writes: it does so for a moment, a file at a time."""
-
-
-class StoreError(EngineError):
-    """The index can't be opened, read or written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +81,9 @@ class Index:
     def __init__(self, path: Path) -> None:
         """Open or make the file, mode 0600, and bring it up to date. Raises StoreError."""
         self.path = path
-        with self._errors():
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._db = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
-            try:
-                self._db.execute("PRAGMA journal_mode = WAL")
-                self._db.execute("PRAGMA synchronous = NORMAL")
-                self._db.execute("PRAGMA foreign_keys = ON")
-                self._migrate()
-            except BaseException:
-                self._db.close()
-                raise
+        mend = "delete it, and add the files again: llm index add PATH"
+        self._file = Database(path, MIGRATIONS, name="index", mend=mend, patience=PATIENCE)
+        self._db, self._errors, self._change = self._file.connection, self._file.errors, self._file.change
 
     def __enter__(self) -> Index:
         return self
@@ -105,57 +93,7 @@ class Index:
 
     def close(self) -> None:
         """Let go of the file."""
-        self._db.close()
-
-    @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            if "locked" in str(error):
-                raise StoreError(
-                    f"{self.path} is in use by another process", hint="try again when it is done"
-                ) from error
-            raise StoreError(f"the index {self.path} can't be used: {error}") from error
-        except sqlite3.DatabaseError as error:
-            raise StoreError(
-                f"{self.path} is damaged: {error}", hint="delete it, and add the files again: llm index add PATH"
-            ) from error
-        except OSError as error:
-            raise StoreError(f"can't open the index {self.path}: {error.strerror or error}") from error
-
-    @contextlib.contextmanager
-    def _change(self) -> Iterator[None]:
-        """One transaction: all of it or, whatever happens, nothing."""
-        with self._errors():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
-
-    def _version(self) -> int:
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        return int(version)
-
-    def _migrate(self) -> None:
-        if self._version() == len(MIGRATIONS):
-            return
-        with self._change():  # and looked at again under the lock: two processes may have opened a new file
-            version = self._version()
-            if version > len(MIGRATIONS):
-                raise StoreError(
-                    f"{self.path} was made by a newer version of this program (format {version}, "
-                    f"known up to {len(MIGRATIONS)})",
-                    hint="update this program, or delete the index and add the files again",
-                )
-            for script in MIGRATIONS[version:]:
-                for statement in script.split(";"):
-                    self._db.execute(statement)
-            self._db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        self._file.close()
 
     def add_root(self, path: str) -> None:
         """Remember a folder or file that was asked for, so that it can be looked through again."""

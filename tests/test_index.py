@@ -13,8 +13,9 @@ import numpy
 import pytest
 
 from engine import words
+from engine.database import StoreError
 from engine.errors import EngineError, InputError
-from engine.index import MIGRATIONS, Index, IndexedFile, StoreError
+from engine.index import MIGRATIONS, Index, IndexedFile
 from engine.tasks.indexing import PASSAGE, add, embed_missing, length
 
 if TYPE_CHECKING:

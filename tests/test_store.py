@@ -18,9 +18,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from engine.database import StoreError
 from engine.errors import UsageError
 from tui import store as module
-from tui.store import Store, StoreError, excerpt, title_of
+from tui.store import Store, excerpt, title_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,20 +6,17 @@ change is one short transaction, so that processes may share the file and a kill
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import sqlite3
-import threading
 import time
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from engine import words
-from engine.errors import EngineError, UsageError
+from engine.database import Database
+from engine.errors import UsageError
 from tui.paths import ensure
 
 MIGRATIONS = (
@@ -46,15 +43,11 @@ MIGRATIONS = (
     );
     """,
 )
-"""Append-only: `PRAGMA user_version` says how many of them a file has had."""
+"""Append-only."""
 PATIENCE = 10
 """Seconds to wait for another process that writes."""
 SETTLED = 60
 """Seconds without a change after which an answer without an end is one that was killed."""
-
-
-class StoreError(EngineError):
-    """The history can't be opened, read or written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,20 +116,12 @@ class Store:
     def __init__(self, path: Path) -> None:
         """Open or make the file, mode 0600 in a folder of 0700, and bring it up to date. Raises StoreError."""
         self.path = path
-        self._lock = threading.RLock()
         ensure(path.parent)
-        with self._errors():
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._db = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
-            try:
-                self._db.execute("PRAGMA journal_mode = WAL")
-                self._db.execute("PRAGMA synchronous = NORMAL")
-                self._db.execute("PRAGMA foreign_keys = ON")
-                self._db.execute("PRAGMA secure_delete = ON")
-                self._migrate()
-            except BaseException:
-                self._db.close()
-                raise
+        self._file = Database(
+            path, MIGRATIONS, name="history", mend="move it away; a new one is made", patience=PATIENCE
+        )
+        self._db, self._errors, self._change = self._file.connection, self._file.errors, self._file.change
+        self._db.execute("PRAGMA secure_delete = ON")
         self._index_the_killed()
 
     def __enter__(self) -> Store:
@@ -147,8 +132,7 @@ class Store:
 
     def close(self) -> None:
         """Let go of the file."""
-        with self._lock:
-            self._db.close()
+        self._file.close()
 
     # Conversations
 
@@ -452,57 +436,6 @@ class Store:
             query = f"SELECT id, text FROM messages WHERE {long_ago}"
             for message, text in self._db.execute(query, (time.time() - SETTLED,)).fetchall():
                 self._index(message, text)
-
-    @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
-        with self._lock:
-            try:
-                yield
-            except sqlite3.OperationalError as error:
-                if "locked" in str(error):
-                    raise StoreError(f"{self.path} is in use by another process", hint="try again") from error
-                raise StoreError(
-                    f"the history {self.path} can't be used: {error}", hint="check its folder, permissions and space"
-                ) from error
-            except sqlite3.DatabaseError as error:
-                raise StoreError(
-                    f"the history {self.path} is damaged: {error}", hint="move it away; a new one is made"
-                ) from error
-            except OSError as error:
-                raise StoreError(f"can't open the history {self.path}: {error.strerror or error}") from error
-
-    @contextlib.contextmanager
-    def _change(self) -> Iterator[None]:
-        """One transaction: all of it or, whatever happens, nothing."""
-        with self._errors():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
-
-    def _version(self) -> int:
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        return int(version)
-
-    def _migrate(self) -> None:
-        if self._version() == len(MIGRATIONS):
-            return
-        with self._change():  # and looked at again under the lock: two processes may have opened a new file
-            version = self._version()
-            if version > len(MIGRATIONS):
-                raise StoreError(
-                    f"{self.path} was made by a newer version of this program (format {version}, "
-                    f"known up to {len(MIGRATIONS)})",
-                    hint="update this program",
-                )
-            for script in MIGRATIONS[version:]:
-                for statement in script.split(";"):
-                    self._db.execute(statement)
-            self._db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
 
 _BELOW = (

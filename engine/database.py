@@ -1,0 +1,100 @@
+"""One SQLite file of the user's own: opened with mode 0600, brought up to date, changed in whole transactions."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+from typing import TYPE_CHECKING
+
+from engine.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+
+class StoreError(EngineError):
+    """The file can't be opened, read or written."""
+
+
+class Database:
+    """An open file. Threads may share it: `errors` and `change` hold a lock."""
+
+    def __init__(self, path: Path, migrations: Sequence[str], *, name: str, mend: str, patience: float) -> None:
+        """`migrations`: append-only; `PRAGMA user_version` says how many of them a file has had.
+
+        `name`: what people call it. `mend`: what to do with a damaged one. `patience`: seconds to wait for another
+        process that writes. Raises StoreError.
+        """
+        self.path, self._migrations, self._name, self._mend = path, migrations, name, mend
+        self._lock = threading.RLock()
+        with self.errors():
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            self.connection = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
+            try:
+                self.connection.execute("PRAGMA journal_mode = WAL")
+                self.connection.execute("PRAGMA synchronous = NORMAL")
+                self.connection.execute("PRAGMA foreign_keys = ON")
+                self._migrate()
+            except BaseException:
+                self.connection.close()
+                raise
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            self.connection.close()
+
+    @contextlib.contextmanager
+    def errors(self) -> Iterator[None]:
+        """What SQLite raises, as StoreError with what to do next."""
+        with self._lock:
+            try:
+                yield
+            except sqlite3.OperationalError as error:
+                if "locked" in str(error):
+                    raise StoreError(
+                        f"{self.path} is in use by another process", hint="try again when it is done"
+                    ) from error
+                raise StoreError(
+                    f"the {self._name} {self.path} can't be used: {error}", hint="check its folder and the space there"
+                ) from error
+            except sqlite3.DatabaseError as error:
+                raise StoreError(f"{self.path} is damaged: {error}", hint=self._mend) from error
+            except OSError as error:
+                raise StoreError(f"can't open the {self._name} {self.path}: {error.strerror or error}") from error
+
+    @contextlib.contextmanager
+    def change(self) -> Iterator[None]:
+        """One transaction: all of it or, whatever happens, nothing."""
+        with self.errors():
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+                raise
+            self.connection.execute("COMMIT")
+
+    def _version(self) -> int:
+        (version,) = self.connection.execute("PRAGMA user_version").fetchone()
+        return int(version)
+
+    def _migrate(self) -> None:
+        known = len(self._migrations)
+        if self._version() == known:
+            return
+        with self.change():  # and looked at again under the lock: two processes may have opened a new file
+            version = self._version()
+            if version > known:
+                raise StoreError(
+                    f"{self.path} was made by a newer version of this program (format {version}, known up to {known})",
+                    hint=f"update this program, or {self._mend}",
+                )
+            for script in self._migrations[version:]:
+                for statement in script.split(";"):
+                    self.connection.execute(statement)
+            self.connection.execute(f"PRAGMA user_version = {known}")
