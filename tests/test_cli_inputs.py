@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.errors import InputError, UsageError
-from tui.cli import inputs
+from tui import files
 from tui.cli.inputs import argument_text, decode, documents, read_file, stdin_has_input, text_or_file
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def test_a_name_that_no_file_can_have_is_an_error() -> None:
 
 
 def test_huge_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inputs, "MAX_BYTES", 10)
+    monkeypatch.setattr(files, "MAX_BYTES", 10)
     (tmp_path / "big").write_bytes(b"x" * 11)
     with pytest.raises(InputError, match="larger than"):
         read_file(str(tmp_path / "big"))
