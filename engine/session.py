@@ -108,9 +108,9 @@ class Session(TextCounter):
         if threads is not None:
             torch.set_num_threads(threads)
         where = kernels.resolve_device(device)
-        kernel = kernels.choose(where)
         tokenizer = Tokenizer.load(folder)
         config, quantization = checkpoint.read_config(folder)
+        kernel = checkpoint.kernel_for(quantization, where)
         tensors = checkpoint.map_tensors(folder / checkpoint.WEIGHTS_FILE)
         change = adapters.load(adapter) if adapter else None
         if change:

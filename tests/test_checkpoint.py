@@ -17,6 +17,7 @@ from engine import checkpoint
 from engine.config import ModelConfig, QuantizationConfig
 from engine.convert.quantize import quantize
 from engine.errors import CheckpointError
+from engine.kernels import choose
 from engine.kernels.generic import GenericKernel
 from engine.kernels.reference import ReferenceKernel
 
@@ -163,3 +164,11 @@ def test_every_wild_value_in_a_config_is_refused_or_harmless(folder: Path) -> No
                 assert isinstance(model.config, ModelConfig)
                 with torch.inference_mode():
                     model.logits(model(torch.tensor([[1, 2, 3]])))
+
+
+def test_a_model_that_needed_more_digits_keeps_the_kernel_that_has_them() -> None:
+    cpu = torch.device("cpu")
+    easy = QuantizationConfig(activation_digits={"qkv": 2, "down": 2, "head": 2})
+    hard = QuantizationConfig(activation_digits={"qkv": 2, "out": 2, "down": 2, "head": 2})
+    assert checkpoint.kernel_for(easy, cpu).name == choose(cpu).name
+    assert checkpoint.kernel_for(hard, cpu).name == choose(cpu, portable=True).name

@@ -112,7 +112,8 @@ def losses(reference: Decoder, quantized: Decoder, ids: list[int]) -> tuple[floa
 def test_int8_costs_little_of_the_float_model(name: str, request: pytest.FixtureRequest) -> None:
     folder, path = request.getfixturevalue(f"{name}_model"), request.getfixturevalue(f"{name}_source")
     reference = float_decoder(GgufSource(path))
-    quantized = checkpoint.load(folder, kernels.choose(CPU), CPU)
+    _, quantization = checkpoint.read_config(folder)
+    quantized = checkpoint.load(folder, checkpoint.kernel_for(quantization, CPU), CPU)
     for language in ("en", "zh"):
         ids = ids_of(folder, texts.read("evaluation", language))[:TOKENS]
         divergence, float_perplexity, int8_perplexity = losses(reference, quantized, ids)
