@@ -261,7 +261,7 @@ def test_a_reader_that_hangs_up_stops_the_model(served: Served) -> None:
     wait_until(lambda: (is_running(socket_in(served.home)) or {})["clients"] == 0, 5)
     body["stream"] = False
     with served.client() as client, pytest.raises(httpx.ReadTimeout):
-        client.post("/chat/completions", json=body, timeout=0.3)
+        client.post("/chat/completions", json=body, timeout=httpx.Timeout(10, read=0.02))
     wait_until(lambda: (is_running(socket_in(served.home)) or {})["clients"] == 0, 5)
 
 
