@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -33,24 +33,66 @@ class TrainableKernel:
 
     def pack(self, values: Tensor, scales: Tensor, digits: int) -> Product:
         """Dequantize once."""
-        weight = (values.float() * scales[:, None]).to(self.dtype)  # (N, K)
-        return lambda x: functional.linear(x.to(self.dtype), weight).to(x.dtype)
+        return FrozenProduct((values.float() * scales[:, None]).to(self.dtype))
+
+
+class FrozenProduct:
+    """(M, K) -> (M, N) with a weight (N, K) that learns nothing."""
+
+    def __init__(self, weight: Tensor) -> None:
+        self.weight = weight
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """In the weight's dtype, answered in that of `x`."""
+        return functional.linear(x.to(self.weight.dtype), self.weight).to(x.dtype)
 
 
 class LoRALinear(nn.Module):
-    """A frozen linear layer, and beside it B A x, scaled: A is random and B zero, so that training starts from it."""
+    """A frozen linear layer, and beside it B A x, scaled: A is random and B zero, so that training starts from it.
 
-    def __init__(self, base: Int8Linear, rank: int, scale: float, dtype: torch.dtype) -> None:
+    `wide` layers answer in the dtype they multiply in: what their many channels cost is memory traffic.
+    """
+
+    def __init__(self, base: Int8Linear, rank: int, scale: float, dtype: torch.dtype, wide: bool = False) -> None:
         super().__init__()
-        self.base, self.scale, self.dtype = base, scale, dtype
+        self.base, self.scale, self.dtype, self.wide = base, scale, dtype, wide
         self.a = nn.Parameter(torch.randn(rank, base.in_features) / base.in_features**0.5)
         self.b = nn.Parameter(torch.zeros(base.out_features, rank))
+        weight = base.product.weight if isinstance(base.product, FrozenProduct) else None
+        assert weight is not None, "a layer to train is loaded with the training kernel"
+        self.weight = weight
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., K) -> (..., N)."""
-        inner = functional.linear(x.to(self.dtype), self.a.to(self.dtype))
-        more = functional.linear(inner, self.b.to(self.dtype))
-        return self.base(x) + more.to(x.dtype) * self.scale
+        flat = x.reshape(-1, x.shape[-1]).to(self.dtype)
+        y = cast("Tensor", _LowRankSum.apply(flat, self.weight, self.a, self.b, self.scale))  # type: ignore[no-untyped-call]
+        if not self.wide:
+            y = y.to(x.dtype)
+        if self.base.bias is not None:
+            # Qwen's biases of keys are large: added after the rounding, they take no digits from the product.
+            y = y + self.base.bias
+        return y.view(*x.shape[:-1], y.shape[-1])
+
+
+class _LowRankSum(torch.autograd.Function):
+    """x W' + s (x A') B' with what a backward pass needs and no more: the frozen weight gets no gradient, the
+    low-rank product is added where the wide one lies, and x is kept once. (M, K) -> (M, N)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
+        a_, b_ = a.to(x.dtype), (b * scale).to(x.dtype)
+        inner = x @ a_.T  # (M, R)
+        ctx.save_for_backward(x, weight, inner, a_, b_)
+        ctx.scale = scale
+        return functional.linear(x, weight).addmm_(inner, b_.T)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, Tensor, Tensor, None]:
+        x, weight, inner, a_, b_ = ctx.saved_tensors
+        gradient = gradient.to(x.dtype)
+        narrow = gradient @ b_  # (M, R)
+        to_a, to_b = narrow.T @ x, gradient.T @ inner
+        return (gradient @ weight).addmm_(narrow, a_), None, to_a.float(), to_b.float() * ctx.scale, None
 
 
 def dtype_of(device: torch.device) -> torch.dtype:
@@ -70,7 +112,8 @@ def open_decoder(folder: Path, config: TrainingConfig, device: torch.device) -> 
         for target in config.targets:
             owner, _, name = target.partition(".")
             module = block.get_submodule(owner)
-            linear = LoRALinear(cast("Int8Linear", getattr(module, name)), config.rank, config.scale, dtype).to(device)
+            base = cast("Int8Linear", getattr(module, name))
+            linear = LoRALinear(base, config.rank, config.scale, dtype, wide=name == "gate_up").to(device)
             setattr(module, name, linear)
             parameters[f"layers.{index}.{target}.a"] = linear.a
             parameters[f"layers.{index}.{target}.b"] = linear.b
