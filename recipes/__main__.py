@@ -36,27 +36,27 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def write(data: Path, out: Path, count: Callable[[str], int], seed: int = 0, budget: int | None = None) -> None:
-    """Make the mixture and its papers. Raises InputError for missing data or for a text of an evaluation file."""
-    from engine.errors import InputError
+    """Make the mixture and its papers. Raises InputError for missing data."""
     from recipes import mixture
     from recipes.card import card
 
     mixed = mixture.build(data, seed)
-    train = mixed.train if budget is None else mixture.head(mixed.train, budget, count)
-    if same := mixture.leaked(data, [*train, *mixed.held]):
-        raise InputError(f"{len(same)} texts are in an evaluation file, the first: {same[0]!r:.80}")
-    files = {"train.jsonl": mixture.encoded(train), "held.jsonl": mixture.encoded(mixed.held)}
+    train, evaluated = mixture.unseen(data, mixed.train)
+    held, more = mixture.unseen(data, mixed.held)
+    if budget is not None:
+        train = mixture.head(train, budget, count)
+    files = {"train.jsonl": mixture.encoded(train), "held.jsonl": mixture.encoded(held)}
     table = mixture.counts(train, count)
     manifest = {
         "seed": seed,
         "tokens": sum(row["tokens"] for row in table.values()),
         "train": table,
-        "held": mixture.counts(mixed.held, count),
+        "held": mixture.counts(held, count),
         "from": mixture.hashes(data),
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     }
     files["manifest.json"] = (json.dumps(manifest, ensure_ascii=False, indent=2) + "\n").encode()
-    files["DATA.md"] = card(manifest, [*train, *mixed.held]).encode()
+    files["DATA.md"] = card(manifest, [*train, *held]).encode()
     out.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         partial = out / f".{name}.part"
@@ -64,7 +64,9 @@ def write(data: Path, out: Path, count: Callable[[str], int], seed: int = 0, bud
         partial.replace(out / name)
     for name, row in table.items():
         print(f"{name:32}{row['conversations']:6} conversations{row['replies']:6} replies{row['tokens']:8} tok")
-    print(f"{len(train)} conversations, about {manifest['tokens']} tok; held back {len(mixed.held)}")
+    for text in (*evaluated, *more):
+        print(f"left out, an evaluation file has it: {text!r:.70}")
+    print(f"{len(train)} conversations, about {manifest['tokens']} tok; held back {len(held)}")
 
 
 def _default() -> Path:

@@ -46,13 +46,13 @@ def judging(language: Language, judged: Sequence[tuple[str, str]]) -> Conversati
     asked = sentiment.question(language, neutral=neutral)
     words = dict(zip(asked.labels, asked.replies, strict=True))
     turns = [turn for text, label in judged for turn in _exchange(text, words[label])]
-    return Conversation((asked.before[0], *turns), f"sentiment.{language}", "own")
+    return Conversation((asked.before[0], *turns), f"sentiment.{language}", "own", group=_all_of(judged))
 
 
 def sorting(labels: Sequence[str], sorted_texts: Sequence[tuple[str, str]], language: Language) -> Conversation:
     """Texts and which of the labels fits."""
     asked = classify.question(labels, sorted_texts)
-    return Conversation(asked.before, f"classify.{language}", "own")
+    return Conversation(asked.before, f"classify.{language}", "own", group=_all_of(sorted_texts))
 
 
 def asking(language: Language, passage: str, question: str, reply: str, source: str, name: str) -> Conversation:
@@ -82,6 +82,11 @@ def translating(to: Language, pairs: Sequence[dict[str, str]]) -> Conversation:
 def chatting(language: Language, messages: Sequence[Message], source: str) -> Conversation:
     """A dialogue as it is."""
     return Conversation(tuple(messages), f"chat.{language}", source, group=messages[0].content)
+
+
+def _all_of(labelled: Sequence[tuple[str, str]]) -> str:
+    """The same for the same texts in any order: they may be used several times, on one side of the split."""
+    return "\n".join(sorted(text for text, _ in labelled))
 
 
 def _exchange(asked: str, reply: str) -> list[Message]:

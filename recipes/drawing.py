@@ -29,7 +29,7 @@ NAMES = ("passage", "stdin", "notes.txt", "article.md", "page.txt", "report.txt"
 """What a document may be called."""
 UNANSWERABLE = 0.36
 """Of the questions about a text."""
-LENGTHS: dict[Language, tuple[int, int, int]] = {"en": (160, 700, 60), "zh": (60, 330, 24)}
+LENGTHS: dict[Language, tuple[int, int, int]] = {"en": (160, 900, 80), "zh": (60, 450, 40)}
 """Characters of a passage, at least and at most, and of an answer at most."""
 TRADITIONAL = frozenset(
     "這個們來時說對國會過還學為麼沒開關點後見話種經無東長問給頭動幾讓樣車書電愛請聽買賣錢誰寫號妳裡著嗎該"
@@ -39,8 +39,8 @@ FOREIGN = re.compile(r"open.?assistant|laion|chatgpt|openai|开源|https?://|as 
 """Replies that speak of another assistant, or send people to the network."""
 
 
-def sentiments(language: Language, random: Random) -> list[Conversation]:
-    """All our judged texts, about a dozen a conversation; those with neutral ones apart."""
+def sentiments(language: Language, times: int, random: Random) -> list[Conversation]:
+    """All our judged texts, about a dozen a conversation, so many times in another order; neutral ones apart."""
     everything = _once(judged(language))
     random.shuffle(everything)
     neutral = [pair for pair in everything if pair[1] == "neutral"]
@@ -48,11 +48,12 @@ def sentiments(language: Language, random: Random) -> list[Conversation]:
     mixed, rest = rest[: 2 * len(neutral)], rest[2 * len(neutral) :]
     three = [*neutral, *mixed]
     random.shuffle(three)
-    return [judging(language, part) for part in [*_parts(rest, 14), *_parts(three, 14)]]
+    parts = [*_parts(rest, 14), *_parts(three, 14)]
+    return [judging(language, random.sample(part, len(part))) for part in parts for _ in range(times)]
 
 
-def topics(language: Language, random: Random) -> list[Conversation]:
-    """Our sorted texts; each conversation offers the labels that it needs and some that it does not."""
+def topics(language: Language, times: int, random: Random) -> list[Conversation]:
+    """Our sorted texts; each conversation offers the labels that it needs and some that it does not, so many times."""
     everything = _once(sorted_texts(language))
     random.shuffle(everything)
     found = []
@@ -61,10 +62,11 @@ def topics(language: Language, random: Random) -> list[Conversation]:
         labels = list(dict.fromkeys(label for _, label in sorted(kind)))
         for part in _parts(kind, 14):
             needed = {label for _, label in part}
-            offered = [label for label in labels if label in needed or random.random() < 0.4]
-            if len(offered) > 1:
-                random.shuffle(offered)
-                found.append(sorting(offered, part, language))
+            for _ in range(times):
+                offered = [label for label in labels if label in needed or random.random() < 0.4]
+                if len(offered) > 1:
+                    random.shuffle(offered)
+                    found.append(sorting(offered, random.sample(part, len(part)), language))
     return found
 
 
@@ -91,6 +93,7 @@ def questions(data: Path, language: Language, count: int, random: Random) -> lis
         if row["context"] not in used:
             used.add(row["context"])
             (answerable if row["answers"] else written).append(row)
+    count = min(count, len(used))
     wanted = round(count * UNANSWERABLE)
     found = []
     for row in written[: wanted // 2]:

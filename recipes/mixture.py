@@ -30,15 +30,17 @@ TURN_TOKENS = 5
 class Amounts:
     """Rows drawn from the sources that have more than is wanted; our own rows are all used."""
 
-    questions: int = 110
+    questions: int = 320
     """In each language, as the others."""
-    summaries: int = 30
-    prose: int = 10
-    translations: int = 360
+    summaries: int = 220
+    prose: int = 40
+    translations: int = 900
     """Pairs in both directions together."""
-    instructions: int = 60
-    assistant: int = 30
-    knowing: int = 8
+    instructions: int = 150
+    assistant: int = 80
+    knowing: int = 30
+    judgements: int = 2
+    """How many times our judged and sorted texts come, each time in another order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +79,8 @@ def _spread(conversations: list[Conversation], random: Random) -> list[Conversat
 
 def _everything(data: Path, amounts: Amounts, random: Random) -> Iterable[Conversation]:
     for language in ("en", "zh"):
-        yield from drawing.sentiments(language, random)
-        yield from drawing.topics(language, random)
+        yield from drawing.sentiments(language, amounts.judgements, random)
+        yield from drawing.topics(language, amounts.judgements, random)
         yield from drawing.questions(data, language, amounts.questions, random)
         yield from drawing.summaries(data, language, amounts.summaries, random)
         yield from drawing.own_dialogues(language)
@@ -110,16 +112,20 @@ SHORTEST = 12
 """Letters or digits under which two texts may be the same by chance."""
 
 
-def leaked(data: Path, conversations: Iterable[Conversation]) -> list[str]:
-    """Turns, and documents in them, that are a text of an evaluation file, case, spaces and punctuation aside."""
+def unseen(data: Path, conversations: Iterable[Conversation]) -> tuple[tuple[Conversation, ...], list[str]]:
+    """Conversations without those that hold a text of an evaluation file, case, spaces and punctuation aside, as a
+    turn or a document in it; and these texts."""
     forbidden = {key for text in _evaluated(data) if len(key := plain(text)) >= SHORTEST}
-    found = []
+    kept, found = [], []
     for conversation in conversations:
         texts = [message.content for message in conversation.messages]
         if conversation.group:
             texts.append(conversation.group)
-        found += [text for text in texts if plain(text) in forbidden]
-    return found
+        same = [text for text in texts if plain(text) in forbidden]
+        found += same
+        if not same:
+            kept.append(conversation)
+    return tuple(kept), found
 
 
 def _evaluated(data: Path) -> Iterable[str]:

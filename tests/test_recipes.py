@@ -105,12 +105,15 @@ def test_conversations_alternate_and_end_with_a_reply(mixed: mixture.Mixture) ->
         assert one.row()["train"] == ("all" if replies > 1 else "last")
 
 
-def test_an_evaluation_text_is_found_whatever_its_case_and_punctuation(data: Path, mixed: mixture.Mixture) -> None:
-    assert mixture.leaked(data, mixed.train) == []
+def test_an_evaluation_text_is_left_out_whatever_its_case_and_punctuation(data: Path, mixed: mixture.Mixture) -> None:
+    assert mixture.unseen(data, mixed.train) == (mixed.train, [])
     bad = judging("en", [("a sentence that ONLY the evaluation has", "positive")])
-    assert mixture.leaked(data, [*mixed.train, bad]) == ["a sentence that ONLY the evaluation has"]
+    assert mixture.unseen(data, [*mixed.train, bad]) == (
+        mixed.train,
+        ["a sentence that ONLY the evaluation has"] * 2,  # as a turn, and as what its rows are known by
+    )
     passage = asking("en", "A sentence that only the evaluation has!", "Who has it?", "nobody", "squad", "passage")
-    assert mixture.leaked(data, [passage]) == ["A sentence that only the evaluation has!"]
+    assert mixture.unseen(data, [passage]) == ((), ["A sentence that only the evaluation has!"])
 
 
 def test_the_command_writes_mixture_manifest_and_card(data: Path, tmp_path: Path) -> None:
@@ -143,13 +146,16 @@ def test_contributors_are_those_of_the_pairs_that_are_used(data: Path, tmp_path:
     assert named == {n for n in range(400) if f"The {n}th boat" in used}
 
 
-def test_a_text_of_an_evaluation_file_stops_the_command(data: Path, tmp_path: Path) -> None:
+def test_a_text_of_an_evaluation_file_is_not_written_and_said_to_be_left_out(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     copy = write_data(tmp_path / "data")
     chosen = next(one.group for one in mixture.build(copy, seed=7).train if one.kind == "qa.en")
     (copy / "eval/qa.other.en.jsonl").write_text(json.dumps({"context": chosen}) + "\n", encoding="utf-8")
-    with pytest.raises(InputError, match="evaluation file"):
-        write(copy, tmp_path / "out", len, seed=7)
-    assert not (tmp_path / "out").exists()
+    write(copy, tmp_path / "out", len, seed=7)
+    assert f"left out, an evaluation file has it: {chosen!r:.70}" in capsys.readouterr().out
+    texts = (tmp_path / "out/train.jsonl").read_text(encoding="utf-8")
+    assert json.dumps(chosen, ensure_ascii=False)[1:-1] not in texts
 
 
 def test_a_missing_set_is_named(tmp_path: Path) -> None:
