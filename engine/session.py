@@ -159,7 +159,7 @@ class Session(TextCounter):
 
     def prompt_text(self, messages: Sequence[Message]) -> str:
         """The prompt as the model gets it, control tokens shown by name."""
-        return _with_controls(self._tokenizer, self._chat.encode(messages))
+        return with_controls(self._tokenizer, self._chat.encode(messages))
 
     def stream(
         self,
@@ -453,7 +453,8 @@ def _numbered(index: int, chunks: Generator[Chunk, None, Tensor]) -> Generator[t
         yield index, chunk
 
 
-def _with_controls(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
+def with_controls(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
+    """The text of tokens, control tokens shown by name."""
     names = {id_: name for name, id_ in tokenizer.control_tokens.items()}
     text, run = "", list[int]()
     for id_ in ids:

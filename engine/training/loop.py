@@ -21,7 +21,7 @@ from engine.training import rows, state
 from engine.training.lora import dtype_of, loss_of, open_decoder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -87,9 +87,13 @@ class Trainer:
         config: TrainingConfig,
         out: Path,
         device: str = "auto",
+        about: Mapping[str, Any] | None = None,
     ) -> None:
-        """Encodes the rows; weights are opened by `run`. Raises InputError if no row is short enough."""
-        self.folder, self.config, self.out = folder, config, out
+        """Encodes the rows; weights are opened by `run`. `about` is added to the adapter's manifest.
+
+        Raises InputError if no row is short enough.
+        """
+        self.folder, self.config, self.out, self.about = folder, config, out, about or {}
         self.device = resolve_device(device)
         self.tokenizer = Tokenizer.load(folder)
         self.chat = ChatFormat.load(folder, self.tokenizer)
@@ -244,4 +248,6 @@ class Trainer:
             "steps": len(self.steps),
             "held_out_losses": known.losses,
             "end_of_turn": self.end,
+            "turns": rows.turns(self.chat, self.tokenizer),
+            **self.about,
         }

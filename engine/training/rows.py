@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import InputError, UsageError
+from engine.manifest import sha256_of
 from engine.schema import Document, Message
+from engine.session import with_controls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from engine.chat_format import ChatFormat
     from engine.tokenizer import Tokenizer
@@ -110,6 +113,20 @@ def end_of_turn(chat: ChatFormat, tokenizer: Tokenizer) -> int:
     messages = [Message("user", "a"), Message("assistant", "b"), Message("user", "c")]
     before, whole = chat.encode(messages[:1]), chat.encode(messages)
     return whole[len(before) + len(tokenizer.encode("b"))]
+
+
+def turns(chat: ChatFormat, tokenizer: Tokenizer) -> str:
+    """The turn markers, as the rows had them: a short conversation with its words left open."""
+    messages = [Message("user", "{user}"), Message("assistant", "{assistant}"), Message("user", "{user}")]
+    return with_controls(tokenizer, chat.encode(messages))
+
+
+def file_record(path: Path, rows: int) -> dict[str, Any]:
+    """What an adapter's manifest says of a file that it was trained on. Raises InputError."""
+    try:
+        return {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path), "rows": rows}
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror or error}") from error
 
 
 def split(rows: Sequence[Encoded], share: float, seed: int) -> tuple[list[Encoded], list[Encoded]]:

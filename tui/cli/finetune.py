@@ -10,7 +10,7 @@ import typer
 from engine.errors import UsageError
 from tui.cli.console import program
 from tui.cli.help import HelpfulCommand
-from tui.cli.inputs import read_file
+from tui.cli.inputs import argument_text, read_file
 from tui.cli.opening import Run
 from tui.cli.options import DECODING, Options, takes
 from tui.cli.progress import Progress, size
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 EXAMPLES = """
 llm finetune rows.jsonl --out mine.safetensors
 llm finetune rows.jsonl more.jsonl --out mine.safetensors --epochs 3 --rank 8
+llm finetune rows.jsonl --out mine.safetensors --licence "rows: CC BY 4.0, Jane Doe"
 llm ask "Who are you?" --adapter mine.safetensors
 llm models import qwen2.5-coder-0.5b-instruct --adapter mine.safetensors --name mine
 """
@@ -53,6 +54,14 @@ def finetune(
     held_out: Annotated[float, typer.Option("--held-out", help="Share of the rows that only measures.")] = 0.05,
     longest: Annotated[int, typer.Option("--longest", help="Longer rows are left out, in tokens.")] = 1024,
     pass_tokens: Annotated[int, typer.Option("--pass-tokens", help="Tokens at once: memory grows with them.")] = 1024,
+    licence: Annotated[
+        list[str] | None,
+        typer.Option("--licence", help="Terms of the data, or whom to name: kept in the adapter.", show_default=False),
+    ] = None,
+    card: Annotated[
+        Path | None,
+        typer.Option("--card", help="A text file of such lines.", metavar="FILE", show_default=False),
+    ] = None,
 ) -> None:
     """Teach a model on rows of your own: a small adapter beside its weights (LoRA).
 
@@ -77,11 +86,14 @@ def finetune(
     if not out.absolute().parent.is_dir():
         raise UsageError(f"the folder of {out} does not exist")
     documents = [read_file(path, options.encoding, options.errors) for path in data]
+    licences = _licences(licence, card)
     from engine.threads import wait_politely
     from engine.training import rows
 
     wait_politely()
-    conversations = [row for document in documents for row in rows.read(document)]
+    read = [rows.read(document) for document in documents]
+    conversations = [row for part in read for row in part]
+    files = [rows.file_record(Path(path), len(part)) for path, part in zip(data, read, strict=True)]
     folder = Path(run.find_model().path)
     if run.settings["threads"]:
         import torch
@@ -89,10 +101,22 @@ def finetune(
         torch.set_num_threads(run.settings["threads"])
     from engine.training.loop import Trainer
 
-    trainer = Trainer(folder, conversations, config, out, run.settings["device"])
+    about = {"files": files, "licences": licences}
+    trainer = Trainer(folder, conversations, config, out, run.settings["device"], about)
     _tell(run, trainer)
     _train(run, trainer, conversations)
-    run.console.note(f"wrote {out} ({size(out.stat().st_size)}); use it: {program()} ask … --adapter {out}")
+    run.console.note(
+        f"wrote {out} ({size(out.stat().st_size)}); use it: {program()} ask … --adapter {out}\n"
+        f"what it is made of: {program()} models show {out}"
+    )
+
+
+def _licences(given: list[str] | None, card: Path | None) -> list[str]:
+    """Terms and attributions of the data, a line each. Raises InputError."""
+    lines = [argument_text(line, "--licence").strip() for line in given or []]
+    if card:
+        lines += [line.rstrip() for line in read_file(str(card)).text.splitlines()]
+    return [line for line in lines if line.strip()]
 
 
 def _tell(run: Run, trainer: Trainer) -> None:
