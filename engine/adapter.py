@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -10,15 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from engine import manifest
 from engine.errors import CheckpointError, UsageError
+from engine.schema import AdapterFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from torch import Tensor
 
 FORMAT = 1
 KEY = "adapter"
+_LONGEST_HEADER = 100 * 2**20
+"""Bytes: what the safetensors format allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,7 @@ class Adapter:
     """A trained low-rank change of a model."""
 
     info: dict[str, Any]
-    """base, base_name, smoothing, rank, scale, data, training, losses, licences."""
+    """Its manifest: base, base_name, smoothing, rank, scale, training, files, licences, turns, held_out_losses …"""
     tensors: dict[str, Tensor]
     """NAME.a (R, K) and NAME.b (N, R) by the layer's name."""
     sha256: str
@@ -34,7 +38,13 @@ class Adapter:
 
 def base_of(folder: Path) -> str:
     """What an adapter belongs to: the file that a model was converted from, or else the converted model itself."""
-    return manifest.read(folder).sha256 or manifest.identity(folder)
+    about = manifest.read(folder)
+    return about.sha256 if about.sha256 and not about.adapter else manifest.identity(folder)
+
+
+def facts(adapter: Adapter, name: str) -> AdapterFacts:
+    """What the manifest of a model says about an adapter that is merged into it."""
+    return AdapterFacts(name, adapter.sha256, adapter.info["base"], tuple(adapter.info.get("licences", ())))
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
@@ -59,30 +69,50 @@ def write_whole(path: Path, data: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
+def read_info(path: Path) -> dict[str, Any]:
+    """An adapter's manifest, without its tensors (and so without torch). Raises CheckpointError as `load` does."""
+    with _damage(path), path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        return _info(file.read(min(length, _LONGEST_HEADER)))
+
+
 def load(path: Path) -> Adapter:
     """Raises CheckpointError for what is no adapter, or a damaged one."""
-    import safetensors
+    from safetensors import SafetensorError
     from safetensors.torch import load as from_bytes
 
-    try:
+    with _damage(path, SafetensorError):
         data = path.read_bytes()
-        length = int.from_bytes(data[:8], "little")
-        info = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][KEY])
+        info = _info(data[8 : 8 + int.from_bytes(data[:8], "little")])
         tensors = from_bytes(data)
-        if info["format"] != FORMAT or not isinstance(info["base"], str):
-            raise ValueError(f"expected format {FORMAT}")
-        rank, scale = int(info["rank"]), float(info["scale"])
-    except OSError as error:
-        raise CheckpointError(f"the adapter {path} can't be read: {error.strerror or error}") from error
-    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RecursionError, MemoryError) as error:
-        raise CheckpointError(
-            f"{path} is no adapter, or a damaged one: {error}", hint="llm finetune writes them"
-        ) from error
+    rank = info["rank"]
     for name, tensor in tensors.items():
         wide = tensor.shape[0 if name.endswith(".a") else 1] if tensor.dim() == 2 else 0
         if not name.endswith((".a", ".b")) or wide != rank or not tensor.isfinite().all():
             raise CheckpointError(f"{path}: the tensor {name} is damaged")
-    return Adapter(info | {"rank": rank, "scale": scale}, tensors, hashlib.sha256(data).hexdigest())
+    return Adapter(info, tensors, hashlib.sha256(data).hexdigest())
+
+
+def _info(header: bytes) -> dict[str, Any]:
+    info = json.loads(json.loads(header)["__metadata__"][KEY])
+    if info["format"] != FORMAT or not isinstance(info["base"], str):
+        raise ValueError(f"expected format {FORMAT}")
+    if not all(isinstance(line, str) for line in info.get("licences", [])):
+        raise TypeError("a licence is no text")
+    return info | {"rank": int(info["rank"]), "scale": float(info["scale"])}
+
+
+@contextlib.contextmanager
+def _damage(path: Path, *more: type[Exception]) -> Iterator[None]:
+    damaged: tuple[type[Exception], ...] = (*more, ValueError, KeyError, TypeError, RecursionError, MemoryError)
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(f"the adapter {path} can't be read: {error.strerror or error}") from error
+    except damaged as error:
+        raise CheckpointError(
+            f"{path} is no adapter, or a damaged one: {error}", hint="llm finetune writes them"
+        ) from error
 
 
 def require_fit(adapter: Adapter, folder: Path, smoothing: Mapping[str, float]) -> None:

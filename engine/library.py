@@ -10,14 +10,11 @@ import json
 import os
 import shutil
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from engine import catalog, manifest
-from engine.config import ModelConfig
+from engine import catalog, manifest, model_folder, shipped
 from engine.disk import disk_errors, require_space, sync_folder
-from engine.errors import CheckpointError, EngineError, ModelNotFound, UsageError
-from engine.manifest import Manifest
+from engine.errors import CheckpointError, ModelNotFound, UsageError
 from engine.naming import matches, nearest, safe_name, to_name
 from engine.schema import Conversion, ModelSummary, Progress, Provenance
 
@@ -29,6 +26,7 @@ if TYPE_CHECKING:
 
     from engine.catalog import CatalogEntry
     from engine.fetch import Source
+    from engine.manifest import Manifest
     from engine.schema import ProgressCallback
 
     Installer = Callable[[Path, Path, Provenance, ProgressCallback], Conversion]
@@ -78,6 +76,10 @@ class Library:
         # A model that the catalog calls so, but that is not here, must not be mistaken for one with a longer name.
         meant = exact or matches(name, known)
         if not exact and len(meant) == 1 and _is_name_of(name, meant[0]) and meant[0] not in installed:
+            # A short name means both models of one file, the full one that model alone.
+            twins = [twin for twin in catalog.twins(meant[0]) if twin in installed]
+            if twins and name.strip().casefold() != meant[0].casefold():
+                return self.models_dir / twins[0]
             raise _not_installed(name, meant[0], installed)
         if len(found) == 1:
             return self.models_dir / found[0]
@@ -100,8 +102,9 @@ class Library:
             chosen = json.loads((self.models_dir / _DEFAULT).read_text(encoding="utf-8"))["name"]
             if chosen in installed:
                 return chosen
-        if (usual := catalog.default_entry().name) in installed:
-            return usual
+        usual = catalog.default_entry().name
+        if known := [name for name in (usual, *catalog.twins(usual)) if name in installed]:
+            return known[0]
         sound = (model.name for model in self.list() if not model.problem)
         return next(sound, installed[0] if installed else None)
 
@@ -135,13 +138,21 @@ class Library:
 
         entry = catalog.resolve(spec)
         name = safe_name(name or entry.name)
-        with self._alone_with(name, progress):
+        adapter = shipped.find(entry.adapter)
+        # What an adapter is merged into comes as the plain model would, and goes on with what that has downloaded.
+        plain = catalog.by_sha256(entry.sha256) if adapter else None
+        fetched_as = plain.name if plain else name
+        with contextlib.ExitStack() as alone:
+            alone.enter_context(self._alone_with(name, progress))
             if self._is_here(name, entry):
                 return self._describe(name)
-            downloads = self.cache_dir / "downloads" / name
+            if fetched_as != name:
+                alone.enter_context(self._alone_with(fetched_as, progress))
+            downloads = self.cache_dir / "downloads" / fetched_as
             self._require_room(entry, downloads)
             fetched = fetch(entry, downloads, source, progress)
-            self._install(fetched.path, replace(fetched.provenance, name=name), progress, install)
+            provenance = replace(_with_adapter(fetched.provenance, adapter), name=name)
+            self._install(fetched.path, provenance, progress, install)
             shutil.rmtree(downloads, ignore_errors=True)
         return self._describe(name)
 
@@ -151,15 +162,20 @@ class Library:
         name: str | None = None,
         progress: ProgressCallback = silent,
         *,
+        adapter: Path | None = None,
         install: Installer | None = None,
     ) -> ModelSummary:
-        """Converts a `.gguf` file or a Hugging Face folder that is already on this machine.
+        """Converts a `.gguf` file or a Hugging Face folder that is already on this machine, `adapter` merged.
 
-        Raises InputError (no such thing), UsageError (the name is taken), FetchError (disk), CheckpointError.
+        Raises InputError (no such thing), UsageError (the name is taken, the adapter is another's), FetchError (disk),
+        CheckpointError.
         """
         from engine.local_source import describe
 
         provenance = describe(path, progress)
+        if adapter:
+            ours = next((one for one in shipped.adapters() if one.path == adapter), None)
+            provenance = replace(_with_adapter(_taught(provenance, ours), ours), adapter=adapter)
         return self.install(
             path.resolve(), replace(provenance, name=name or to_name(provenance.name)), progress, install
         )
@@ -178,32 +194,7 @@ class Library:
         return self._describe(name)
 
     def _describe(self, name: str) -> ModelSummary:
-        folder = self.models_dir / name
-        known = Manifest(name=name, source="")
-        try:
-            known = manifest.read(folder)
-            config = _read_config(folder)
-            _require_sizes(folder, known)
-            problem = ""
-        except EngineError as error:
-            config, problem = None, error.message
-        return ModelSummary(
-            name=name,
-            path=str(folder),
-            family=config.family if config else "",
-            parameters=config.num_parameters if config else 0,
-            bytes_on_disk=_bytes_in(folder),
-            context=config.max_context if config else 0,
-            licence=known.licence,
-            licence_url=known.licence_url,
-            source=known.source,
-            sha256=known.sha256,
-            chat=(folder / "chat_template.jinja").is_file(),
-            quality=known.quality,
-            notices=known.notices,
-            kernel=known.kernel,
-            problem=problem,
-        )
+        return model_folder.describe(self.models_dir / name)
 
     def _taken(self, name: str) -> str:
         """The installed model whose name differs at most in case, which some file systems can't tell apart."""
@@ -216,11 +207,16 @@ class Library:
             return False
         try:
             known = manifest.check(self.models_dir / taken)
-            _read_config(self.models_dir / taken)
+            model_folder.read_config(self.models_dir / taken)
         except CheckpointError:
             return False
+        adapter = shipped.find(entry.adapter)
+        wanted, merged = adapter and manifest.sha256_of(adapter.path), known.adapter and known.adapter.sha256
         if taken == name and (known.spec == entry.pull_spec or (entry.sha256 and known.sha256 == entry.sha256)):
-            return True
+            if merged == wanted:
+                return True
+            if known.spec == entry.pull_spec:
+                return False  # with an adapter that has been replaced since
         raise UsageError(
             f"{taken!r} is already the name of another model ({known.source})",
             hint=f"llm models rm {taken}, then pull again, or give this one another --name",
@@ -292,7 +288,7 @@ class Library:
             from engine import convert
 
             install = convert.install
-        require_space(self.models_dir, _room_for(source), "convert")
+        require_space(self.models_dir, model_folder.room_for(source), "convert")
         target = self.models_dir / f"{_PARTIAL}{provenance.name}-{os.getpid()}"
         shutil.rmtree(target, ignore_errors=True)
         try:
@@ -300,13 +296,29 @@ class Library:
                 progress(Progress("convert", detail=provenance.name))
                 conversion = install(source, target, provenance, progress)
                 progress(Progress("install", detail=provenance.name))
-                _finish(target, provenance, conversion)
+                model_folder.finish(target, provenance, conversion)
                 if taken := self._taken(provenance.name):
                     self._discard(self.models_dir / taken)  # a broken one: `_is_here` refuses the others
                 target.rename(self.models_dir / provenance.name)
                 sync_folder(self.models_dir)
         finally:
             shutil.rmtree(target, ignore_errors=True)
+
+
+def _with_adapter(provenance: Provenance, adapter: shipped.ShippedAdapter | None) -> Provenance:
+    """The provenance of what an adapter of ours is merged into: its card is kept as a notice."""
+    if adapter is None:
+        return provenance
+    card = (adapter.card,) if adapter.card.is_file() else ()
+    return replace(provenance, adapter=adapter.path, notices=(*provenance.notices, *card))
+
+
+def _taught(provenance: Provenance, adapter: shipped.ShippedAdapter | None) -> Provenance:
+    """A file that was given, as the catalog knows it with an adapter of ours."""
+    if adapter is None or adapter.base != provenance.sha256:
+        return provenance
+    entry = catalog.lookup(adapter.model)
+    return replace(provenance, name=entry.name, spec=entry.pull_spec, licence=entry.licence.id)
 
 
 def _is_name_of(word: str, name: str) -> bool:
@@ -323,76 +335,3 @@ def _not_installed(wanted: str, known: str, installed: list[str]) -> ModelNotFou
     near = nearest(wanted, catalog.aliases())
     hint = f"llm models pull {near[0]}" if near else "llm models list"
     return ModelNotFound(f"no model {wanted!r} on this machine", hint=hint)
-
-
-def _read_config(folder: Path) -> ModelConfig:
-    """The model's shape. Raises CheckpointError."""
-    path = folder / "config.json"
-    try:
-        return ModelConfig.from_json(json.loads(path.read_text(encoding="utf-8"))["model"])
-    except OSError as error:
-        raise CheckpointError(f"{path} can't be read: {error.strerror or error}") from error
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{path} is damaged: {type(error).__name__}: {error}") from error
-
-
-def _require_sizes(folder: Path, known: Manifest) -> None:
-    for name, record in known.files.items():
-        try:
-            size = (folder / name).stat().st_size
-        except OSError as error:
-            raise CheckpointError(f"{folder / name} is missing: {error.strerror or error}") from error
-        if size != record.bytes:
-            raise CheckpointError(f"{folder / name} has {size:,} bytes, expected {record.bytes:,}")
-
-
-def _bytes_in(folder: Path) -> int:
-    total = 0
-    with contextlib.suppress(OSError):
-        for path in folder.iterdir():
-            with contextlib.suppress(OSError):
-                total += path.stat().st_size
-    return total
-
-
-def _room_for(source: Path) -> int:
-    """At most about how many bytes the int8 model will take: 4-bit files grow, folders of 16-bit weights shrink."""
-    if source.is_file():
-        return int(source.stat().st_size * 1.8)
-    return sum(path.stat().st_size for path in source.glob("*.safetensors"))
-
-
-def _finish(target: Path, provenance: Provenance, conversion: Conversion) -> None:
-    """Adds notices and the manifest to a converted model, flushed to disk."""
-    notices = []
-    for notice in provenance.notices:
-        if not (target / notice.name).exists():
-            shutil.copyfile(notice, target / notice.name)
-        notices.append(notice.name)
-    known = Manifest(
-        name=provenance.name,
-        source=provenance.source,
-        spec=provenance.spec,
-        licence=provenance.licence,
-        licence_url=provenance.licence_url,
-        source_file=provenance.file,
-        sha256=provenance.sha256,
-        source_files=dict(provenance.source_files),
-        notices=tuple(notices),
-        files=manifest.record_files(target),
-        quality=conversion.quality,
-        kernel=conversion.kernel,
-        created_by=f"local-llm {_version()}",
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-    manifest.write(target, known)
-    sync_folder(target)
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("local-llm")
-    except PackageNotFoundError:
-        return "unknown"

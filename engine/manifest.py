@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import CheckpointError
-from engine.schema import LanguageQuality
+from engine.schema import AdapterFacts, LanguageQuality
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +50,8 @@ class Manifest:
     files: dict[str, FileRecord] = field(default_factory=dict)
     quality: dict[str, LanguageQuality] = field(default_factory=dict)
     kernel: str = ""
+    adapter: AdapterFacts | None = None
+    """Merged into the weights."""
     created_by: str = ""
     created_at: str = ""
     """UTC, ISO 8601."""
@@ -97,11 +99,22 @@ def _parse(data: Any) -> Manifest:
     if "config.json" not in files or not any(name.endswith(".safetensors") for name in files):
         raise ValueError("config.json or the weights are not listed")
     quality = {language: LanguageQuality(**figures) for language, figures in data.pop("quality").items()}
-    manifest = Manifest(**(data | {"notices": tuple(data["notices"]), "files": files, "quality": quality}))
+    parsed = {"notices": tuple(data["notices"]), "files": files, "quality": quality, "adapter": _adapter(data)}
+    manifest = Manifest(**(data | parsed))
     texts = (manifest.name, manifest.source, manifest.spec, manifest.licence, manifest.licence_url, manifest.sha256)
     if not all(isinstance(text, str) for text in (*texts, *manifest.notices, manifest.kernel)):
         raise TypeError("a text is of another type")
     return manifest
+
+
+def _adapter(data: dict[str, Any]) -> AdapterFacts | None:
+    known = data.get("adapter")
+    if known is None:
+        return None
+    facts = AdapterFacts(**(known | {"licences": tuple(known["licences"])}))
+    if not all(isinstance(text, str) for text in (facts.name, facts.sha256, facts.base, *facts.licences)):
+        raise TypeError("a text of its adapter is of another type")
+    return facts
 
 
 def write(folder: Path, manifest: Manifest) -> None:

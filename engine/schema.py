@@ -116,6 +116,19 @@ class LanguageQuality:
 
 
 @dataclass(frozen=True, slots=True)
+class AdapterFacts:
+    """What the manifest of a model says about the adapter that was merged into it."""
+
+    name: str
+    sha256: str
+    """Of the adapter's file."""
+    base: str
+    """What it was trained over: the sha256 of that model's source file, or the identity of the installed model."""
+    licences: tuple[str, ...] = ()
+    """Terms and attributions, a line each."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSummary:
     """A model as `llm models list` and `show` know it; read from its manifest, without loading weights."""
 
@@ -139,6 +152,8 @@ class ModelSummary:
     kernel: str = ""
     """The int8 kernel that `quality` was measured with."""
     licence_url: str = ""
+    adapter: AdapterFacts | None = None
+    """The fine-tuned change that is merged into its weights."""
     problem: str = ""
     """Why the model can't be used; empty when it can. Facts that could not be read are then empty or 0."""
 
@@ -177,6 +192,8 @@ class Provenance:
     """Name and sha256 of each file of a source folder."""
     notices: tuple[Path, ...] = ()
     """Licence and notice files, which the library copies beside the weights."""
+    adapter: Path | None = None
+    """The adapter that is merged into the weights at conversion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,3 +204,5 @@ class Conversion:
     """By language; empty if it was not measured."""
     kernel: str = ""
     """The int8 kernel that `quality` was measured with."""
+    adapter: AdapterFacts | None = None
+    """What was merged."""

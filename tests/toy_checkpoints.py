@@ -76,3 +76,39 @@ def write_chat_model(folder: Path, *, template: str | None = TEMPLATE, seed: int
     if template is not None:
         (folder / "chat_template.jinja").write_text(template)
     return folder
+
+
+def write_chat_gguf(path: Path, *, seed: int = 0) -> Path:
+    """The same chat model as one GGUF file, vocabulary and template in it; rotary halves as Qwen has them."""
+    import gguf
+    from sentencepiece import sentencepiece_model_pb2 as proto
+
+    writer = gguf.GGUFWriter(path, "qwen2")
+    writer.add_context_length(SHAPE["max_position_embeddings"])
+    writer.add_embedding_length(SHAPE["hidden_size"])
+    writer.add_block_count(SHAPE["num_hidden_layers"])
+    writer.add_feed_forward_length(SHAPE["intermediate_size"])
+    writer.add_head_count(SHAPE["num_attention_heads"])
+    writer.add_head_count_kv(SHAPE["num_key_value_heads"])
+    writer.add_layer_norm_rms_eps(SHAPE["rms_norm_eps"])
+    writer.add_rope_freq_base(SHAPE["rope_theta"])
+    vocabulary = proto.ModelProto()
+    vocabulary.ParseFromString((tokenizer_models.path() / "tokenizer.model").read_bytes())
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list([piece.piece for piece in vocabulary.pieces])
+    writer.add_token_scores([piece.score for piece in vocabulary.pieces])
+    writer.add_token_types([piece.type for piece in vocabulary.pieces])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(6)
+    writer.add_add_space_prefix(False)
+    writer.add_chat_template(TEMPLATE)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN2, SHAPE["num_hidden_layers"])
+    for name, tensor in llama_tensors(SHAPE, seed).items():
+        stored = names.get_name(name, try_suffixes=(".weight",))
+        assert stored is not None, name
+        writer.add_tensor(stored, tensor.numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path

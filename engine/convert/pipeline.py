@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from engine import checkpoint, texts
+from engine.adapter import facts
 from engine.config import ModelConfig, QuantizationConfig
 from engine.convert.quantize import quantize
 from engine.errors import CheckpointError
@@ -39,8 +40,17 @@ TOKENS = 1024
 
 
 def convert(source: Path, target: Path, provenance: Provenance, progress: ProgressCallback) -> Conversion:
-    """Write the new folder `target`. Raises CheckpointError for a source that is damaged or of an unknown family."""
+    """Write the new folder `target`, with the provenance's adapter merged.
+
+    Raises CheckpointError for a source that is damaged or of an unknown family, UsageError for another's adapter.
+    """
     opened = open_source(source)
+    merged = None
+    if provenance.adapter:
+        from engine.convert.adapted import AdaptedSource, load
+
+        change = load(provenance.adapter, provenance.sha256)
+        opened, merged = AdaptedSource(opened, change), facts(change, provenance.adapter.stem)
     target.mkdir(parents=True)
     opened.write_tokenizer(target)
     tokenizer = Tokenizer.load(target)
@@ -65,7 +75,7 @@ def convert(source: Path, target: Path, provenance: Provenance, progress: Progre
     assert best is not None
     tensors, quality, recipe = best
     checkpoint.save(target, opened.config, recipe, tensors)
-    return Conversion(quality=quality, kernel=kernel.name)
+    return Conversion(quality=quality, kernel=kernel.name, adapter=merged)
 
 
 def open_source(path: Path) -> Source:

@@ -35,7 +35,7 @@ def merge(library: Library, name: str, path: Path, new: str, progress: ProgressC
                 shutil.copyfile(folder / file, target / file)
         tensors = adapter.merged(checkpoint.map_tensors(folder / checkpoint.WEIGHTS_FILE), found)
         checkpoint.save(target, config, quantization, tensors)
-        return Conversion()
+        return Conversion(adapter=adapter.facts(found, path.stem))
 
     provenance = Provenance(
         name=new,

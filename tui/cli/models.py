@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
+from engine import shipped
 from engine.errors import UsageError
 from engine.schema import ModelSummary
 from tui.cli.console import program
@@ -29,14 +32,16 @@ app = make_app(
     """,
     no_args_is_help=True,
 )
+_TERMS_SHOWN = 12
+"""Lines of an adapter's licences that `show` prints."""
 Installed = Annotated[str, typer.Argument(help="An installed model.", autocompletion=complete_models)]
 
 
 def complete_catalog(incomplete: str) -> list[str]:
     """Names of the catalog that begin so."""
-    from engine.catalog import CATALOG
+    from engine.catalog import entries
 
-    return [entry.pull_spec for entry in CATALOG if entry.pull_spec.startswith(incomplete)]
+    return [entry.pull_spec for entry in entries() if entry.pull_spec.startswith(incomplete)]
 
 
 def as_json(run: Run, summary: ModelSummary) -> dict[str, Any]:
@@ -83,7 +88,7 @@ def import_(
     options: Options,
     path: Annotated[
         Path,
-        typer.Argument(help="A .gguf file or a folder with safetensors; with --adapter an installed model."),
+        typer.Argument(help="A .gguf file or a folder with safetensors; with --adapter also an installed model."),
     ],
     adapter: Annotated[
         Path | None,
@@ -96,16 +101,18 @@ def import_(
 
     run = Run(options)
     ensure(run.places.models)
-    if adapter and not name:
+    change = shipped.resolve(adapter) if adapter else None
+    ours = change is not None and change != adapter
+    if change and not name and not (ours and path.is_file()):
         raise UsageError("a merged model needs a name of its own", hint="add --name NAME")
     with Progress(run.console, "importing", in_bytes=True) as progress:
         reporter = Reporter(run.console, progress)
-        if adapter and name:
+        if change and name and not path.is_file():
             from engine.training.merge import merge
 
-            summary = merge(run.library, str(path), adapter, name, reporter)
+            summary = merge(run.library, str(path), change, name, reporter)
         else:
-            summary = run.library.import_path(path, name, reporter)
+            summary = run.library.import_path(path, name, reporter, adapter=change)
     say_installed(run.console, summary)
     if options.json:
         print_json(run.console, as_json(run, summary))
@@ -137,13 +144,14 @@ def list_(
     for row in available:
         gate = " The hub wants its licence accepted first." if row["gated"] else ""
         facts = f"{size(row['download_bytes']):>9} to pull, {size(row['memory_bytes']):>8} of memory"
-        run.console.line(f"  {row['spec']:<{width}}  {facts}  {row['role']}  {row['description']}{gate}")
+        usual = "(default) " if row["default"] and not summaries else ""
+        run.console.line(f"  {row['spec']:<{width}}  {facts}  {row['role']}  {usual}{row['description']}{gate}")
     if not summaries and not all_:
         run.console.note(f"no model is installed; get the default with: {program()} models pull")
 
 
 def _available(installed: list[ModelSummary]) -> list[dict[str, Any]]:
-    from engine.catalog import CATALOG
+    from engine.catalog import entries
 
     here = {summary.name for summary in installed}
     return [
@@ -156,8 +164,9 @@ def _available(installed: list[ModelSummary]) -> list[dict[str, Any]]:
             "memory_bytes": entry.memory,
             "role": entry.role,
             "gated": entry.gated,
+            "default": entry.default,
         }
-        for entry in CATALOG
+        for entry in entries()
         if entry.name not in here
     ]
 
@@ -171,11 +180,19 @@ def _millions(count: int) -> str:
 def show(
     options: Options,
     name: Annotated[
-        str | None, typer.Argument(help="The default without it.", autocompletion=complete_models, show_default=False)
+        str | None,
+        typer.Argument(
+            help="A model or an adapter's file; the default model without it.",
+            autocompletion=complete_models,
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
-    """Describe a model: size, context, licence, source, and what int8 costs it."""
+    """Describe a model: size, context, licence, source, and what int8 costs it; or an adapter."""
     run = Run(options)
+    if name and Path(name).is_file():
+        _show_adapter(run, Path(name))
+        return
     summary = run.library.summary(name) if name else run.find_model()
     if options.json:
         print_json(run.console, as_json(run, summary) | {"files": _files(summary)})
@@ -199,6 +216,7 @@ def _facts(run: Run, summary: ModelSummary) -> list[tuple[str, str]]:
         ("sha256", summary.sha256 or "(of several files, in its manifest)"),
         ("notices", ", ".join(summary.notices) or "none"),
         ("path", summary.path),
+        *_merged(summary),
     ]
     for language, quality in summary.quality.items():
         change = quality.perplexity_int8 / quality.perplexity_float - 1
@@ -210,6 +228,56 @@ def _facts(run: Run, summary: ModelSummary) -> list[tuple[str, str]]:
             )
         )
     return [*facts, ("measured on", summary.kernel)] if summary.kernel else facts
+
+
+def _merged(summary: ModelSummary) -> list[tuple[str, str]]:
+    """What is said of the adapter in a model's weights."""
+    if not (adapter := summary.adapter):
+        return []
+    return [
+        ("adapter", f"{adapter.name}, sha256 {adapter.sha256}"),
+        ("its base", f"sha256 {adapter.base}"),
+        *_terms(adapter.licences),
+    ]
+
+
+def _terms(licences: Sequence[str]) -> list[tuple[str, str]]:
+    """Licences and attributions of an adapter's data: the first lines, and how many more there are."""
+    lines = [("its terms" if at == 0 else "", line) for at, line in enumerate(licences[:_TERMS_SHOWN])]
+    more = len(licences) - _TERMS_SHOWN
+    return (
+        [*lines, ("", f"… {more} more lines: --json has all")] if more > 0 else lines or [("its terms", "not stated")]
+    )
+
+
+def _show_adapter(run: Run, path: Path) -> None:
+    """Describe an adapter's file."""
+    from engine.adapter import read_info
+
+    info = read_info(path)
+    if run.options.json:
+        print_json(run.console, {"path": str(path), "bytes": path.stat().st_size} | info)
+        return
+    training, losses = info.get("training", {}), info.get("held_out_losses", [])
+    files = info.get("files", [])
+    facts = [
+        ("adapter", f"{path} ({size(path.stat().st_size)})"),
+        ("base", f"{info.get('base_name', 'not stated')}, {info.get('base_licence') or 'licence not stated'}"),
+        ("base sha256", info["base"]),
+        ("rank", f"{info['rank']}, scaled by {info['scale']:g}"),
+        ("training", ", ".join(f"{name} {_plain(value)}" for name, value in training.items()) or "not stated"),
+        ("seen", f"{info.get('rows', '?')} rows, {info.get('steps', '?')} steps"),
+        ("held-out", " → ".join(f"{loss:.4f}" for _, loss in losses) or "not measured"),
+        ("turns", json.dumps(info.get("turns", "not stated"), ensure_ascii=False)),
+        *((f"data {n}", f"{file['name']}, {file['rows']} rows, {file['sha256']}") for n, file in enumerate(files, 1)),
+        *_terms(info.get("licences", [])),
+    ]
+    for label, value in facts:
+        run.console.line(f"{label:<12}{value}")
+
+
+def _plain(value: Any) -> str:
+    return "+".join(value) if isinstance(value, list) else str(value)
 
 
 def _files(summary: ModelSummary) -> dict[str, int]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from engine import shipped
 from engine.config import SamplingConfig
 from engine.errors import ModelNotFound
 from engine.schema import ModelSummary
@@ -141,7 +142,7 @@ class Run:
                 device=self.settings["device"],
                 threads=self.settings["threads"],
                 context=self.settings["ctx"],
-                adapter=self.options.adapter,
+                adapter=self.options.adapter and shipped.resolve(self.options.adapter),
             )
         self.tell_session(session, f"loaded in {time.monotonic() - started:.1f} s")
         return session
