@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from engine.errors import InputError, UsageError
 from tui.cli.console import Console
+from tui.cli.row_journal import Journal
 from tui.cli.rows import Row
 from tui.paths import ensure, places
 
@@ -43,12 +44,17 @@ class RowOutput:
         # An input that has a column `label` keeps it.
         self._names = {name: f"llm_{name}" if name in self.given else name for name in columns}
         self._done: dict[int, Result] = {}
+        self._journal: Journal | None = None
         self.written = 0
         """Rows that are out."""
 
-    def to(self, write: Callable[[str], object]) -> None:
-        """Write elsewhere."""
-        self._write = write
+    def to(self, write: Callable[[str], object], journal: Journal) -> None:
+        """Write elsewhere, and keep in the journal what waits."""
+        self._write, self._journal = write, journal
+
+    def has(self, index: int) -> bool:
+        """Whether a row is done, written or waiting."""
+        return index < self.written or index in self._done
 
     def begin(self) -> None:
         """Write the header of a table."""
@@ -61,6 +67,20 @@ class RowOutput:
         while self.written in self._done:
             self._write(self.format(self._rows[self.written], self._done.pop(self.written)))
             self.written += 1
+        if self._journal and index >= self.written:
+            self._journal.keep(index, result)
+        elif self._journal and not self._done:
+            self._journal.clear()
+
+    def restore(self) -> int:
+        """Take in what the journal of an earlier run holds; returns how many rows that were."""
+        assert self._journal is not None
+        kept = {index: result for index, result in self._journal.read() if not self.has(index)}
+        self._done |= kept
+        for index in sorted(kept):
+            if index == self.written:
+                self.put(index, kept[index])
+        return len(kept)
 
     def format(self, row: Row, result: Result) -> str:
         """One row with its line ending; empty where the text format has nothing to say."""

@@ -14,6 +14,7 @@ from engine.errors import EngineError, UsageError
 from tui.cli.deliver import save
 from tui.cli.opening import Run
 from tui.cli.progress import Progress
+from tui.cli.row_journal import Journal
 from tui.cli.row_output import OutFormat, Result, RowOutput, appending
 from tui.cli.rows import Row
 
@@ -73,15 +74,12 @@ def run_rows(
     output = RowOutput(kind, rows, [*columns, "error"], write, as_text)
     with contextlib.ExitStack() as stack:
         if resume:
-            done, size = output.resume(resume)
-            if done:
-                run.console.note(f"{resume} holds {done} of {len(rows)} rows: going on after them")
-            output.to(stack.enter_context(appending(resume, size, run.console)))
-            if not size:
-                output.begin()
+            journal = _go_on(run, output, resume, len(rows), stack, Journal(resume, rows, columns))
         else:
             output.begin()
         failed = _work(run, rows, work, output, place)
+        if resume:
+            journal.remove()
     if run.options.output:
         save(run.console, run.options.output, "".join(lines))
     if failed:
@@ -89,18 +87,36 @@ def run_rows(
         raise typer.Exit(6)
 
 
+def _go_on(
+    run: Run, output: RowOutput, path: Path, total: int, stack: contextlib.ExitStack, journal: Journal
+) -> Journal:
+    """Write to a file from where an earlier run left it."""
+    done, size = output.resume(path)
+    output.to(stack.enter_context(appending(path, size, run.console)), stack.enter_context(journal))
+    if not size:
+        output.begin()
+    kept = output.restore()
+    more = f", {journal.path.name} {kept} that waited" if kept else ""
+    if done or kept:
+        run.console.note(f"{path} holds {done} of {total} rows{more}: going on after them")
+    return journal
+
+
 def _work(run: Run, rows: Sequence[Row], work: Work, output: RowOutput, place: str) -> int:
     """The rows that are not written yet; returns how many failed."""
-    started, first, failed = time.monotonic(), output.written, 0
+    started, failed = time.monotonic(), 0
+    before = sum(output.has(index) for index in range(len(rows)))
     todo: list[int] = []
-    for index in range(first, len(rows)):
+    for index in range(len(rows)):
+        if output.has(index):
+            continue
         if rows[index].error:
             failed += 1
             run.console.error(rows[index].name, rows[index].error)
             output.put(index, {"error": rows[index].error})
         else:
             todo.append(index)
-    done = first + failed
+    done = before + failed
     with Progress(run.console, "rows") as progress:
         for number, result in work([rows[index].text for index in todo]):
             index = todo[number]
@@ -114,7 +130,7 @@ def _work(run: Run, rows: Sequence[Row], work: Work, output: RowOutput, place: s
             output.put(index, result)
             done += 1
             progress.update(done, len(rows))
-    count, elapsed = len(rows) - first, max(time.monotonic() - started, 1e-6)
+    count, elapsed = len(rows) - before, max(time.monotonic() - started, 1e-6)
     if count > 1 or run.settings["stats"]:
         where = f"{place} · " if run.settings["stats"] and place else ""
         run.console.note(f"{where}{count} rows in {elapsed:.1f} s, {count / elapsed:.1f} rows/s")
