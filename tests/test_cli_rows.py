@@ -30,6 +30,24 @@ def test_a_csv_column_comes_back_as_csv_with_its_errors(tiny_model_home: Path, t
     assert any("1 of 3 rows failed" in line for line in told(done))
 
 
+def test_an_empty_file_has_one_exit_code_and_empty_stdin_is_no_input(tiny_model_home: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.txt"
+    empty.write_text(" \n")
+    name = str(empty)
+    for arguments in (
+        ["sentiment", "-f", name], ["classify", "--labels", "a,b", "-f", name], ["summarize", name],
+        ["translate", name], ["embed", "-f", name], ["ask", "Who?", "-f", name], ["tokens", "-f", name],
+        ["sentiment", "-f", name, "--in", "lines"], ["sentiment", "-f", name, "--in", "csv:a"],
+        ["batch", "Who?", name, "--in", "lines"],
+    ):  # fmt: skip
+        done = llm(tiny_model_home, *arguments, "-m", "tiny")
+        assert (done.returncode, done.stdout) == (1, b""), arguments
+        assert "empty" in done.stderr.decode(), arguments
+        piped = llm(tiny_model_home, *[word for word in arguments if word not in {name, "-f"}], "-m", "tiny", stdin=b"")
+        if arguments[0] != "ask":
+            assert piped.returncode == 2, arguments
+
+
 def test_labels_of_ones_own_have_probabilities_that_sum_to_one(tiny_model_home: Path) -> None:
     stdin = "first\n第二行\n".encode()
     done = llm(

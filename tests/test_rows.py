@@ -52,7 +52,7 @@ def test_what_can_not_be_meant_is_refused(tmp_path: Path) -> None:
             read(tmp_path, "a,b\n1,2\n", spec)
     with pytest.raises(UsageError, match="no column 'c'"):
         read(tmp_path, "a,b\n1,2\n", "csv:c")
-    with pytest.raises(UsageError, match="no rows"):
+    with pytest.raises(InputError, match="no rows"):
         read(tmp_path, "\n\n", "lines")
     with pytest.raises(InputError, match="not valid CSV"):
         read(tmp_path, 'a,b\n"x"y,2\n', "csv:b")

@@ -13,7 +13,16 @@ from engine.schema import Document
 from tui.cli.console import is_terminal
 from tui.files import MAX_BYTES, decode, read_file
 
-__all__ = ["argument_text", "decode", "documents", "read_file", "read_stdin", "stdin_has_input", "text_or_file"]
+__all__ = [
+    "argument_text",
+    "decode",
+    "documents",
+    "read_file",
+    "read_stdin",
+    "stdin_has_input",
+    "text_or_file",
+    "with_text",
+]
 
 
 def argument_text(text: str, what: str = "the argument") -> str:
@@ -54,6 +63,17 @@ def read_stdin(encoding: str | None = None, errors: str | None = None) -> Docume
     return Document("stdin", decode(data, "stdin", encoding, errors))
 
 
+def with_text(document: Document, path: str, purpose: str = "") -> Document:
+    """What was read of a path, if it says anything: an empty file can't be read, and empty stdin is no document.
+
+    Raises InputError for the one, UsageError for the other.
+    """
+    if document.text.strip():
+        return document
+    why = f"{document.name} is empty" + (f": nothing to {purpose}" if purpose else "")
+    raise UsageError(why) if path == "-" else InputError(why)
+
+
 def documents(paths: Sequence[str] | None, *, encoding: str | None = None, errors: str | None = None) -> list[Document]:
     """The files in the order given, then stdin if it holds anything; `-` puts stdin where it stands.
 
@@ -65,10 +85,8 @@ def documents(paths: Sequence[str] | None, *, encoding: str | None = None, error
     found = []
     for path in paths:
         document = read_stdin(encoding, errors) if path == "-" else read_file(path, encoding, errors)
-        if document.text.strip():
-            found.append(document)
-        elif path != "-":
-            raise InputError(f"{path} is empty")
+        if path != "-" or document.text.strip():
+            found.append(with_text(document, path))
     if "-" not in paths and stdin_has_input():
         document = read_stdin(encoding, errors)
         if document.text.strip():

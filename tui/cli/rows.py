@@ -15,7 +15,7 @@ from typing import Any
 
 from engine.errors import InputError, UsageError
 from engine.schema import Document
-from tui.cli.inputs import read_file, read_stdin, stdin_has_input
+from tui.cli.inputs import read_file, read_stdin, stdin_has_input, with_text
 from tui.cli.options import Options
 
 SPEC = re.compile(r"lines|(csv|tsv|jsonl):(.+)", re.DOTALL)
@@ -37,7 +37,7 @@ class Row:
 def read_rows(options: Options, paths: Sequence[str], spec: str | None) -> list[Row]:
     """The rows of files (or of stdin without any), each file a row unless `spec` (`--in`) says otherwise.
 
-    Raises UsageError for a wrong spec or no input, InputError for a single file that can't be read.
+    Raises UsageError for a wrong spec or no input, InputError for a single file that can't be read or is empty.
     """
     check_spec(spec)
     paths = list(paths)
@@ -53,7 +53,7 @@ def read_rows(options: Options, paths: Sequence[str], spec: str | None) -> list[
     for path in paths:
         rows += _split(_read(options, path), spec)
     if not rows:
-        raise UsageError("no rows in the input")
+        raise UsageError("no rows in the input") if paths == ["-"] else InputError(f"no rows in {', '.join(paths)}")
     return rows
 
 
@@ -76,13 +76,15 @@ def _whole(options: Options, path: str, *, alone: bool) -> Row:
         if alone:
             raise
         return Row("", path, {"name": path}, error.message)
+    if alone:
+        with_text(document, path)
     empty = "" if document.text.strip() else "the text is empty"
-    if empty and alone:
-        raise UsageError(f"{document.name} is empty")
     return Row(document.text, document.name, {"name": document.name}, empty)
 
 
 def _split(document: Document, spec: str) -> Iterator[Row]:
+    if not document.text.strip():
+        return iter(())
     if spec == "lines":
         lines = enumerate(document.text.split("\n"), 1)
         return (Row(line.strip(), f"{document.name}:{n}", {"text": line.strip()}) for n, line in lines if line.strip())

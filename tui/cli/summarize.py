@@ -15,7 +15,7 @@ from engine.errors import EngineError, UsageError
 from engine.schema import Chunk, Coverage, Document, Language
 from tui.cli.deliver import Result, print_json
 from tui.cli.help import HelpfulCommand
-from tui.cli.inputs import argument_text, read_file, read_stdin, stdin_has_input
+from tui.cli.inputs import argument_text, read_file, read_stdin, stdin_has_input, with_text
 from tui.cli.opening import Run
 from tui.cli.options import ANSWER, DECODING, MODEL, SAMPLING, Options, takes
 from tui.cli.progress import Progress
@@ -118,9 +118,7 @@ def _read(options: Options, path: str) -> Document:
         document = read_stdin(options.encoding, options.errors)
     else:
         document = read_file(path, options.encoding, options.errors)
-    if not document.text.strip():
-        raise UsageError(f"{document.name} is empty: nothing to summarize")
-    return document
+    return with_text(document, path, "summarize")
 
 
 def _events(run: Run, session: Any, document: Document, wanted: Wanted, memory: Any) -> Any:

@@ -13,7 +13,7 @@ from engine.errors import EngineError, UsageError
 from engine.schema import Chunk, Coverage, Document, Language
 from tui.cli.deliver import print_json
 from tui.cli.help import HelpfulCommand
-from tui.cli.inputs import argument_text, read_file, read_stdin, stdin_has_input
+from tui.cli.inputs import argument_text, read_file, read_stdin, stdin_has_input, with_text
 from tui.cli.opening import Run
 from tui.cli.options import DECODING, MODEL, SAMPLING, Options, takes
 from tui.cli.progress import Progress
@@ -74,7 +74,7 @@ def translate(
     run = Run(options)
     alone = None  # a wrong path is told before the weights load
     if text is not None:
-        alone = _full(Document("--text", argument_text(text, "--text")))
+        alone = with_text(Document("--text", argument_text(text, "--text")), "-", "translate")
     elif len(paths) == 1:
         alone = _read(options, paths[0])
     with run.session() as session:
@@ -141,14 +141,10 @@ def _results(
 
 def _read(options: Options, path: str) -> Document:
     if path == "-":
-        return _full(read_stdin(options.encoding, options.errors))
-    return _full(read_file(path, options.encoding, options.errors))
-
-
-def _full(document: Document) -> Document:
-    if not document.text.strip():
-        raise UsageError(f"{document.name} is empty: nothing to translate")
-    return document
+        document = read_stdin(options.encoding, options.errors)
+    else:
+        document = read_file(path, options.encoding, options.errors)
+    return with_text(document, path, "translate")
 
 
 @dataclass
