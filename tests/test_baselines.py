@@ -150,7 +150,7 @@ def test_lexrank_takes_few_and_empty_texts() -> None:
 def test_sentences_end_at_ascii_stops_in_chinese_and_at_line_breaks() -> None:
     text = "目的:了解情况.方法:占88.46%.DDDs排序变化不大.结论\nA line. Another, 3.5 long"
     assert sentences.split(text) == [
-        "目的:了解情况.", "方法:占88.46%.DDDs排序变化不大.", "结论", "A line.", "Another, 3.5 long",
+        "目的:了解情况.", "方法:占88.46%.", "DDDs排序变化不大.", "结论", "A line.", "Another, 3.5 long",
     ]  # fmt: skip
 
 
