@@ -24,6 +24,7 @@ from engine.sampling import Sampler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from engine.generate import Token
     from engine.model import Decoder
@@ -129,3 +130,20 @@ def test_drafts_grow_where_they_hit_and_pause_where_they_miss() -> None:
         guesser.judge(LONGEST, 0)
     tries = [bool(guesser.propose()) for _ in range(drafts.PAUSE + 1)]
     assert tries == [False] * drafts.PAUSE + [True]
+
+
+@needs_native
+def test_the_benchmark_decodes_with_drafts_only_where_it_says_so(
+    tiny_model_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engine.speed.ours import Ours
+
+    proposed = []
+    propose = Drafts.propose
+    monkeypatch.setattr(Drafts, "propose", lambda self: proposed.append(propose(self)) or proposed[-1])
+    engine = Ours.open(tiny_model_home / "models" / "tiny", "cpu", 1)
+    assert engine.copying(0) > 0
+    assert engine.decode(0) > 0
+    assert not proposed
+    assert engine.copying(1) > 0
+    assert proposed

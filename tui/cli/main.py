@@ -35,6 +35,7 @@ class Commands(LazyGroup):
             "Measure a task on rows with known answers: figures with 95% intervals (bootstrap), and rows/s.",
             module="evaluate",
         ),
+        "bench": Entry("Measure how fast a model is on this machine: medians of rounds, with their spread."),
         "doctor": Entry("Look at the installation, the machine and the models."),
         "paths": Entry("Print the folders and files of this program, with their sizes."),
         "completion": Entry("Install Tab completion for llm and local-llm."),

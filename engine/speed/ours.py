@@ -1,0 +1,167 @@
+"""Our engine under measure. As a program: `python -m engine.speed.ours FOLDER DEVICE THREADS [--start]`."""
+
+from __future__ import annotations
+
+import time
+
+BEGUN = time.perf_counter()
+
+import sys  # noqa: E402
+from itertools import islice  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import TYPE_CHECKING, Any, Self  # noqa: E402
+
+from engine import texts  # noqa: E402
+from engine.schema import Message  # noqa: E402
+from engine.speed.turns import DECODED, SHORT, answer, ids_of  # noqa: E402
+from engine.threads import wait_politely  # noqa: E402
+
+if TYPE_CHECKING:
+    from torch import Tensor, device
+
+    from engine.kv_cache import KVCache
+    from engine.model import Decoder
+
+REPLY = 3 * DECODED
+"""Tokens of a reply that drafts are tried on."""
+COPY = "Repeat this text, word for word, and say nothing else:\n\n{text}"
+TELL = "Tell me a story about a lighthouse keeper who finds a letter in a bottle."
+
+
+class Ours:
+    """A loaded model, its tokenizer and chat format."""
+
+    def __init__(self, folder: Path, model: Decoder, device: device, kernel: str) -> None:
+        from engine.chat_format import ChatFormat
+        from engine.kernels import cache_dtype
+        from engine.tokenizer import Tokenizer
+
+        self.model, self.device, self.kernel = model, device, kernel
+        self._folder, self._dtype = folder, cache_dtype(device)
+        tokenizer = Tokenizer.load(folder)
+        self._chat = ChatFormat.load(folder, tokenizer)
+        self._held: dict[int, tuple[KVCache, Tensor]] = {}
+        """Depth -> a cache filled so far, and the logits after it."""
+
+    @classmethod
+    def open(cls, folder: Path, device: str = "auto", threads: int | None = None) -> Self:
+        """Load a model folder as a session does. Raises as `Session.open`."""
+        wait_politely()
+        import torch
+
+        from engine import checkpoint, kernels
+
+        if threads is not None:
+            torch.set_num_threads(threads)
+        where = kernels.resolve_device(device)
+        config, quantization = checkpoint.read_config(folder)
+        kernel = checkpoint.kernel_for(quantization, where)
+        tensors = checkpoint.map_tensors(folder / checkpoint.WEIGHTS_FILE)
+        return cls(folder, checkpoint.build(config, quantization, tensors, kernel, where), where, kernel.name)
+
+    def hidden(self, ids: list[int]) -> tuple[Tensor, KVCache]:
+        """The last pass's hidden states (1, T, C) over these tokens, and a cache of all of them."""
+        from engine.generate import prefill
+        from engine.kv_cache import KVCache
+
+        cache, hidden = KVCache(self.model.config, dtype=self._dtype, device=self.device), None
+        for hidden in prefill(self.model, cache, ids):  # noqa: B007
+            pass
+        assert hidden is not None
+        return hidden, cache
+
+    def _filled(self, ids: list[int]) -> tuple[KVCache, Tensor]:
+        """A cache of these tokens, and the logits after them."""
+        from engine.generate import last_logits
+
+        hidden, cache = self.hidden(ids)
+        return cache, last_logits(self.model, hidden)
+
+    def _ids(self, count: int) -> list[int]:
+        return ids_of(count, self.model.config.vocab_size)
+
+    def first(self, count: int) -> float:
+        """Seconds from a prompt of so many tokens to the first token of the reply."""
+        begun = time.perf_counter()
+        _, logits = self._filled(self._ids(count))
+        int(logits.argmax())
+        return time.perf_counter() - begun
+
+    def prefill(self, count: int) -> float:
+        """Tokens a second of a prompt."""
+        return count / self.first(count)
+
+    def decode(self, depth: int) -> float:
+        """Tokens a second after so many, greedy, without drafts."""
+        depth += SHORT
+        if depth not in self._held:
+            self._held[depth] = self._filled(self._ids(depth))
+        cache, logits = self._held[depth]
+        if cache.truncate(depth) < depth:  # a sliding window has moved on
+            cache, logits = self._held[depth] = self._filled(self._ids(depth))
+        return self._decoded(cache, logits, DECODED, None)
+
+    def _decoded(self, cache: KVCache, logits: Tensor, count: int, guessed: list[int] | None) -> float:
+        """Tokens a second; with drafts from what was `guessed` to be read."""
+        from engine.config import SamplingConfig
+        from engine.drafts import Drafts
+        from engine.generate import decode
+        from engine.sampling import Sampler
+
+        drafts = None if guessed is None else Drafts(guessed)
+        stream = decode(self.model, cache, logits, Sampler(SamplingConfig()), frozenset(), drafts)
+        next(stream)
+        begun = time.perf_counter()
+        drawn = sum(1 for _ in islice(stream, count))
+        return drawn / (time.perf_counter() - begun)
+
+    def together(self, rows: int) -> float:
+        """Tokens a second of so many sequences, all of them counted."""
+        from engine.batch import Row, Together
+        from engine.config import SamplingConfig
+        from engine.row_cache import RowCache
+        from engine.sampling import Sampler
+
+        config = self.model.config
+        batch = Together(self.model, RowCache(config, rows, dtype=self._dtype, device=self.device), rows)
+        for number in range(rows):
+            hidden, cache = self.hidden(self._ids(SHORT + number))
+            batch.join(Row(number, Sampler(SamplingConfig())), cache, hidden)
+        batch.step()
+        begun = time.perf_counter()
+        for _ in range(DECODED // 2):
+            batch.step()
+        return rows * (DECODED // 2) / (time.perf_counter() - begun)
+
+    def copying(self, drafts: int) -> float:
+        """Tokens a second of a reply that repeats its prompt; `drafts`: 0 or 1."""
+        paragraph = texts.read("evaluation", "en").split("\n\n")[1]
+        return self._replied(COPY.format(text=paragraph), drafts)
+
+    def telling(self, drafts: int) -> float:
+        """Tokens a second of a reply that repeats nothing."""
+        return self._replied(TELL, drafts)
+
+    def _replied(self, text: str, drafts: int) -> float:
+        prompt = self._chat.encode([Message("user", text)])
+        cache, logits = self._filled(prompt)
+        return self._decoded(cache, logits, REPLY, prompt if drafts and self.model.steps_are_exact else None)
+
+    def resident(self, _: Any = None) -> float:
+        """MB now in use."""
+        from engine.speed.memory import resident_mb
+
+        return resident_mb()
+
+    def size(self, _: Any = None) -> float:
+        """MB on disk."""
+        from engine.speed.memory import size_mb
+
+        return size_mb(self._folder)
+
+
+if __name__ == "__main__":
+    wait_politely()
+    import torch  # noqa: F401  (counted as an import, not as loading)
+
+    answer(lambda: Ours.open(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]) or None), BEGUN)
