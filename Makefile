@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 MODEL  ?=
+BENCH  ?=
 
 run: $(VENV)/.installed
 	@$(BIN)/llm models show $(MODEL) >/dev/null 2>&1 || $(BIN)/llm models pull $(MODEL)
@@ -27,8 +28,9 @@ fmt: $(VENV)/.test-installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Arguments for it: make bench BENCH="--peer-python P --peer-model GGUF".
 bench: $(VENV)/.test-installed
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(BENCH)
 
 # From the folder of training data to the adapter for the default model: hours on a laptop; stopped, it goes on.
 adapter: $(VENV)/.installed

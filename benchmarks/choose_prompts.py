@@ -56,7 +56,7 @@ def parsed(words: Sequence[str] | None) -> argparse.Namespace:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure every variant on the same rows; a line of a Markdown table for each. Raises EngineError."""
-    from benchmarks.__main__ import default_model
+    from benchmarks.installed import default_model
     from engine.config import SamplingConfig
     from engine.evaluation.measure import Setup
     from engine.evaluation.measures import create

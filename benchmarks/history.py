@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.__main__ import machine
+from engine.speed.machine import this_machine
 from engine.words import spaced
 from tui.store import Store
 
@@ -38,7 +38,7 @@ def main() -> None:
         path = Path(folder, "app.db")
         begun = time.perf_counter()
         fill(path, arguments.conversations, arguments.messages)
-        print(f"{arguments.conversations} conversations of {arguments.messages} messages, {machine()}")
+        print(f"{arguments.conversations} conversations of {arguments.messages} messages, {this_machine()}")
         print(f"written in {time.perf_counter() - begun:.0f} s, {path.stat().st_size / 1e6:.0f} MB\n")
         print("| | median, ms | slowest, ms |\n|---|--:|--:|")
         for name, work in jobs(path).items():

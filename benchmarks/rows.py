@@ -17,7 +17,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.__main__ import default_model, machine
+from benchmarks.contest import ROOT
+from benchmarks.installed import default_model
+from engine.speed.machine import this_machine
 
 COMMAND = [sys.executable, "-m", "tui.cli.main", "sentiment"]
 SINGLE = 5
@@ -49,8 +51,8 @@ def main() -> None:
             run([*COMMAND, *flags, "-f", str(given), "--in", "jsonl:text", "--out", "jsonl"])
             figures.setdefault("one `llm sentiment` for all", []).append(time.perf_counter() - begun)
             if arguments.peer_python:
-                script = str(Path(__file__).with_name("rows_llama_cpp.py"))
-                peer = [arguments.peer_python, script, str(arguments.peer_model), str(arguments.threads), str(prompts)]
+                program = [arguments.peer_python, "-m", "benchmarks.peers.rows_llama_cpp"]
+                peer = [*program, str(arguments.peer_model), str(arguments.threads), str(prompts)]
                 seconds = json.loads(run(peer).splitlines()[-1])["seconds"]
                 figures.setdefault("llama.cpp Q8_0, prompt by prompt, loading not counted", []).append(seconds)
             singles = []
@@ -63,7 +65,9 @@ def main() -> None:
 
 
 def run(command: list[str]) -> str:
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    """Its stdout; peers find this project's folder."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
 
 
 def asked(texts: list[str]) -> dict[str, list[str]]:
@@ -81,7 +85,7 @@ def asked(texts: list[str]) -> dict[str, list[str]]:
 def table(count: int, threads: int, figures: dict[str, list[float]]) -> str:
     """Medians, rows a second, and how many times as long as ours (the median of the rounds' ratios)."""
     lines = [
-        f"{count} rows, {threads} threads, {machine()}",
+        f"{count} rows, {threads} threads, {this_machine()}",
         "",
         "| | seconds | rows/s | times ours |",
         "|---|--:|--:|--:|",

@@ -25,7 +25,7 @@ ROUNDS = 5
 def main() -> None:
     import torch
 
-    from benchmarks.__main__ import default_model
+    from benchmarks.installed import default_model
     from engine.config import SamplingConfig
     from engine.sampling import Sampler, keep_allowed
     from engine.shape import parse

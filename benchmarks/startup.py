@@ -13,7 +13,8 @@ import subprocess
 import sys
 import time
 
-from benchmarks.__main__ import default_model, machine
+from benchmarks.installed import default_model
+from engine.speed.machine import this_machine
 
 PROBE = """
 import json, sys, time
@@ -73,7 +74,7 @@ def main() -> None:
         done = subprocess.run([sys.executable, "-c", PROBE, str(model)], stdout=subprocess.PIPE, check=True, text=True)
         for name, spent in json.loads(done.stdout).items():
             figures.setdefault(f"… {name}", []).append(spent)
-    print(f"{model.name}; {machine()}; medians (lowest) of {runs}\n\n| | seconds |\n|---|--:|")
+    print(f"{model.name}; {this_machine()}; medians (lowest) of {runs}\n\n| | seconds |\n|---|--:|")
     for name, found in figures.items():
         print(f"| {name} | {statistics.median(found):.3f} ({min(found):.3f}) |")
     ratio = statistics.median(figures["llm --help"]) / statistics.median(figures["python -c 'import typer'"])

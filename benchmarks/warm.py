@@ -14,7 +14,8 @@ import subprocess
 import sys
 import time
 
-from benchmarks.__main__ import default_model, machine
+from benchmarks.installed import default_model
+from engine.speed.machine import this_machine
 
 LLM = [sys.executable, "-m", "tui.cli.main"]
 TEXTS = ("I loved every minute", "The room was dirty and loud", "房间又脏又吵", "干净、安静，离车站也近")
@@ -50,7 +51,9 @@ def main() -> None:
                 answers[text].add(said)
     finally:
         subprocess.run([*LLM, "serve", "--stop", "--quiet"], check=True)
-    print(f"{model.name}; {machine()}; {os.cpu_count()} CPUs\n\n| `llm sentiment` | seconds | runs |\n|---|--:|--:|")
+    print(
+        f"{model.name}; {this_machine()}; {os.cpu_count()} CPUs\n\n| `llm sentiment` | seconds | runs |\n|---|--:|--:|"
+    )
     for name, found in figures.items():
         if found:
             print(f"| {name} | {statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f}) | {len(found)} |")

@@ -70,7 +70,7 @@ def write(data: Path, out: Path, count: Callable[[str], int], seed: int = 0, bud
 
 
 def _default() -> Path:
-    from benchmarks.__main__ import default_model
+    from benchmarks.installed import default_model
 
     return default_model()
 

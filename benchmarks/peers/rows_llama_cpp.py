@@ -1,4 +1,4 @@
-"""Scores prompts one by one with llama.cpp: the first token of each label after each prompt. A plain script.
+"""Scores prompts one by one with llama.cpp: the first token of each label after each prompt.
 
 What a prompt shares with the one before stays in its KV cache, as a careful user of the binding would have it.
 Arguments: GGUF file, threads, a JSON file {"prompts": [...], "replies": [...]}. Prints a line of JSON.

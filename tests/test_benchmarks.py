@@ -1,0 +1,95 @@
+"""The project's own benchmarks: real engines take turns, and what they gave becomes a table and a plot."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+import pytest
+import toy_checkpoints
+
+from benchmarks.contest import KL, OURS, Contestant, contestants, held
+from benchmarks.divergence import write_float_logits
+from benchmarks.plot import WIDTH, bars
+from benchmarks.report import markdown
+from engine.speed.measures import RESIDENT, SIZE, START, Measure
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.contest import Figures
+
+PREFILL, DECODE = (Measure(name, argument, "tok/s", f"{name} {argument}") for name, argument in
+                   (("prefill", 64), ("decode", 0)))  # fmt: skip
+COPYING = Measure("copying", 1, "tok/s", "copying")
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy_checkpoints.write_chat_model(tmp_path_factory.mktemp("toy") / "tiny")
+
+
+def test_engines_take_turns_and_predict_the_same(toy: Path, tiny_model_home: Path, tmp_path: Path) -> None:
+    model, lines = tiny_model_home / "models" / "tiny", list[str]()
+    entered = contestants(model, 1, sys.executable, None, toy, None)
+    assert [one.name for one in entered] == [OURS, *(f"transformers {k}" for k in ("float32", "bfloat16", "int8"))]
+    write_float_logits(toy, model, tmp_path / "float.npz")
+    wanted = [KL, START, RESIDENT, SIZE, PREFILL, DECODE, COPYING]
+    figures = held(entered[:2], wanted, 2, tmp_path / "float.npz", lines.append)
+    ours, theirs = figures[OURS], figures["transformers float32"]
+    assert theirs["kl"][0] < 1e-6 < ours["kl"][0] < 0.05
+    assert {key: len(values) for key, values in ours.items()} == {
+        "kl": 1, "start": 2, "resident": 2, "size": 1, "prefill 64": 2, "decode 0": 2, "copying 1": 2,
+    }  # fmt: skip
+    assert ours.keys() - theirs.keys() == {"copying 1"}
+    assert all(value > 0 for found in figures.values() for values in found.values() for value in values)
+    order = [line.split(", ")[-1].split(":")[0] for line in lines if line.startswith("prefill 64")]
+    assert order == [OURS, "transformers float32"] * 2
+
+
+def test_a_measure_that_fails_is_told_and_the_others_go_on(tiny_model_home: Path, tmp_path: Path) -> None:
+    model, lines = tiny_model_home / "models" / "tiny", list[str]()
+    ours = Contestant(OURS, (sys.executable, "-m", "benchmarks.ours", str(model), "1"))
+    deep = Measure("decode", -5000, "tok/s", "nowhere")
+    figures = held([ours], [deep, PREFILL], 1, tmp_path / "none", lines.append)
+    assert list(figures[OURS]) == ["prefill 64"]
+    assert "Error" in next(line for line in lines if line.startswith("nowhere, ours"))
+
+
+def test_peers_need_their_library_and_their_file(tmp_path: Path, toy: Path) -> None:
+    assert [one.name for one in contestants(toy, 1, None, toy, toy, toy)] == [OURS]
+    assert [one.name for one in contestants(toy, 1, sys.executable, toy, None, None)] == [OURS]
+
+
+FIGURES: Figures = {
+    OURS: {"prefill 64": [100.0, 110.0, 90.0], "start": [2.0, 2.0, 1.0], "decode 0": [0.123456]},
+    "a <peer> & co": {"prefill 64": [50.0, 100.0, 30.0], "start": [4.0, 1.0, 3.0]},
+}
+
+
+def test_ratios_are_those_of_the_rounds_and_above_1_in_our_favour() -> None:
+    rows = markdown("heading", [START, PREFILL, DECODE], FIGURES).splitlines()
+    assert rows[2:7] == [
+        "| | ours | a <peer> & co | ratio |",
+        "|---|--:|--:|--:|",
+        "| start to the first token | 2 s | 3 s | 2.00 |",
+        "| prefill 64 | 100 tok/s | 50 tok/s | 2.00 |",
+        "| decode 0 | 0.123 tok/s |  |  |",
+    ]
+
+
+def test_bars_are_as_long_as_their_figures_and_stay_on_the_picture() -> None:
+    picture = ElementTree.fromstring(bars("a < b", [START, PREFILL, DECODE], FIGURES))
+    space = "{http://www.w3.org/2000/svg}"
+    drawn = [box for box in picture.iter(f"{space}rect") if box.get("height") != "10"]
+    lengths = [float(box.get("width", 0)) for box in drawn]
+    assert len(lengths) == 5
+    assert lengths[0] / lengths[1] == pytest.approx(2 / 3, abs=0.01)  # start: the longer one is full
+    assert lengths[3] / lengths[2] == pytest.approx(0.5, abs=0.01)
+    height = float(picture.get("viewBox", "").split()[3])
+    for box in drawn:
+        assert float(box.get("x", 0)) + float(box.get("width", 0)) < WIDTH
+        assert float(box.get("y", 0)) < height
+    said = [text.text for text in picture.iter(f"{space}text")]
+    assert {"a < b", "a <peer> & co", "100 tok/s", "less is better"} <= set(said)
