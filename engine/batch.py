@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from engine.generate import Sample, Token, last_logits, prefill, score_all
+from engine.generate import Sample, Token, prefill, score_all
 from engine.layout import Packed
 
 if TYPE_CHECKING:
@@ -53,12 +53,19 @@ class Together:
         return len(self.rows) == self._capacity
 
     @torch.inference_mode()
-    def join(self, row: Row, cache: KVCache, hidden: Tensor) -> Token:
-        """Take a row in after its prefill into `cache`, whose last hidden states (1, T, C) these are; draws its
-        first token."""
+    def join(self, row: Row, cache: KVCache, logits: Tensor) -> Token:
+        """Take a row in after its prefill into `cache`, from the logits (V,) after it; draws its first token."""
+        self.enter(row, cache)
+        return _draw(row, logits)
+
+    def enter(self, row: Row, cache: KVCache) -> None:
+        """Take in a row that has drawn tokens alone; the cache of its own holds all of them but the last."""
         self._cache.add(cache)
         self.rows.append(row)
-        return _draw(row, last_logits(self._model, hidden))
+
+    def room_for(self, cache: KVCache, most_bytes: int) -> bool:
+        """Whether a row with this cache can join, and all rows then take no more memory than that."""
+        return not self.full and self._cache.bytes_with(cache.length) <= most_bytes
 
     @torch.inference_mode()
     def step(self) -> list[tuple[Row, Token]]:
@@ -67,9 +74,11 @@ class Together:
         logits = self._model.logits(self._model(last, self._cache)[:, 0])  # (B, V)
         return [(row, _draw(row, logits[at])) for at, row in enumerate(self.rows)]
 
-    def leave(self, row: Row) -> None:
-        """Give a row's place free."""
+    def leave(self, row: Row, cache: KVCache | None = None) -> None:
+        """Give a row's place free; a cache that holds its beginning receives the rest."""
         at = self.rows.index(row)
+        if cache is not None:
+            self._cache.give(at, cache)
         self._cache.drop(at)
         last = self.rows.pop()
         if last is not row:

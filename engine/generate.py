@@ -52,25 +52,27 @@ def decode(
     logits: Tensor,
     sample: Sample,
     stop_ids: frozenset[int],
+    ids: list[int] | None = None,
     drafts: Drafts | None = None,
 ) -> Iterator[Token]:
     """Draw ids one by one, starting from the logits (V,) after the prompt, until a stop id or the context's end.
 
     The stop id is yielded as well. An id enters the cache only when the next one is asked for; with `drafts`, so do
     those that may follow it, and those that were not drawn leave it again. Drafts change no id: they need a model that
-    gives each token the same among others as alone (`Decoder.steps_are_exact`).
+    gives each token the same among others as alone (`Decoder.steps_are_exact`). `ids`: drawn before, to which those
+    drawn now are added.
     """
     device = next(model.parameters()).device
-    ids: list[int] = []
+    ids = [] if ids is None else ids
     rows, draft = logits[None], list[int]()
     while True:
         first = cache.length - len(draft)
         for at, row in enumerate(rows):
             token = Token(*sample(row, ids))
+            ids.append(token.id)
             yield token
             if token.id in stop_ids or first + at >= model.config.max_context:
                 return
-            ids.append(token.id)
             if drafts is not None:
                 drafts.add(token.id)
             if at == len(draft) or draft[at] != token.id:
@@ -84,6 +86,21 @@ def decode(
         draft = drafts.propose()[: max(0, room)] if drafts is not None else []
         with torch.inference_mode():
             rows = model.logits(model(torch.tensor([[token.id, *draft]], device=device), cache)[0])
+
+
+def resume(
+    model: Decoder,
+    cache: KVCache,
+    sample: Sample,
+    stop_ids: frozenset[int],
+    ids: list[int],
+    drafts: Drafts | None = None,
+) -> Iterator[Token]:
+    """`decode` from where it was left: the cache holds all of `ids` but the last."""
+    device = next(model.parameters()).device
+    with torch.inference_mode():
+        logits = last_logits(model, model(torch.tensor([ids[-1:]], device=device), cache))
+    yield from decode(model, cache, logits, sample, stop_ids, ids, drafts)
 
 
 def generate(

@@ -158,6 +158,20 @@ class KVCache:
         """Count `tokens` positions as filled, once all layers have stored them."""
         self.length += tokens
 
+    @torch.inference_mode()
+    def extend(self, other: KVCache, length: int) -> bool:
+        """Copy another cache's positions from this one's end up to `length`; False, and nothing is copied, where a
+        sliding window has moved past them."""
+        start = self.length
+        if any(other.held(layer)[2] > start for layer in range(len(self._layers))):
+            return False
+        for layer in range(len(self._layers)):
+            keys, values, first = other.held(layer)
+            stretch = slice(start - first, length - first)
+            self.append(layer, keys[:, :, stretch], values[:, :, stretch])
+        self.advance(length - start)
+        return True
+
     def truncate(self, length: int) -> int:
         """Forget everything from `length` on; returns what is left.
 

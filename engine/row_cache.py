@@ -18,15 +18,16 @@ if TYPE_CHECKING:
     from engine.kv_cache import KVCache
 
 STEP = 256
-"""Positions by which all rows grow."""
+"""Positions by which all rows grow; the number of rows doubles."""
 
 
 class RowCache:
     """Keys and values of up to `rows` sequences; the first `active` of them are in use."""
 
     def __init__(self, config: ModelConfig, rows: int, *, dtype: torch.dtype, device: torch.device) -> None:
-        self._shape = (config.num_layers, rows, config.num_kv_heads, 0, config.head_dim)
-        self._keys = torch.empty(self._shape, dtype=dtype, device=device)  # (L, B, K, S, D)
+        self._most = rows
+        shape = (config.num_layers, 0, config.num_kv_heads, 0, config.head_dim)
+        self._keys = torch.empty(shape, dtype=dtype, device=device)  # (L, B, K, S, D)
         self._values = torch.empty_like(self._keys)
         self._device = device
         self.lengths: list[int] = []
@@ -51,7 +52,7 @@ class RowCache:
     def add(self, cache: KVCache) -> int:
         """Take a row into use with what a cache of one sequence holds; returns its index."""
         row = self.active
-        self._reserve(cache.length + 1)
+        self._reserve(row + 1, cache.length + 1)
         self.lengths.append(cache.length)
         for layer in range(len(self._keys)):
             keys, values, first = cache.held(layer)
@@ -60,6 +61,29 @@ class RowCache:
             self._keys[layer, row, :, first : cache.length] = keys[0]
             self._values[layer, row, :, first : cache.length] = values[0]
         return row
+
+    @torch.inference_mode()
+    def give(self, row: int, cache: KVCache) -> None:
+        """Hand what a row holds beyond a cache of the same sequence over to it."""
+        start, end = cache.length, self.lengths[row]
+        if start < end:
+            for layer in range(len(self._keys)):
+                kept = (buffer[layer, row : row + 1, :, start:end] for buffer in (self._keys, self._values))
+                cache.append(layer, *kept)
+            cache.advance(end - start)
+
+    def bytes_with(self, length: int) -> int:
+        """Memory that is held once a row of so many positions has joined."""
+        rows, positions = self._sizes(self.active + 1, max(length, *self.lengths, 0) + 1)
+        layers, _, heads, _, dim = self._keys.shape
+        return 2 * layers * rows * heads * positions * dim * self._keys.element_size()
+
+    def _sizes(self, rows: int, positions: int) -> tuple[int, int]:
+        """Room for at least so many rows and positions: rows are doubled, positions grow in steps."""
+        held_rows, held_positions = self._keys.shape[1], self._keys.shape[3]
+        if rows > held_rows:
+            held_rows = min(self._most, max(rows, 2 * held_rows))
+        return held_rows, max(held_positions, -(-positions // STEP) * STEP)
 
     @torch.inference_mode()
     def drop(self, row: int) -> int:
@@ -72,23 +96,22 @@ class RowCache:
             self._values[:, row, :, :length] = self._values[:, last, :, :length]
         return last
 
-    def _reserve(self, positions: int) -> None:
-        old = self._keys.shape[3]
-        if positions <= old:
+    def _reserve(self, rows: int, positions: int) -> None:
+        layers, old_rows, heads, old, dim = self._keys.shape
+        size = self._sizes(rows, positions)
+        if size == (old_rows, old):
             return
-        layers, rows, heads, _, dim = self._shape
-        size = -(-positions // STEP) * STEP
         for name in ("_keys", "_values"):
             before: Tensor = getattr(self, name)
             # Zeros: what a mask hides is still multiplied by 0, and 0 * NaN would spread.
-            grown = torch.zeros(layers, rows, heads, size, dim, dtype=before.dtype, device=self._device)
+            grown = torch.zeros(layers, size[0], heads, size[1], dim, dtype=before.dtype, device=self._device)
             grown[:, : self.active, :, :old] = before[:, : self.active]
             setattr(self, name, grown)
 
     def layout(self, tokens: int) -> Rows:
         """One new token a row, at the row's end."""
         assert tokens == 1, tokens
-        self._reserve(max(self.lengths) + 1)
+        self._reserve(self.active, max(self.lengths) + 1)
         self._at = torch.tensor(self.lengths, device=self._device)
         self._rows = torch.arange(self.active, device=self._device)
         return Rows(self._at)

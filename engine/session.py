@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from engine import manifest, transcript
 from engine.chat_format import ChatFormat
-from engine.config import SamplingConfig
+from engine.counter import TextCounter, with_controls
 from engine.errors import InputTooLong, UsageError
 from engine.threads import wait_politely
 from engine.tokenizer import Tokenizer
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from engine.config import DeviceChoice, ModelConfig
+    from engine.batch import Together
+    from engine.config import DeviceChoice, ModelConfig, SamplingConfig
+    from engine.generation import Generation
     from engine.kernels import Kernel
     from engine.model import Decoder
     from engine.reply import Reply
@@ -38,26 +40,6 @@ TOGETHER = 8
 """Sequences decoded in step: a step costs little more than for one, and each takes its part of the KV memory."""
 
 
-class TextCounter:
-    """A model's tokenizer alone: no weights, no torch."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
-
-    def count(self, text: str) -> int:
-        """How many tokens a text is."""
-        return len(self._tokenizer.encode(text))
-
-    def token_bytes(self, id_: int) -> bytes:
-        """The bytes that a token stands for."""
-        return self._tokenizer.token_bytes(id_)
-
-    def pieces(self, text: str) -> list[tuple[int, str, bytes]]:
-        """Each token's id, readable piece and bytes."""
-        tokenizer = self._tokenizer
-        return [(id_, tokenizer.piece(id_), tokenizer.token_bytes(id_)) for id_ in tokenizer.encode(text)]
-
-
 class Session(TextCounter):
     """A loaded model, its tokenizer, its chat format and its KV cache."""
 
@@ -65,8 +47,8 @@ class Session(TextCounter):
         self, name: str, model: Decoder, tokenizer: Tokenizer, chat: ChatFormat, kernel: Kernel, device: torch.device
     ) -> None:
         super().__init__(tokenizer)
+        from engine.held import Held
         from engine.kernels import cache_dtype
-        from engine.kv_cache import KVCache
 
         self.name = name
         self.config: ModelConfig = model.config
@@ -77,9 +59,7 @@ class Session(TextCounter):
         self.identity = name
         """Names these very weights, as this kernel runs them: what results may be kept under."""
         self._model, self._chat = model, chat
-        self._cache = KVCache(model.config, dtype=cache_dtype(device), device=device)
-        self._cached: list[int] = []
-        """The ids that the cache holds keys and values of."""
+        self._held = Held(model.config, cache_dtype(device), device)
 
     @classmethod
     def open(
@@ -137,21 +117,20 @@ class Session(TextCounter):
 
     def fork(self) -> Self:
         """Another session on the same weights with a KV cache of its own; still one thread at a time for both."""
-        from engine.kv_cache import KVCache
+        from engine.held import Held
 
         other = copy.copy(self)
-        other._cache = KVCache(self.config, dtype=self._cache.dtype, device=self._cache.device)
-        other._cached = []
+        other._held = Held(self.config, self._held.cache.dtype, self._held.cache.device)
         return other
 
     def close(self) -> None:
         """Let go of the weights and the cache."""
-        del self._model, self._cache
+        del self._model, self._held
 
     @property
     def memory_bytes(self) -> int:
         """Weights and KV cache in memory, as computed from their sizes."""
-        return self.config.num_parameters + self._cache.nbytes
+        return self.config.num_parameters + self._held.cache.nbytes
 
     def count_messages(self, messages: Sequence[Message]) -> int:
         """How many tokens a conversation is, with everything that the chat format adds."""
@@ -169,7 +148,7 @@ class Session(TextCounter):
         continue_last: bool = False,
         grammar: Grammar | None = None,
         enough: Callable[[str], bool] | None = None,
-    ) -> Generator[Chunk, None, None]:
+    ) -> Generation:
         """The assistant's next message. Closing the iterator stops within one token.
 
         `continue_last`: go on with the last message, which is the assistant's, instead of answering it.
@@ -180,15 +159,10 @@ class Session(TextCounter):
         prompt = self._chat.encode(messages, continue_last=continue_last)
         reply = self._turn(prompt, sampling, grammar, continuing=continue_last)
         reply.enough = enough
-        return self._generate(prompt, sampling, reply)
+        return self._generation(prompt, sampling, reply)
 
     def _turn(
-        self,
-        prompt: Sequence[int],
-        sampling: SamplingConfig,
-        grammar: Grammar | None = None,
-        *,
-        continuing: bool = False,
+        self, prompt: Sequence[int], sampling: SamplingConfig, grammar: Grammar | None, *, continuing: bool
     ) -> Reply:
         """An empty reply of the assistant. With a grammar, nothing but completeness and the room end it."""
         if grammar is not None:
@@ -205,10 +179,10 @@ class Session(TextCounter):
 
         return Vocabulary(self._tokenizer, self._chat.stop_ids)
 
-    def complete(self, text: str, sampling: SamplingConfig) -> Generator[Chunk, None, None]:
+    def complete(self, text: str, sampling: SamplingConfig) -> Generation:
         """What comes after a text, with no chat format around it."""
         prompt = self._start() + self._tokenizer.encode(text)
-        return self._generate(prompt, sampling, self._reply(prompt, sampling, continuing=True))
+        return self._generation(prompt, sampling, self._reply(prompt, sampling, continuing=True))
 
     def embed(self, texts: Sequence[str]) -> NDArray[float32]:
         """(N, C) vectors of length 1, one a text however long; the scalar product of two says how near they are."""
@@ -221,21 +195,12 @@ class Session(TextCounter):
         tokenizer = self._tokenizer
         return [tokenizer.bos_id] if tokenizer.add_bos and tokenizer.bos_id is not None else []
 
-    def _generate(self, prompt: list[int], sampling: SamplingConfig, reply: Reply) -> Generator[Chunk, None, None]:
-        from engine.drafts import Drafts
-        from engine.generate import decode, last_logits
+    def _generation(self, prompt: Sequence[int], sampling: SamplingConfig, reply: Reply) -> Generation:
+        from engine.generation import Generation
         from engine.sampling import Sampler
 
-        hidden = yield from self._prefill(prompt, reply)
-        logits = last_logits(self._model, hidden)
         sampler = Sampler(sampling, reply.constraint)
-        drafts = Drafts(prompt) if self._model.steps_are_exact else None
-        for token in decode(self._model, self._cache, logits, sampler, self._chat.stop_ids, drafts):
-            self._cached = [*prompt, *reply.ids][: self._cache.length]
-            chunk = reply.take(token)
-            yield chunk
-            if chunk.finish_reason:
-                return
+        return Generation(self._model, self._held, prompt, reply, sampler, self._chat.stop_ids)
 
     def _reply(
         self,
@@ -267,31 +232,6 @@ class Session(TextCounter):
             constraint=constraint,
         )
 
-    def _prefill(self, prompt: Sequence[int], reply: Reply) -> Generator[Chunk, None, Tensor]:
-        """Bring the cache to a prompt's end; returns the last hidden states (1, T, C)."""
-        from engine.generate import prefill
-
-        reply.cached = self._reuse(prompt)
-        hidden: Tensor | None = None
-        for hidden in prefill(self._model, self._cache, prompt[reply.cached :]):  # noqa: B007
-            self._cached = list(prompt[: self._cache.length])
-            yield reply.waiting()
-        assert hidden is not None
-        reply.begin()
-        return hidden
-
-    def _reuse(self, prompt: Sequence[int]) -> int:
-        """Cut the cache back to what it shares with a prompt; returns how many of the prompt's tokens it holds."""
-        common = 0
-        # The last token is always computed again: its logits are what generation starts from.
-        for ours, theirs in zip(self._cached, prompt[:-1], strict=False):
-            if ours != theirs:
-                break
-            common += 1
-        kept = self._cache.truncate(common)
-        self._cached = list(prompt[:kept])
-        return kept
-
     def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[list[float]]:
         """Log-probability of each token of each continuation as the assistant's reply.
 
@@ -304,19 +244,17 @@ class Session(TextCounter):
 
     def likeliest(self, messages: Sequence[Message], count: int) -> list[tuple[int, float]]:
         """The tokens that the assistant's reply most probably begins with, and their log-probabilities."""
-        from engine.generate import last_logits
+        best = self._logits(self._chat.encode(messages)).log_softmax(-1).topk(count)
+        return list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
 
-        prompt = self._chat.encode(messages)
+    def _logits(self, prompt: Sequence[int]) -> Tensor:
+        """(V,) after a prompt. Raises InputTooLong."""
+        from engine.generate import last_logits
+        from engine.many import too_long
+
         if len(prompt) >= self.context:
-            raise self._too_long(len(prompt) + 1)
-        reply = self._reply(prompt, SamplingConfig(max_tokens=1))
-        prefill = self._prefill(prompt, reply)
-        while True:
-            try:
-                next(prefill)
-            except StopIteration as stop:
-                best = last_logits(self._model, stop.value).float().log_softmax(-1).flatten().topk(count)
-                return list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
+            raise too_long(len(prompt) + 1, self.context)
+        return last_logits(self._model, self._held.read_all(self._model, prompt)).float()
 
     def score_ids(self, ids: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[list[float]]:
         """The same for tokens (of `pieces`) after those of a text, with no chat format around them."""
@@ -329,16 +267,8 @@ class Session(TextCounter):
 
         `continue_last`: after what the last message says so far. Raises InputTooLong.
         """
-        from engine.generate import last_logits, prefill
-
-        prompt = self._chat.encode(messages, continue_last=continue_last)
-        if len(prompt) >= self.context:
-            raise self._too_long(len(prompt) + 1)
-        hidden: Tensor | None = None
-        for hidden in prefill(self._model, self._cache, prompt[self._reuse(prompt) :]):  # noqa: B007
-            self._cached = prompt[: self._cache.length]
-        assert hidden is not None
-        best = last_logits(self._model, hidden).float().softmax(0).topk(count)
+        logits = self._logits(self._chat.encode(messages, continue_last=continue_last))
+        best = logits.softmax(0).topk(count)
         stops = self._chat.stop_ids
         return [
             ("" if id_ in stops else self._tokenizer.decode([id_], continuing=True), probability)
@@ -347,13 +277,14 @@ class Session(TextCounter):
 
     def _score(self, prompt: list[int], encoded: Sequence[Sequence[int]]) -> list[list[float]]:
         from engine.generate import score_all
+        from engine.many import too_long
 
         longest = len(prompt) + max((len(ids) for ids in encoded), default=0)
         if longest > self.context:
-            raise self._too_long(longest)
-        self._reuse(prompt)
-        rows = score_all(self._model, self._cache, prompt, encoded)
-        self._cached = prompt[: self._cache.length]
+            raise too_long(longest, self.context)
+        self._held.keep(prompt)
+        rows = score_all(self._model, self._held.cache, prompt, encoded)
+        self._held.ids = prompt[: self._held.cache.length]
         return rows
 
     def score_many(
@@ -363,31 +294,14 @@ class Session(TextCounter):
 
         A conversation that does not fit gives the InputTooLong that `score` would raise. Closing stops between passes.
         """
-        from engine.batch import score_packed, shared_prefix
+        from engine.many import score_together
 
         prompts = [self._chat.encode(messages) for messages in conversations]
         starts = {"" if self.is_chat else transcript.reply_start(messages) for messages in conversations}
         if len(starts) > 1:
             raise UsageError("score_many takes conversations in one language")
         encoded = [self._tokenizer.encode("".join(starts) + text) for text in continuations]
-        room = self.context - max((len(ids) for ids in encoded), default=0)
-        fitting = [prompt for prompt in prompts if len(prompt) <= room]
-        if not fitting:
-            yield from (self._too_long(len(prompt)) for prompt in prompts)
-            return
-        prefix = shared_prefix(fitting)
-        self._reuse([*prefix, -1])
-        self._cached = prefix  # holds whenever we are stopped: what the cache has is the beginning of it
-        rows = score_packed(self._model, self._cache, prefix, fitting, encoded)
-        try:
-            for prompt in prompts:
-                yield next(rows) if len(prompt) <= room else self._too_long(len(prompt))
-        finally:
-            rows.close()
-            self._cached = prefix[: self._cache.truncate(len(prefix))]
-
-    def _too_long(self, tokens: int) -> InputTooLong:
-        return InputTooLong(f"the text needs {tokens} tokens, the context is {self.context}")
+        yield from score_together(self._model, self._held, prompts, encoded, self.context)
 
     def stream_many(
         self,
@@ -403,69 +317,20 @@ class Session(TextCounter):
         Yields chunks with the index of their conversation, which is taken from `conversations` when a row is free.
         One that does not fit gives an InputTooLong in place of chunks. Closing stops all within a step.
         """
-        from engine.batch import Row, Together
+        from engine.many import stream_together
+
+        def begun(messages: Sequence[Message]) -> Generation | InputTooLong:
+            try:
+                return self.stream(messages, sampling, grammar=grammar, enough=enough)
+            except InputTooLong as error:
+                return error
+
+        yield from stream_together(self.rows(together), map(begun, conversations))
+
+    def rows(self, most: int) -> Together:
+        """Room for so many replies that decode in step."""
+        from engine.batch import Together
         from engine.row_cache import RowCache
-        from engine.sampling import Sampler
 
-        rows = Together(
-            self._model,
-            RowCache(self.config, together, dtype=self._cache.dtype, device=self._cache.device),
-            together,
-        )
-        waiting = enumerate(conversations)
-        replies: dict[int, Reply] = {}
-        more = True
-        while more or rows.rows:
-            drawn = []
-            while more and not rows.full:
-                index, messages = next(waiting, (-1, ()))
-                more = index >= 0
-                if not more:
-                    break
-                prompt = self._chat.encode(messages)
-                try:
-                    reply = self._turn(prompt, sampling, grammar)
-                    reply.enough = enough
-                except InputTooLong as error:
-                    yield index, error
-                    continue
-                replies[index] = reply
-                hidden = yield from _numbered(index, self._prefill(prompt, reply))
-                row = Row(index, Sampler(sampling, reply.constraint))
-                drawn.append((row, rows.join(row, self._cache, hidden)))
-            if rows.rows and not drawn:
-                drawn = rows.step()
-            for row, token in drawn:
-                chunk = replies[row.index].take(token)
-                if chunk.finish_reason:
-                    rows.leave(row)
-                    del replies[row.index]
-                yield row.index, chunk
-
-
-def _numbered(index: int, chunks: Generator[Chunk, None, Tensor]) -> Generator[tuple[int, Chunk], None, Tensor]:
-    """The chunks with their conversation's index; returns what they return."""
-    while True:
-        try:
-            chunk = next(chunks)
-        except StopIteration as stop:
-            return stop.value
-        yield index, chunk
-
-
-def with_controls(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
-    """The text of tokens, control tokens shown by name."""
-    names = {id_: name for name, id_ in tokenizer.control_tokens.items()}
-    text, run = "", list[int]()
-    for id_ in ids:
-        if id_ in names:
-            text += tokenizer.decode(run, continuing=True) + names[id_]
-            run = []
-        else:
-            run.append(id_)
-    return text + tokenizer.decode(run, continuing=True)
-
-
-def load_tokenizer(folder: Path) -> TextCounter:
-    """The tokenizer of a model folder, without its weights."""
-    return TextCounter(Tokenizer.load(folder))
+        cache = self._held.cache
+        return Together(self._model, RowCache(self.config, most, dtype=cache.dtype, device=cache.device), most)

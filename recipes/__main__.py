@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Read the arguments and make the mixture. Exits with a message where that fails."""
+    from engine.counter import load_tokenizer
     from engine.errors import EngineError
-    from engine.session import load_tokenizer
 
     parser = argparse.ArgumentParser(prog="python -m recipes", description=__doc__)
     parser.add_argument("data", type=Path, help="the folder that holds sft/ and eval/")

@@ -13,7 +13,7 @@ from toy_decoders import CONFIGS, decoder, some_ids, windowed
 from engine import batch, row_cache
 from engine.batch import Row, Together, score_packed
 from engine.config import SamplingConfig
-from engine.generate import generate_naive, prefill, score
+from engine.generate import decode, generate_naive, last_logits, prefill, resume, score
 from engine.kv_cache import KVCache
 from engine.layout import Packed
 from engine.row_cache import RowCache
@@ -54,7 +54,7 @@ def together(
             cache, row = KVCache(model.config), Row(index, Sampler(config))
             for hidden in prefill(model, cache, prompt, chunk=5):  # noqa: B007
                 pass
-            drawn.append((row, rows.join(row, cache, hidden)))
+            drawn.append((row, rows.join(row, cache, last_logits(model, hidden))))
         if not drawn:
             drawn = rows.step()
         for row, token in drawn:
@@ -102,8 +102,65 @@ def test_rows_of_memory_are_counted_and_grow_in_steps() -> None:
     cache = KVCache(config)
     for _ in prefill(MODELS["plain"], cache, some_ids(6)):
         pass
-    rows.add(cache)
-    assert rows.nbytes == 2 * 2 * config.num_layers * 3 * config.num_kv_heads * 8 * config.head_dim
+    of_one = 2 * 2 * config.num_layers * config.num_kv_heads * 8 * config.head_dim
+    for held in (1, 2, 3):  # doubled, but not beyond the three
+        expected = rows.bytes_with(cache.length)
+        rows.add(cache)
+        assert rows.nbytes == expected == held * of_one
+    for row in (2, 1):
+        rows.drop(row)
+    assert rows.nbytes == 3 * of_one
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_sequence_goes_into_rows_and_out_again_as_if_it_had_stayed_alone(name: str) -> None:
+    model, prompt = MODELS[name], some_ids(9)
+    expected = alone(model, prompt, 25, GREEDY)
+    cache, other, row = KVCache(model.config), KVCache(model.config), Row(0, Sampler(GREEDY))
+    for hidden in prefill(model, cache, prompt):  # noqa: B007
+        pass
+    for _ in prefill(model, other, some_ids(14, seed=2)):
+        pass
+    stream = decode(model, cache, last_logits(model, hidden), row.sample, frozenset(), row.ids)
+    for _ in range(5):
+        next(stream)
+    for count in (9, 1, 8):
+        rows = Together(model, RowCache(model.config, 2, dtype=torch.float32, device=CPU), 2)
+        rows.enter(Row(1, Sampler(GREEDY), [1]), other)
+        rows.enter(row, cache)
+        for _ in range(count):
+            rows.step()
+        rows.leave(row, cache)
+        assert cache.length == len(prompt) + len(row.ids) - 1
+        next(resume(model, cache, row.sample, frozenset(), row.ids))
+    assert row.ids[:25] == expected
+
+
+@pytest.mark.parametrize(("held", "wanted", "copied"), [(0, 30, True), (10, 30, True), (3, 9, True), (30, 40, True)])
+@pytest.mark.parametrize("name", MODELS)
+def test_what_another_cache_holds_is_copied_where_no_window_has_passed_it(
+    name: str, held: int, wanted: int, copied: bool
+) -> None:
+    model, ids = MODELS[name], some_ids(50)
+    other, cache, plain = (KVCache(model.config) for _ in range(3))
+    for prepared, count in ((other, 45), (cache, held), (plain, wanted)):
+        for _ in prefill(model, prepared, ids[:count], chunk=7):
+            pass
+    assert cache.extend(other, wanted) is copied
+    assert cache.length == wanted
+    with torch.inference_mode():
+        ours, twin = (model(torch.tensor([ids[wanted:]]), one) for one in (cache, plain))
+    torch.testing.assert_close(ours, twin, atol=2e-5, rtol=1e-4)
+
+
+def test_a_cache_whose_window_has_moved_gives_nothing() -> None:
+    model = MODELS["windowed"]
+    other, cache = KVCache(model.config), KVCache(model.config)
+    for _ in prefill(model, other, some_ids(1200), chunk=100):
+        pass
+    assert other.held(0)[2] > 0
+    assert not cache.extend(other, 600)
+    assert cache.length == 0
 
 
 LABELS = [[5], [7, 8], [5, 6, 7], [7, 8], [60]]

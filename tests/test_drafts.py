@@ -60,7 +60,7 @@ def start(model: Decoder, prompt: list[int], sampling: SamplingConfig, guesser: 
     cache = KVCache(model.config)
     for hidden in prefill(model, cache, prompt):  # noqa: B007
         pass
-    return decode(model, cache, last_logits(model, hidden), Sampler(sampling), NEVER, guesser)
+    return decode(model, cache, last_logits(model, hidden), Sampler(sampling), NEVER, drafts=guesser)
 
 
 @needs_native

@@ -15,11 +15,12 @@ import tokenizer_models
 from engine import kernels
 from engine.chat_format import ChatFormat
 from engine.config import ModelConfig, SamplingConfig
+from engine.counter import load_tokenizer
 from engine.devices import devices
 from engine.errors import CheckpointError, InputTooLong, UsageError
 from engine.kernels.reference import ReferenceKernel
 from engine.schema import Chunk, Message
-from engine.session import Session, load_tokenizer
+from engine.session import Session
 from engine.tokenizer import Tokenizer
 
 if TYPE_CHECKING:

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from textual.widgets import TextArea
 
     from engine.config import SamplingConfig
+    from engine.counter import TextCounter
     from engine.library import Library
-    from engine.session import TextCounter
     from tui.paths import Places
 
 THEME = "textual-dark"

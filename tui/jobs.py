@@ -28,8 +28,9 @@ from tui.talk import Piece, fit
 
 if TYPE_CHECKING:
     from engine.config import SamplingConfig
+    from engine.counter import TextCounter
     from engine.schema import Language, Message, ModelSummary
-    from engine.session import Session, TextCounter
+    from engine.session import Session
     from tui.store import Store
 
 TITLE_PROMPTS: dict[Language, str] = {
@@ -65,7 +66,8 @@ class Load(Job):
     """`device`, `threads`, `context`."""
 
     def run(self, room: Runner) -> None:
-        from engine.session import Session, load_tokenizer
+        from engine.counter import load_tokenizer
+        from engine.session import Session
 
         started = time.monotonic()
         if room.session is not None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 
 if TYPE_CHECKING:
+    from engine.counter import TextCounter
     from engine.errors import EngineError
     from engine.schema import Chunk, ModelSummary, Progress
-    from engine.session import TextCounter
     from tui.store import Hit
     from tui.talk import Piece
 

@@ -109,7 +109,7 @@ class Ours:
         from engine.sampling import Sampler
 
         drafts = None if guessed is None else Drafts(guessed)
-        stream = decode(self.model, cache, logits, Sampler(SamplingConfig()), frozenset(), drafts)
+        stream = decode(self.model, cache, logits, Sampler(SamplingConfig()), frozenset(), drafts=drafts)
         next(stream)
         begun = time.perf_counter()
         drawn = sum(1 for _ in islice(stream, count))
@@ -125,8 +125,7 @@ class Ours:
         config = self.model.config
         batch = Together(self.model, RowCache(config, rows, dtype=self._dtype, device=self.device), rows)
         for number in range(rows):
-            hidden, cache = self.hidden(self._ids(SHORT + number))
-            batch.join(Row(number, Sampler(SamplingConfig())), cache, hidden)
+            batch.join(Row(number, Sampler(SamplingConfig())), *self._filled(self._ids(SHORT + number)))
         batch.step()
         begun = time.perf_counter()
         for _ in range(DECODED // 2):

@@ -11,10 +11,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from engine.counter import with_controls
 from engine.errors import InputError, UsageError
 from engine.manifest import sha256_of
 from engine.schema import Document, Message
-from engine.session import with_controls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -45,7 +45,7 @@ def tokens(
         raise UsageError("no text to count", hint='such as: llm tokens "Hello" or llm tokens -f FILE')
     run = Run(options)
     summary = run.find_model()
-    from engine.session import load_tokenizer
+    from engine.counter import load_tokenizer
 
     tokenizer = load_tokenizer(Path(summary.path))
     for document in given:

@@ -1,0 +1,129 @@
+"""One reply on its way: a prompt is read, then tokens are drawn, alone or in a batch, and from one to the other."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from engine.drafts import Drafts
+from engine.generate import PREFILL_CHUNK, Token, decode, last_logits, resume
+from engine.schema import Chunk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import Tensor
+
+    from engine.batch import Row, Together
+    from engine.generate import Sample
+    from engine.held import Held
+    from engine.model import Decoder
+    from engine.reply import Reply
+
+
+class Generation(Generator[Chunk, None, None]):
+    """Taken as a generator it runs alone, drafts included. Closing it stops within a token; what was drawn stays held.
+
+    Who decodes many together calls `read` until the prompt is, takes the first chunk alone, then lets it `enter` and
+    `leave` rows, whose tokens it is told with `take`.
+    """
+
+    def __init__(
+        self,
+        model: Decoder,
+        held: Held,
+        prompt: Sequence[int],
+        reply: Reply,
+        sample: Sample,
+        stop_ids: frozenset[int],
+    ) -> None:
+        self.prompt, self.reply, self.held, self.sample = prompt, reply, held, sample
+        self._model, self._stop_ids = model, stop_ids
+        self.ids: list[int] = []
+        """Drawn so far; the last of them is not in the cache."""
+        self.finished = False
+        self._begun = False
+        self._read: Tensor | None = None
+        self._alone: Iterator[Token] | None = None
+
+    @property
+    def reading(self) -> bool:
+        """Whether some of the prompt is still to run."""
+        return self._read is None
+
+    @property
+    def logits(self) -> Tensor:
+        """(V,) after the prompt, once it was read."""
+        assert self._read is not None
+        return self._read
+
+    def read(self, tokens: int = PREFILL_CHUNK) -> Chunk:
+        """Run the next so many tokens of the prompt; returns an empty chunk."""
+        self._begin()
+        hidden = self.held.read(self._model, self.prompt, tokens)
+        if self.held.cache.length == len(self.prompt):
+            self._read = last_logits(self._model, hidden)
+            self.reply.begin()
+        return self.reply.waiting()
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self.reply.cached = self.held.keep(self.prompt)
+            self._begun = True
+
+    def adopt(self, other: Generation) -> None:
+        """Take over what another's cache holds more of this prompt, before it is read."""
+        if self.reading:
+            self._begin()
+            self.reply.cached += self.held.adopt(other.held, self.prompt)
+
+    def take(self, token: Token) -> Chunk:
+        """A drawn token as a chunk."""
+        chunk = self.reply.take(token)
+        if chunk.finish_reason:
+            self.close()
+        return chunk
+
+    def send(self, value: None = None) -> Chunk:
+        """The next chunk, computed alone."""
+        if self.finished:
+            raise StopIteration
+        try:
+            return self.read() if self.reading else self.take(self._drawn())
+        except BaseException:
+            self.close()
+            raise
+
+    def _drawn(self) -> Token:
+        if self._alone is None:
+            drafts = Drafts([*self.prompt, *self.ids]) if self._model.steps_are_exact else None
+            told = (self.sample, self._stop_ids, self.ids, drafts)
+            if self.ids:
+                self._alone = resume(self._model, self.held.cache, *told)
+            else:
+                self._alone = decode(self._model, self.held.cache, self.logits, *told)
+        token = next(self._alone)
+        # Drafted tokens may lie in the cache in place of the last one: it is not counted.
+        self.held.ids = [*self.prompt, *self.ids[:-1]][: self.held.cache.length]
+        return token
+
+    def enter(self, rows: Together, row: Row) -> None:
+        """Go on in a batch; at least one token was drawn."""
+        if self._alone is not None:
+            self._alone = None
+            self.held.cache.truncate(len(self.prompt) + len(self.ids) - 1)
+        rows.enter(row, self.held.cache)
+
+    def leave(self, rows: Together, row: Row) -> None:
+        """Leave the batch, with all that it computed; may go on alone."""
+        rows.leave(row, self.held.cache)
+        self.held.ids = [*self.prompt, *self.ids][: self.held.cache.length]
+
+    def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Chunk:
+        """End with an exception."""
+        self.close()
+        return super().throw(kind, value, traceback)
+
+    def close(self) -> None:
+        """Draw no more."""
+        self.finished, self._alone = True, None

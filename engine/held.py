@@ -1,0 +1,75 @@
+"""A KV cache and the ids that it holds keys and values of: what the next prompt begins with need not run again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.generate import PREFILL_CHUNK, prefill
+from engine.kv_cache import KVCache
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+    from torch import Tensor
+
+    from engine.config import ModelConfig
+    from engine.model import Decoder
+
+WORTH = 16
+"""Positions that another cache must hold more before they are copied instead of computed."""
+STRIDE = 256
+
+
+class Held:
+    """`ids` is a beginning of what the cache holds, or all of it: positions beyond it are not to be trusted."""
+
+    def __init__(self, config: ModelConfig, dtype: torch.dtype, device: torch.device) -> None:
+        self.cache = KVCache(config, dtype=dtype, device=device)
+        self.ids: list[int] = []
+
+    def keep(self, prompt: Sequence[int]) -> int:
+        """Cut the cache back to what it shares with a prompt; returns how many of the prompt's tokens it holds.
+
+        The last token is always left to compute: its logits are what generation starts from.
+        """
+        kept = self.cache.truncate(common(self.ids, prompt[:-1]))
+        self.ids = list(prompt[:kept])
+        return kept
+
+    def read(self, model: Decoder, prompt: Sequence[int], tokens: int = PREFILL_CHUNK) -> Tensor:
+        """Run the next so many of a prompt whose beginning is held; returns their hidden states (1, T, C)."""
+        start = self.cache.length
+        hidden = next(prefill(model, self.cache, prompt[start : start + tokens], tokens))
+        self.ids = list(prompt[: self.cache.length])
+        return hidden
+
+    def read_all(self, model: Decoder, prompt: Sequence[int]) -> Tensor:
+        """Run all of a prompt that is not held; returns the last hidden states."""
+        self.keep(prompt)
+        while True:
+            hidden = self.read(model, prompt)
+            if self.cache.length == len(prompt):
+                return hidden
+
+    def adopt(self, other: Held, prompt: Sequence[int]) -> int:
+        """Copy what another cache holds of a prompt beyond what this one does; returns how many positions that were."""
+        start = self.cache.length
+        if other.ids[:start] != self.ids:
+            return 0
+        end = common(other.ids, prompt[:-1])
+        if end < start + WORTH or not self.cache.extend(other.cache, end):
+            return 0
+        self.ids = list(prompt[:end])
+        return end - start
+
+
+def common(ours: Sequence[int], theirs: Sequence[int]) -> int:
+    """How many ids two sequences begin with alike; whole strides are compared at once."""
+    most = min(len(ours), len(theirs))
+    at = 0
+    while at < most and ours[at : at + STRIDE] == theirs[at : at + STRIDE]:
+        at += STRIDE
+    while at < most and ours[at] == theirs[at]:
+        at += 1
+    return min(at, most)
