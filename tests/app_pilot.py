@@ -53,7 +53,7 @@ async def running(app: LlmApp, size: tuple[int, int] = (80, 24), *, loaded: bool
     """The app at work, its model loaded."""
     async with app.run_test(size=size) as pilot:
         if loaded:
-            await wait_until(pilot, lambda: app.model_name, "the model")
+            await wait_until(pilot, lambda: app.models.name, "the model")
         yield pilot
 
 

@@ -90,7 +90,7 @@ def test_escape_stops_within_a_token_and_keeps_what_was_said(
             assert answer.output_tokens < 1500
             assert "stopped: o goes on" in screen_text(app)
             before = answer.text
-            app.change_setting("max_tokens", 5)
+            app.values.change("max_tokens", 5)
             await pilot.press("escape", "o")
             await wait_until(pilot, lambda: app.chat.talk.tip.text != before, "more of it")
             await settled(pilot)
@@ -122,7 +122,7 @@ def test_retry_edit_and_walk_between_versions(tiny_model_home: Path) -> None:
         async with running(app) as pilot:
             await ask(pilot, "One")
             first = app.chat.talk.tip
-            app.change_setting("seed", 2)
+            app.values.change("seed", 2)
             await pilot.press("escape", "r")
             await wait_until(pilot, lambda: app.chat.talk.tip is not first, "another answer")
             await settled(pilot)
@@ -278,7 +278,7 @@ def test_the_chat_goes_on_where_old_turns_no_longer_fit_and_says_so(tiny_model_h
         async with running(app) as pilot:
             for word in ("one", "two", "three", "four"):
                 await ask(pilot, word)
-            assert app.left_out > 0
+            assert app.meter.left_out > 0
             assert "no longer seen" in screen_text(app)
             assert app.chat.query(TurnView).first().has_class("left-out")
 

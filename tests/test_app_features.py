@@ -96,13 +96,13 @@ def test_the_panel_changes_how_answers_are_drawn(tiny_model_home: Path) -> None:
             field.focus()
             field.value = "3"  # type: ignore[attr-defined]
             await pilot.press("enter")
-            await wait_until(pilot, lambda: app.sampling().max_tokens == 3, "the value")
+            await wait_until(pilot, lambda: app.values.sampling().max_tokens == 3, "the value")
             field = app.chat.query_one("#field-top_p")
             field.focus()
             field.value = "seven"  # type: ignore[attr-defined]
             await pilot.press("enter")
             await wait_until(pilot, lambda: app._notifications, "an error")
-            assert app.sampling().top_p == 0.9
+            assert app.values.sampling().top_p == 0.9
             await ask(pilot, "Hello")
             assert app.chat.talk.tip.output_tokens == 3
 
@@ -117,7 +117,7 @@ def test_a_task_answers_in_the_chat(tiny_model_home: Path, tmp_path: Path, kind:
     async def story() -> None:
         app = make_app(tiny_model_home)
         async with running(app, (100, 30)) as pilot:
-            app.start_task(kind, str(path), "Who?" if kind == "ask" else "short")
+            app.tasks.start(kind, str(path), "Who?" if kind == "ask" else "short")
             question, answer = app.chat.talk.path
             await wait_until(pilot, lambda: answer.finish, "the result")
             await settled(pilot)

@@ -21,7 +21,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from engine.database import StoreError
 from engine.errors import UsageError
 from tui import store as module
-from tui.store import Store, excerpt, title_of
+from tui.records import excerpt, title_of
+from tui.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

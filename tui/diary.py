@@ -8,7 +8,8 @@ from typing import Any
 
 from engine.schema import Document, Message
 from engine.tasks.answer import block
-from tui.store import Entry, Store, title_of
+from tui.records import Entry, title_of
+from tui.store import Store
 
 EVERY = 1.0
 """Seconds between two saves of an answer that is still written: what a killed process may lose."""

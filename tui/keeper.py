@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from engine.schema import FinishReason
-from tui.store import Entry, Store, title_of
+from tui.records import Entry, title_of
+from tui.store import Store
 from tui.talk import Talk, Turn
 
 EVERY = 1.0

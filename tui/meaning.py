@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.session import Session
-    from tui.store import Hit, Store
+    from tui.records import Hit
+    from tui.store import Store
 
 TOGETHER = 32
 """Messages embedded between two saves: a search that is stopped has lost no more."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from engine.counter import TextCounter
     from engine.errors import EngineError
     from engine.schema import Chunk, ModelSummary, Progress
-    from tui.store import Hit
+        from tui.records import Hit
     from tui.talk import Piece
 
 

@@ -10,7 +10,6 @@ import json
 import time
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,8 @@ from engine import words
 from engine.database import Database
 from engine.errors import UsageError
 from tui.paths import ensure
+from tui.records import ENTRY, KEPT, Entry, Kept, entry_of, kept_of
+from tui.searching import Searchable
 
 MIGRATIONS = (
     f"""
@@ -50,77 +51,15 @@ SETTLED = 60
 """Seconds without a change after which an answer without an end is one that was killed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """A conversation in a list."""
-
-    id: int
-    title: str
-    named: bool
-    """Whether a person or the model gave the title; else it is the beginning of the first question."""
-    system: str | None
-    model: str
-    pinned: bool
-    messages: int
-    """In the whole tree."""
-    chosen: int | None
-    """The first message shown."""
-    created: float
-    updated: float
-    """Seconds since the epoch."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A message as it is kept."""
-
-    id: int
-    parent: int | None
-    role: str
-    text: str
-    documents: tuple[tuple[str, str], ...] = ()
-    """Name and text of what was given with a question."""
-    finish: str | None = None
-    """None while an answer is written, and of one that was killed."""
-    facts: dict[str, Any] = field(default_factory=dict)
-    """What is known of an answer: model, identity, device, kernel, sampling, counts and timings; JSON types."""
-    ids: tuple[int, ...] = ()
-    logprobs: tuple[float, ...] = ()
-    """Of `ids`, natural."""
-    chosen: int | None = None
-    """The child that the shown path goes on with."""
-    created: float = 0.0
-    updated: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A message that a search found."""
-
-    conversation: int
-    title: str
-    message: int
-    role: str
-    excerpt: str
-    score: float
-    """Higher is better; comparable within one search."""
-
-
-_KEPT = "id, title, named, system, model, pinned, messages, chosen, created, updated"
-_ENTRY = "id, parent, role, text, documents, finish, facts, ids, logprobs, chosen, created, updated"
-
-
-class Store:
+class Store(Searchable):
     """The open file. Threads may share it: each call holds a lock."""
 
     def __init__(self, path: Path) -> None:
         """Open or make the file, mode 0600 in a folder of 0700, and bring it up to date. Raises StoreError."""
         self.path = path
         ensure(path.parent)
-        self._file = Database(
-            path, MIGRATIONS, name="history", mend="move it away; a new one is made", patience=PATIENCE
-        )
-        self._db, self._errors, self._change = self._file.connection, self._file.errors, self._file.change
+        mend = "move it away; a new one is made"
+        super().__init__(Database(path, MIGRATIONS, name="history", mend=mend, patience=PATIENCE))
         self._db.execute("PRAGMA secure_delete = ON")
         self._index_the_killed()
 
@@ -150,10 +89,10 @@ class Store:
     def kept(self, conversation: int) -> Kept:
         """A conversation. Raises UsageError if there is none of that id."""
         with self._errors():
-            row = self._db.execute(f"SELECT {_KEPT} FROM conversations WHERE id = ?", (conversation,)).fetchone()
+            row = self._db.execute(f"SELECT {KEPT} FROM conversations WHERE id = ?", (conversation,)).fetchone()
         if row is None:
             raise UsageError(f"no conversation {conversation} is kept", hint="llm history list names them")
-        return _kept(row)
+        return kept_of(row)
 
     def recent(self, limit: int = 50, *, after: Kept | None = None) -> list[Kept]:
         """Conversations with messages, pinned ones first, then the newest; `after`: those that follow in that order."""
@@ -161,16 +100,16 @@ class Store:
         if after:
             where += " AND (pinned, updated, id) < (?, ?, ?)"
             values = [int(after.pinned), after.updated, after.id]
-        query = f"SELECT {_KEPT} FROM conversations WHERE {where} ORDER BY pinned DESC, updated DESC, id DESC LIMIT ?"
+        query = f"SELECT {KEPT} FROM conversations WHERE {where} ORDER BY pinned DESC, updated DESC, id DESC LIMIT ?"
         with self._errors():
-            return [_kept(row) for row in self._db.execute(query, (*values, limit))]
+            return [kept_of(row) for row in self._db.execute(query, (*values, limit))]
 
     def latest(self) -> Kept | None:
         """The conversation that was changed last."""
-        query = f"SELECT {_KEPT} FROM conversations WHERE messages > 0 ORDER BY updated DESC, id DESC LIMIT 1"
+        query = f"SELECT {KEPT} FROM conversations WHERE messages > 0 ORDER BY updated DESC, id DESC LIMIT 1"
         with self._errors():
             row = self._db.execute(query).fetchone()
-        return _kept(row) if row else None
+        return kept_of(row) if row else None
 
     def rename(self, conversation: int, title: str) -> None:
         """Give a title. Raises UsageError for an empty one."""
@@ -291,9 +230,9 @@ class Store:
 
     def messages(self, conversation: int) -> list[Entry]:
         """All messages of the tree, parents before children, siblings in the order they came."""
-        query = f"SELECT {_ENTRY} FROM messages WHERE conversation = ? ORDER BY id"
+        query = f"SELECT {ENTRY} FROM messages WHERE conversation = ? ORDER BY id"
         with self._errors():
-            return [_entry(row) for row in self._db.execute(query, (conversation,))]
+            return [entry_of(row) for row in self._db.execute(query, (conversation,))]
 
     def shown(self, conversation: int) -> list[Entry]:
         """The messages shown, from the first on."""
@@ -360,71 +299,7 @@ class Store:
                 self._unindex(message, text)
         return len(rows)
 
-    # Searching
-
-    def search(self, query: str, limit: int = 50) -> list[Hit]:
-        """Messages that hold every word of a query, the last one as far as it is typed; else those that hold any."""
-        asked = words.words_of(query)
-        if not asked:
-            return []
-        every = " AND ".join(f'"{word}"' for word in asked) + ("*" if asked[-1].isascii() else "")
-        statement = (
-            "SELECT conversations.id, title, messages.id, role, text, score FROM "
-            "(SELECT rowid AS found, -rank AS score FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?) "
-            "JOIN messages ON messages.id = found JOIN conversations ON conversations.id = conversation "
-            "ORDER BY score DESC"
-        )
-        for expression in (every, words.any_of(query)):
-            with self._errors():
-                rows = self._db.execute(statement, (expression, limit)).fetchall()
-            if rows:
-                break
-        return [Hit(a, title, b, role, excerpt(text, asked), score) for a, title, b, role, text, score in rows]
-
-    def without_vector(self, model: str, limit: int = 256) -> list[tuple[int, str]]:
-        """Ids and texts of messages, the newest first, that have no vector of this model's identity."""
-        query = (
-            "SELECT id, text FROM messages LEFT JOIN vectors ON vectors.message = id AND model = ? "
-            "WHERE vectors.message IS NULL AND indexed = 1 AND trim(text) != '' ORDER BY id DESC LIMIT ?"
-        )
-        with self._errors():
-            return self._db.execute(query, (model, limit)).fetchall()
-
-    def put_vectors(self, model: str, vectors: Sequence[tuple[int, bytes]]) -> None:
-        """Vectors by message, float16; what was deleted meanwhile is left out."""
-        with self._change():
-            self._db.executemany(
-                "INSERT OR REPLACE INTO vectors SELECT id, ?, ? FROM messages WHERE id = ?",
-                ((model, vector, message) for message, vector in vectors),
-            )
-
-    def vectors(self, model: str) -> tuple[list[int], bytes]:
-        """Message ids, and their vectors of this model's identity one after the other, float16."""
-        with self._errors():
-            rows = self._db.execute("SELECT message, vector FROM vectors WHERE model = ?", (model,)).fetchall()
-        return [message for message, _ in rows], b"".join(vector for _, vector in rows)
-
-    def hit(self, message: int, score: float) -> Hit | None:
-        """A message found by its vector; None if it was deleted meanwhile."""
-        query = (
-            "SELECT conversations.id, title, role, text FROM messages "
-            "JOIN conversations ON conversations.id = conversation WHERE messages.id = ?"
-        )
-        with self._errors():
-            row = self._db.execute(query, (message,)).fetchone()
-        return Hit(row[0], row[1], message, row[2], excerpt(row[3], ()), score) if row else None
-
     # Below
-
-    def _index(self, message: int, text: str) -> None:
-        self._db.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (message, words.spaced(text)))
-        self._db.execute("UPDATE messages SET indexed = 1 WHERE id = ?", (message,))
-
-    def _unindex(self, message: int, text: str) -> None:
-        # The words themselves keep no text: what is deleted has to be said once more.
-        self._db.execute(
-            "INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)", (message, words.spaced(text))
-        )
 
     def _index_the_killed(self) -> None:
         """Answers whose process died before their end can be found as well."""
@@ -445,35 +320,5 @@ _BELOW = (
 """A message and all that hang below it."""
 
 
-def excerpt(text: str, asked: Sequence[str], width: int = 120) -> str:
-    """One line of a text around the first word that was asked for."""
-    line = " ".join(text.split())
-    lowered = line.casefold()
-    found = [at for word in asked if (at := lowered.find(word)) >= 0]
-    start = max(0, min(found, default=0) - width // 3)
-    return ("…" if start else "") + line[start : start + width] + ("…" if start + width < len(line) else "")
-
-
-def title_of(question: str, width: int = 60) -> str:
-    """A title for a conversation that nobody named: the beginning of its first question."""
-    line = " ".join(question.split())
-    return line if len(line) <= width else line[: width - 1].rstrip() + "…"
-
-
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
-
-
-def _kept(row: tuple[Any, ...]) -> Kept:
-    id_, title, named, system, model, pinned, *rest = row
-    return Kept(id_, title, bool(named), system, model, bool(pinned), *rest)
-
-
-def _entry(row: tuple[Any, ...]) -> Entry:
-    id_, parent, role, text, documents, finish, facts, ids, logprobs, chosen, created, updated = row
-    given = tuple((name, content) for name, content in json.loads(documents))
-    numbers, chances = array("i", ids or b""), array("f", logprobs or b"")
-    return Entry(
-        id_, parent, role, text, given, finish, json.loads(facts), tuple(numbers), tuple(chances), chosen, created,
-        updated,
-    )  # fmt: skip

@@ -10,12 +10,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import InputError
-from tui.store import title_of
+from tui.records import title_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tui.store import Entry, Kept, Store
+    from tui.records import Entry, Kept
+    from tui.store import Store
 
 FORMAT = 1
 

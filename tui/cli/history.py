@@ -21,7 +21,8 @@ from tui.cli.opening import Run
 from tui.cli.options import MODEL, Options, takes
 
 if TYPE_CHECKING:
-    from tui.store import Entry, Hit, Kept, Store
+    from tui.records import Entry, Hit, Kept
+    from tui.store import Store
 
 app = make_app(
     "Find, show, export and delete the conversations that are kept.",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from engine.session import Session
-    from tui.store import Entry, Kept
+    from tui.records import Entry, Kept
 
 
 def replayed(session: Session, kept: Kept, path: Sequence[Entry]) -> Iterator[dict[str, Any]]:

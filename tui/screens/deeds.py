@@ -75,7 +75,7 @@ async def fork(chat: ChatScreen, turn: Turn) -> None:
         return
     chat.talk.fork(turn)
     await chat.show()
-    chat.app.keep(chat.talk)
+    chat.app.memory.keep(chat.talk)
     chat.prompt.focus()
     chat.app.note(chat.app.strings("said.forked"))
 
@@ -93,7 +93,7 @@ async def words(chat: ChatScreen, turn: Turn) -> None:
     """How sure the model was of each word."""
     if turn.role != "assistant":
         raise UsageError(chat.app.strings("said.only_answers"))
-    chat.app.show_doubts(turn)
+    chat.app.doubting.show(turn)
 
 
 TURN_DEEDS: dict[str, Callable[[ChatScreen, Turn], Awaitable[None]]] = {
@@ -129,7 +129,7 @@ async def _undo(chat: ChatScreen, rest: str) -> None:
     assert question.parent is not None
     chat.talk.fork(question.parent)
     await chat.show()
-    chat.app.keep(chat.talk)
+    chat.app.memory.keep(chat.talk)
     chat.prompt.write(question.text)
 
 
@@ -146,8 +146,8 @@ async def _system(chat: ChatScreen, rest: str) -> None:
     def changed(text: str | None) -> None:
         if text is not None:
             chat.talk.system = text.strip() or None
-            chat.app.keep(chat.talk)
-            chat.app.measure()
+            chat.app.memory.keep(chat.talk)
+            chat.app.meter.measure()
 
     if not rest:
         title = chat.app.strings("title.system")
@@ -161,20 +161,20 @@ async def _system(chat: ChatScreen, rest: str) -> None:
 
 async def _model(chat: ChatScreen, rest: str) -> None:
     if rest:
-        chat.app.change_model(rest)
+        chat.app.models.change(rest)
     else:
-        chat.app.show_models()
+        chat.app.models.show()
 
 
 async def _set(chat: ChatScreen, rest: str) -> None:
     key, _, value = rest.partition(" ")
     if not key:
-        chat.app.show_panel()
+        chat.app.values.show_panel()
         return
     setting = find_key(key)
     if not value.strip():
         raise UsageError(f"/set {setting.name} needs a value ({SETTINGS[setting.name].help})")
-    chat.app.change_setting(setting.name, parse(setting, value.strip(), "/set"))
+    chat.app.values.change(setting.name, parse(setting, value.strip(), "/set"))
 
 
 async def _save(chat: ChatScreen, rest: str) -> None:
@@ -182,14 +182,14 @@ async def _save(chat: ChatScreen, rest: str) -> None:
         await _export(chat, rest)
     elif rest:
         chat.talk.title = rest
-        chat.app.keep(chat.talk)
+        chat.app.memory.keep(chat.talk)
         await chat.show()
     else:
         chat.app.note(chat.app.strings("said.autosaved"))
 
 
 async def _load(chat: ChatScreen, rest: str) -> None:
-    chat.app.show_history(rest)
+    chat.app.memory.show(rest)
 
 
 async def _export(chat: ChatScreen, rest: str) -> None:
@@ -206,7 +206,7 @@ def exported(chat: ChatScreen, *, as_json: bool) -> str:
     shown = [turn.shown_to_model() for turn in talk.path]
     if as_json:
         turns = [{"role": message.role, "content": message.content} for message in shown]
-        data = {"format": 1, "model": chat.app.model_name, "system": talk.system, "messages": turns}
+        data = {"format": 1, "model": chat.app.models.name, "system": talk.system, "messages": turns}
         return json.dumps(data, ensure_ascii=False, indent=2) + "\n"
     parts = [f"# {talk.title}"] if talk.title else []
     parts += [f"> {talk.system}".replace("\n", "\n> ")] if talk.system else []
@@ -233,7 +233,7 @@ async def _file(chat: ChatScreen, rest: str) -> None:
 
 
 async def _context(chat: ChatScreen, rest: str) -> None:
-    chat.app.show_context()
+    chat.app.meter.say()
 
 
 async def _stats(chat: ChatScreen, rest: str) -> None:
@@ -242,7 +242,7 @@ async def _stats(chat: ChatScreen, rest: str) -> None:
 
 async def _compact(chat: ChatScreen, rest: str) -> None:
     chat.refuse_while_answering()
-    chat.app.compact(chat.talk)
+    chat.app.tasks.compact()
 
 
 async def _multi(chat: ChatScreen, rest: str) -> None:

@@ -11,10 +11,11 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
 from engine.errors import EngineError
+from tui.records import Hit, Kept
 from tui.screens.asking import AskingScreen
 from tui.screens.choosing import LISTED, Choice, ChoosingScreen
 from tui.screens.confirming import ConfirmingScreen
-from tui.store import Hit, Kept, Store
+from tui.store import Store
 from tui.strings import Strings
 from tui.widgets.text import one_line
 

@@ -1,0 +1,54 @@
+"""The context meter: exact for what was answered, counted on the model's thread for the rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tui.jobs import Count
+
+if TYPE_CHECKING:
+    from tui.app import LlmApp
+    from tui.talk import Turn
+
+MEASURED = 20_000
+"""Characters of a draft that are counted as it is typed."""
+
+
+class Meter:
+    """How much of the context the shown conversation takes."""
+
+    def __init__(self, app: LlmApp) -> None:
+        self._app = app
+        self.left_out = 0
+        """Messages at the conversation's start that the model is not shown."""
+        self._used = 0
+        self._counted: Turn | None = None
+
+    def measure(self) -> None:
+        """Bring the meter up to date."""
+        app, chat = self._app, self._app.chat
+        if not app.models.context or not chat.is_mounted:
+            return
+        tip = chat.talk.tip
+        if tip.prompt_tokens:
+            self._used = tip.prompt_tokens + tip.output_tokens
+        elif chat.answering is None and (shown := chat.talk.messages()):
+            if tip is not self._counted:
+                self._counted = tip
+                app.runner.submit(Count(shown))
+        else:
+            self._used = 0
+        draft = app.models.count(chat.prompt.text[:MEASURED]) + sum(app.models.count(d.text) for d in chat.pending)
+        chat.status.meter(self._used, app.models.context, draft=draft, left_out=self.left_out)
+
+    def counted(self, tokens: int) -> None:
+        """A conversation's length came."""
+        self._used = tokens
+        self._app.chat.status.meter(self._used, self._app.models.context, left_out=self.left_out)
+
+    def say(self) -> None:
+        """The meter in words."""
+        app, total = self._app, self._app.models.context
+        share = f"{self._used / total:.0%}" if total else "–"
+        count = len(app.chat.talk.path)
+        app.note(app.strings("context.said", used=self._used, total=total, share=share, count=count))

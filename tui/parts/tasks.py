@@ -1,0 +1,92 @@
+"""Tasks in the chat: a file is summarized, asked about, translated or judged, and the result is an answer there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from engine.errors import EngineError, UsageError
+from engine.schema import Document
+from tui.screens.asking import AskingScreen
+from tui.screens.choosing import Choice, ChoosingScreen
+from tui.settings import sampling
+from tui.talk import Talk
+from tui.task_jobs import Task, TaskKind
+
+if TYPE_CHECKING:
+    from tui.app import LlmApp
+    from tui.talk import Turn
+
+LENGTHS = ("short", "medium", "long")
+
+
+class Tasks:
+    """What can be done with a file, as a question and its answer."""
+
+    def __init__(self, app: LlmApp) -> None:
+        self._app = app
+
+    def run(self, question: Turn) -> None:
+        """The answer to a question that is a task. Raises InputError for a file that can't be read."""
+        assert question.task is not None
+        kind, path, argument = question.task
+        task = self._job(cast("TaskKind", kind), self._app.read_document(path), argument)
+        turn = self._app.chat.talk.begin_answer(question)
+        self._app.chat.call_later(self._app.chat.write, task, turn, question.text)
+
+    def _job(self, kind: TaskKind, document: Document, argument: str) -> Task:
+        drawn = sampling(self._app.settings, temperature=0.0, max_tokens=1024)
+        return Task(kind, document, argument, drawn, self._app.places.cache / "results.db")
+
+    def start(self, kind: TaskKind, path: str, argument: str = "") -> None:
+        """A task on a file, as a question of its own at the end of the conversation. Raises EngineError."""
+        chat = self._app.chat
+        chat.refuse_while_answering()
+        self._app.read_document(path)  # what is wrong with it is said before anything is changed
+        name = Path(path).name
+        shown = argument if kind == "ask" else self._app.strings(f"task.{kind}.asked", name=name, argument=argument)
+        question = chat.talk.ask(f"{shown} ({name})" if kind == "ask" else shown)
+        question.task = (kind, str(Path(path).expanduser().absolute()), argument)
+        self.run(question)
+
+    def compact(self) -> None:
+        """A summary of the conversation, as the beginning of another; this one stays. Raises EngineError."""
+        chat, talk = self._app.chat, self._app.chat.talk
+        if len(talk.path) < 2:
+            raise UsageError(self._app.strings("said.nothing_to_compact"))
+        said = [f"{message.role}: {message.content}" for message in talk.messages() if message.role != "system"]
+        task = self._job("summarize", Document("conversation", "\n\n".join(said)), "medium")
+        asked = self._app.strings("task.compact.asked")
+        fresh = Talk(talk.system)
+        fresh.title = talk.title
+        turn = fresh.begin_answer(fresh.ask(asked))
+
+        async def begin() -> None:
+            await chat.open(fresh)
+            await chat.write(task, turn, asked)
+
+        chat.call_later(begin)
+
+    def choose(self, kind: TaskKind) -> None:
+        """A task: the file is chosen first, then what the task needs to know."""
+
+        def begin(path: str, argument: str) -> None:
+            try:
+                self.start(kind, path, argument)
+            except EngineError as error:
+                self._app.tell(error)
+
+        def chosen(path: str | None) -> None:
+            if path is None:
+                return
+            if kind == "ask":
+                asking = AskingScreen(self._app.strings("title.task_question"), "", self._app.strings)
+                self._app.push_screen(asking, lambda question: begin(path, question) if question else None)
+            elif kind == "summarize":
+                lengths = [Choice(name, self._app.strings(f"length.{name}")) for name in LENGTHS]
+                asking_length = ChoosingScreen(self._app.strings("title.task_length"), lengths, self._app.strings)
+                self._app.push_screen(asking_length, lambda length: begin(path, length) if length else None)
+            else:
+                begin(path, "")
+
+        self._app.choose_file(chosen)

@@ -1,0 +1,79 @@
+"""Search of the kept messages: by their words, through an index that holds no text, and by the model's vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine import words
+from engine.database import Database
+from tui.records import Hit, excerpt
+
+
+class Searchable:
+    """The part of the store that finds."""
+
+    def __init__(self, file: Database) -> None:
+        self._file = file
+        self._db, self._errors, self._change = file.connection, file.errors, file.change
+
+    def search(self, query: str, limit: int = 50) -> list[Hit]:
+        """Messages that hold every word of a query, the last one as far as it is typed; else those that hold any."""
+        asked = words.words_of(query)
+        if not asked:
+            return []
+        every = " AND ".join(f'"{word}"' for word in asked) + ("*" if asked[-1].isascii() else "")
+        statement = (
+            "SELECT conversations.id, title, messages.id, role, text, score FROM "
+            "(SELECT rowid AS found, -rank AS score FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?) "
+            "JOIN messages ON messages.id = found JOIN conversations ON conversations.id = conversation "
+            "ORDER BY score DESC"
+        )
+        for expression in (every, words.any_of(query)):
+            with self._errors():
+                rows = self._db.execute(statement, (expression, limit)).fetchall()
+            if rows:
+                break
+        return [Hit(a, title, b, role, excerpt(text, asked), score) for a, title, b, role, text, score in rows]
+
+    def without_vector(self, model: str, limit: int = 256) -> list[tuple[int, str]]:
+        """Ids and texts of messages, the newest first, that have no vector of this model's identity."""
+        query = (
+            "SELECT id, text FROM messages LEFT JOIN vectors ON vectors.message = id AND model = ? "
+            "WHERE vectors.message IS NULL AND indexed = 1 AND trim(text) != '' ORDER BY id DESC LIMIT ?"
+        )
+        with self._errors():
+            return self._db.execute(query, (model, limit)).fetchall()
+
+    def put_vectors(self, model: str, vectors: Sequence[tuple[int, bytes]]) -> None:
+        """Vectors by message, float16; what was deleted meanwhile is left out."""
+        with self._change():
+            self._db.executemany(
+                "INSERT OR REPLACE INTO vectors SELECT id, ?, ? FROM messages WHERE id = ?",
+                ((model, vector, message) for message, vector in vectors),
+            )
+
+    def vectors(self, model: str) -> tuple[list[int], bytes]:
+        """Message ids, and their vectors of this model's identity one after the other, float16."""
+        with self._errors():
+            rows = self._db.execute("SELECT message, vector FROM vectors WHERE model = ?", (model,)).fetchall()
+        return [message for message, _ in rows], b"".join(vector for _, vector in rows)
+
+    def hit(self, message: int, score: float) -> Hit | None:
+        """A message found by its vector; None if it was deleted meanwhile."""
+        query = (
+            "SELECT conversations.id, title, role, text FROM messages "
+            "JOIN conversations ON conversations.id = conversation WHERE messages.id = ?"
+        )
+        with self._errors():
+            row = self._db.execute(query, (message,)).fetchone()
+        return Hit(row[0], row[1], message, row[2], excerpt(row[3], ()), score) if row else None
+
+    def _index(self, message: int, text: str) -> None:
+        self._db.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (message, words.spaced(text)))
+        self._db.execute("UPDATE messages SET indexed = 1 WHERE id = ?", (message,))
+
+    def _unindex(self, message: int, text: str) -> None:
+        # The words themselves keep no text: what is deleted has to be said once more.
+        self._db.execute(
+            "INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)", (message, words.spaced(text))
+        )
