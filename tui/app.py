@@ -11,6 +11,7 @@ from textual.app import App, SuspendNotSupported, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from engine.catalog import default_entry
 from engine.errors import EngineError, InputError
 from engine.schema import Document
 from tui import messages, palette
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from textual.widgets import TextArea
 
     from engine.library import Library
+    from engine.session import Session
     from tui.paths import Places
 
 THEME = "textual-dark"
@@ -63,11 +65,15 @@ class LlmApp(App[int]):
         talk: Talk | None = None,
         documents: Sequence[Document] = (),
         keeper: Keeper | None = None,
+        *,
+        adapter: Path | None = None,
+        remote: Session | None = None,
     ) -> None:
-        """`documents` go with the first question."""
+        """`documents` go with the first question. `adapter` changes the model; `remote` answers in its place."""
         super().__init__()
         self.settings, self.places, self.library, self.strings = settings, places, library, strings
-        self.models = Models(self)
+        self.models = Models(self, adapter)
+        self._remote = remote
         self.meter = Meter(self)
         self.memory = Memory(self, keeper or Keeper(None))
         self.doubting = Doubting(self)
@@ -81,11 +87,17 @@ class LlmApp(App[int]):
         """The chat is there at once; the model comes behind it."""
         self.theme = self.settings["theme"] or THEME
         self.push_screen(self.chat)
-        self.models.change(self.settings["model"])  # at once: what is asked before it is loaded waits behind it
+        if self._remote is not None:
+            self.models.take(self._remote)
+        elif self.library.names():
+            self.models.change(self.settings["model"])  # at once: what is asked before it is loaded waits behind it
+        else:
+            self.call_after_refresh(self.models.welcome, self.settings["model"] or default_entry().pull_spec)
 
     def on_unmount(self) -> None:
         """The running answer is stopped and the weights are let go."""
         self.runner.close()
+        self.models.pulls.close()
 
     # What the model's thread says, each to whom it concerns; what answers say, the chat hears itself
 
@@ -95,8 +107,16 @@ class LlmApp(App[int]):
 
     def on_job_failed(self, event: messages.JobFailed) -> None:
         """A job that no screen waits for failed."""
-        self.models.failed(event.key)
+        self.models.failed(event.key, event.error)
         self.tell(event.error)
+
+    def on_pull_progressed(self, event: messages.PullProgressed) -> None:
+        """So much of a model has come."""
+        self.models.pulls.progressed(event)
+
+    def on_pull_ended(self, event: messages.PullEnded) -> None:
+        """A model is here, or its pull was stopped."""
+        self.models.pulls.ended(event)
 
     def on_tokens_counted(self, event: messages.TokensCounted) -> None:
         """A conversation's length came."""

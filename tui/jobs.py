@@ -53,7 +53,7 @@ class Job:
     def session_of(self, room: Runner) -> Session:
         """The loaded model. Raises ModelNotFound."""
         if room.session is None:
-            raise ModelNotFound("no model is loaded", hint="choose one: Ctrl+P, then “model”")
+            raise ModelNotFound("no model is loaded", hint="F3 shows the models and brings one")
         return room.session
 
 
@@ -63,7 +63,7 @@ class Load(Job):
 
     summary: ModelSummary
     opening: dict[str, Any]
-    """`device`, `threads`, `context`."""
+    """`device`, `threads`, `context`, `adapter`."""
 
     def run(self, room: Runner) -> None:
         from engine.counter import load_tokenizer
@@ -74,18 +74,34 @@ class Load(Job):
             room.session.close()
             room.session = None
         session = Session.open(Path(self.summary.path), **self.opening)
-        room.session = session
-        room.post(
-            ModelLoaded(
-                self.key,
-                session.name,
-                f"{session.device}/{session.kernel}",
-                session.context,
-                session.memory_bytes,
-                time.monotonic() - started,
-                load_tokenizer(Path(self.summary.path)),
-            )
-        )
+        take_up(room, self.key, session, load_tokenizer(Path(self.summary.path)), time.monotonic() - started)
+
+
+@dataclass
+class Take(Job):
+    """Take up a session that is open already: one with a server."""
+
+    session: Session
+
+    def run(self, room: Runner) -> None:
+        take_up(room, self.key, self.session, self.session, 0.0)
+
+
+def take_up(room: Runner, key: int, session: Session, counter: TextCounter, seconds: float) -> None:
+    """Let a session answer from here on."""
+    room.session = session
+    place = f"{session.device}/{session.kernel}"
+    room.post(ModelLoaded(key, session.name, place, session.context, session.memory_bytes, seconds, counter))
+
+
+@dataclass
+class Unload(Job):
+    """Let go of the model."""
+
+    def run(self, room: Runner) -> None:
+        if room.session is not None:
+            room.session.close()
+            room.session = None
 
 
 @dataclass

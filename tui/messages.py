@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from textual.message import Message
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from engine.counter import TextCounter
     from engine.errors import EngineError
     from engine.schema import Chunk, ModelSummary, Progress
-        from tui.records import Hit
+    from tui.records import Hit
     from tui.talk import Piece
 
 
@@ -133,7 +133,6 @@ class PullProgressed(Posted):
 
 @dataclass
 class PullEnded(Posted):
-    """A model is installed, or a pull failed or was stopped."""
+    """A model is installed, or its pull was stopped. A pull that failed is a job that failed."""
 
-    summary: ModelSummary | None = None
-    error: EngineError | None = field(default=None)
+    summary: ModelSummary | None

@@ -36,7 +36,7 @@ class Work(Protocol):
 class Runner:
     """One thread, one session, jobs in the order in which they were handed in."""
 
-    def __init__(self, post: Callable[[Message], object]) -> None:
+    def __init__(self, post: Callable[[Message], object], name: str = "model") -> None:
         self.post = post
         self.session: Session | None = None
         self._jobs: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
@@ -44,7 +44,7 @@ class Runner:
         self._lock = threading.Lock()
         self._closed = threading.Event()
         sys.setswitchinterval(_SWITCH)
-        self._thread = threading.Thread(target=self._work, name="model", daemon=True)
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
     @staticmethod

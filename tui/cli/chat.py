@@ -61,13 +61,14 @@ def chat(
     if no_save and (resume or number is not None):
         raise UsageError("--no-save can't go on with what is kept", hint="leave one of them out")
     given = [read_file(path, options.encoding, options.errors) for path in options.file or []]
-    summary = run.find_model()
     if wants_app(run, plain=plain):
-        from tui.cli.full_screen import open_app
+        from tui.cli.full_screen import model_for_app, open_app
 
+        name = model_for_app(run)
         store = None if no_save or not run.settings["history"] else open_history(run)
-        code = open_app(run, summary, system, given, store, chosen(store, resume=resume, number=number))
+        code = open_app(run, name, system, given, store, chosen(store, resume=resume, number=number))
         raise typer.Exit(code)
+    summary = run.find_model()
     from tui.cli import slash
     from tui.cli.conversation import Conversation
     from tui.cli.prompt import open_lines

@@ -6,22 +6,38 @@ import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from engine.schema import Document, ModelSummary
+from engine.schema import Document
 from tui.cli.opening import Run
+from tui.paths import ensure
 
 if TYPE_CHECKING:
     from tui.store import Store
 
 
+def model_for_app(run: Run) -> str:
+    """The model that the app loads or, where none is installed, offers to bring. Raises ModelNotFound."""
+    if run.settings["endpoint"]:
+        return run.endpoint.name
+    if run.library.names():
+        return run.find_installed().name
+    from engine.catalog import default_entry, resolve
+
+    ensure(run.places.models)  # says now what a pull would run into
+    return resolve(run.settings["model"] or default_entry().pull_spec).pull_spec
+
+
 def open_app(
     run: Run,
-    summary: ModelSummary,
+    model: str,
     system: str | None,
     documents: Sequence[Document],
     store: Store | None,
     conversation: int | None,
 ) -> int:
-    """Run the app until the person leaves; returns the exit code. `conversation`: which kept one to go on with."""
+    """Run the app until the person leaves; returns the exit code.
+
+    `conversation`: which kept one to go on with.
+    """
     from tui.app import LlmApp
     from tui.keeper import Keeper
     from tui.strings import Strings, language_of_locale
@@ -29,9 +45,13 @@ def open_app(
 
     chosen = run.settings["lang"]
     strings = Strings(language_of_locale() if chosen == "auto" else chosen)
-    settings = run.settings.with_flags({"model": summary.name})
+    settings = run.settings.with_flags({"model": model})
     with store or contextlib.nullcontext():
         keeper = Keeper(store)
         talk = Talk(system) if conversation is None else keeper.open(conversation)
-        app = LlmApp(settings, run.places, run.library, strings, talk, documents, keeper)
+        remote = run.endpoint if run.settings["endpoint"] else None
+        app = LlmApp(
+            settings, run.places, run.library, strings, talk, documents, keeper,
+            adapter=run.options.adapter, remote=remote,
+        )  # fmt: skip
         return app.run() or 0

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine import catalog
+from engine.catalog import resolve
 from engine.errors import EngineError
-from tui.jobs import Load
-from tui.screens.choosing import Choice, ChoosingScreen
+from tui.jobs import Load, Take, Unload
+from tui.parts.pulls import Pulls
+from tui.screens.models import ModelsScreen
+from tui.screens.welcome import WelcomeScreen
 
 if TYPE_CHECKING:
+    from engine.catalog import CatalogEntry
     from engine.counter import TextCounter
+    from engine.schema import ModelSummary
+    from engine.session import Session
     from tui import messages
     from tui.app import LlmApp
+    from tui.widgets.pull_line import PullState
 
 
 class Models:
     """The loaded model's facts; empty and 0 while there is none."""
 
-    def __init__(self, app: LlmApp) -> None:
-        self._app = app
+    def __init__(self, app: LlmApp, adapter: Path | None = None) -> None:
+        """`adapter`: a change of the first model."""
+        self._app, self._adapter = app, adapter
         self.name = ""
         self.context = 0
         """Tokens."""
@@ -28,6 +39,7 @@ class Models:
         """Bytes."""
         self._counter: TextCounter | None = None
         self._loading = 0
+        self.pulls = Pulls(app)
 
     def change(self, name: str | None = None) -> None:
         """Load a model, the default without a name; errors are told."""
@@ -37,9 +49,15 @@ class Models:
         except EngineError as error:
             app.call_after_refresh(self._say_missing, error)
             return
-        opening = {"device": app.settings["device"], "threads": app.settings["threads"], "context": app.settings["ctx"]}
+        opening = {"device": app.settings["device"], "threads": app.settings["threads"],
+                   "context": app.settings["ctx"], "adapter": self._adapter}  # fmt: skip
+        self._adapter = None  # it was made for the first model
         self._loading = app.runner.submit(Load(summary, opening))
         app.call_after_refresh(self._say_loading, summary.name)
+
+    def take(self, session: Session) -> None:
+        """A session with a server, in place of a model of this machine."""
+        self._loading = self._app.runner.submit(Take(session))
 
     def _say_missing(self, error: EngineError) -> None:
         self._app.tell(error)
@@ -56,8 +74,9 @@ class Models:
         self.say_ready()
         self._app.call_later(self._app.chat.show)
 
-    def failed(self, key: int) -> None:
-        """A job ended with an error; perhaps it was to load a model."""
+    def failed(self, key: int, error: EngineError) -> None:
+        """A job ended with an error; perhaps it was to load a model, or a pull."""
+        self.pulls.failed(key, error)
         if key == self._loading:
             self._loading = 0
             self._app.chat.status.say(self._app.strings("status.no_model"), kind="error")
@@ -77,18 +96,106 @@ class Models:
         """Tokens of a text; 0 while no model is loaded."""
         return self._counter.count(text) if self._counter else 0
 
+    # The models on this machine, and those on their way
+
     def show(self) -> None:
-        """Installed models, to change to."""
+        """The models, to change to, to bring and to remove."""
         app = self._app
-        choices = [
-            Choice(summary.name, summary.name, app.strings(
-                "models.current" if summary.name == self.name else "models.here",
-                size=f"{summary.bytes_on_disk / 1e6:.0f} MB"))
-            for summary in app.library.list() if not summary.problem
-        ]  # fmt: skip
+        screen = ModelsScreen(self, app.strings)
 
         def chosen(name: str | None) -> None:
+            self.pulls.watcher = None
             if name is not None and name != self.name:
                 self.change(name)
 
-        app.push_screen(ChoosingScreen(app.strings("title.models"), choices, app.strings), chosen)
+        app.push_screen(screen, chosen)
+        self.pulls.watcher = lambda: screen.pulls_changed() if screen.is_mounted else None
+
+    def welcome(self, spec: str) -> None:
+        """The first start: there is no model at all. `spec`: the one to offer."""
+        app = self._app
+        screen = WelcomeScreen(resolve(spec), self, app.strings)
+
+        def chosen(wanted: str | None) -> None:
+            self.pulls.watcher = None
+            if wanted:
+                self.show()
+
+        def changed() -> None:
+            if self.installing and screen.is_current:
+                screen.dismiss(None)
+            elif screen.is_mounted:
+                screen.pulls_changed()
+
+        app.push_screen(screen, chosen)
+        self.pulls.watcher = changed
+        app.chat.status.say(app.strings("status.no_model"), kind="error")
+
+    @property
+    def installing(self) -> bool:
+        """Whether a model is loaded or being loaded."""
+        return bool(self.name or self._loading)
+
+    @property
+    def pulling(self) -> Sequence[PullState]:
+        """What is on its way, the running pull first."""
+        return self.pulls.states
+
+    @property
+    def last_error(self) -> EngineError | None:
+        """Why the last pull failed."""
+        return self.pulls.last_error
+
+    def state_of(self, spec: str) -> PullState | None:
+        """How far a pull is."""
+        return self.pulls.state_of(spec)
+
+    def installed(self) -> Sequence[ModelSummary]:
+        """What is here."""
+        return self._app.library.list()
+
+    def available(self) -> Sequence[CatalogEntry]:
+        """What the catalog has besides."""
+        here = set(self._app.library.names())
+        return [entry for entry in catalog.CATALOG if entry.name not in here]
+
+    def default(self) -> str | None:
+        """The model used when none is named."""
+        return self._app.library.default
+
+    def make_default(self, name: str) -> None:
+        """Use a model when none is named."""
+        self._try(lambda: self._app.library.set_default(name))
+
+    def pull(self, spec: str) -> None:
+        """Bring a model here; errors are told."""
+        self._try(lambda: self.pulls.start(spec))
+
+    def stop_pull(self, spec: str) -> None:
+        """Stop bringing it; what has come is kept."""
+        self.pulls.stop(spec)
+
+    def remove(self, name: str) -> None:
+        """Delete a model; the loaded one is let go first. Errors are told."""
+        app = self._app
+        if name == self.name and app.chat.writings:
+            app.tell(EngineError(app.strings("said.busy")))
+            return
+        if name == self.name:
+            app.runner.submit(Unload())
+            self.name = self.place = ""
+            self.context = self.memory = 0
+            self._counter = None
+            app.chat.status.say(app.strings("status.no_model"), kind="error")
+            app.chat.status.meter(0, 0)
+            app.call_later(app.chat.show)
+        if self._try(lambda: app.library.remove(name)):
+            app.note(app.strings("models.removed", name=name))
+
+    def _try(self, deed: Callable[[], object]) -> bool:
+        try:
+            deed()
+        except EngineError as error:
+            self._app.tell(error)
+            return False
+        return True

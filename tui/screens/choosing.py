@@ -35,6 +35,9 @@ class Choice:
 class ChoosingScreen(ModalScreen[str | None]):
     """Returns the chosen value, or None."""
 
+    WIDE = False
+    """Whether as much of the terminal as there is may be used."""
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "take", "key.take", id="take", priority=True),
         Binding("down", "move(1)", "key.down", id="choose_down", show=False, priority=True),
@@ -50,11 +53,16 @@ class ChoosingScreen(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         """A title, the words to look for, the rows, the keys."""
-        with Vertical(classes="dialog"):
+        with Vertical(classes="dialog wide" if self.WIDE else "dialog"):
             yield Label(self._title, classes="dialog-title")
             yield Input(placeholder=self._strings("choose.filter"), compact=True, id="filter")
             yield OptionList(compact=True, id="rows")
+            yield from self.below_rows()
             yield Hints(self._strings)
+
+    def below_rows(self) -> ComposeResult:
+        """More, below the rows; for lists of a kind."""
+        yield from ()
 
     def on_mount(self) -> None:
         """All rows, the first one marked."""
@@ -62,9 +70,13 @@ class ChoosingScreen(ModalScreen[str | None]):
         self.fill("")
 
     def set_choices(self, choices: Sequence[Choice]) -> None:
-        """Other rows, as they become known."""
+        """Other rows, as they become known; the mark stays where it was."""
+        before = self.marked()
         self.choices = list(choices)
         self.fill(self.query_one(Input).value)
+        places = [at for at, choice in enumerate(self.shown) if before and choice.value == before.value]
+        if places:
+            self.query_one(OptionList).highlighted = places[0]
 
     def fill(self, wanted: str) -> None:
         """The rows that match, the best first."""

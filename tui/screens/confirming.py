@@ -1,4 +1,4 @@
-"""A yes or no before something is gone for good; the answer that keeps everything is marked."""
+"""A yes or no before something is gone for good, or comes; the answer that does no harm is marked."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Label
+from textual.widgets.button import ButtonVariant
 
 from tui.strings import Strings
 
@@ -23,21 +24,24 @@ class ConfirmingScreen(ModalScreen[bool]):
         Binding("left,right", "app.focus_next", "key.next", show=False),
     ]
 
-    def __init__(self, question: str, deed: str, strings: Strings) -> None:
+    def __init__(self, question: str, deed: str, strings: Strings, *, harmless: bool = False) -> None:
+        """`harmless`: Enter does it."""
         super().__init__()
-        self._question, self._deed, self._strings = question, deed, strings
+        self._question, self._deed, self._strings, self._harmless = question, deed, strings, harmless
 
     def compose(self) -> ComposeResult:
         """The question and two buttons."""
         with Vertical(classes="dialog small"):
             yield Label(self._question, classes="dialog-title", markup=False)
             with Horizontal(classes="buttons"):
-                yield Button(self._strings("confirm.no"), id="no", compact=True)
-                yield Button(self._deed, id="yes", variant="error", compact=True)
+                no = self._strings("confirm.later" if self._harmless else "confirm.no")
+                yield Button(no, id="no", compact=True)
+                variant: ButtonVariant = "primary" if self._harmless else "error"
+                yield Button(self._deed, id="yes", variant=variant, compact=True)
 
     def on_mount(self) -> None:
         """Enter does no harm."""
-        self.query_one("#no").focus()
+        self.query_one("#yes" if self._harmless else "#no").focus()
 
     @on(Button.Pressed)
     def _pressed(self, event: Button.Pressed) -> None:

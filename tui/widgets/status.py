@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual.content import Content
 from textual.widgets import Static
 
 from tui.strings import Strings
+from tui.widgets.pull_line import PullState
 from tui.widgets.text import count
 
 _CELLS = 10
@@ -20,10 +23,20 @@ class Status(Static):
         self._state = Content("")
         self._used = self._draft = self._total = 0
         self._left_out = 0
+        self._pull = Content("")
 
     def say(self, state: str, *, kind: str = "") -> None:
         """What happens now; `kind` is a colour of the theme."""
         self._state = Content.from_markup(f"[${kind}]$state[/]", state=state) if kind else Content(state)
+        self._draw()
+
+    def pull(self, states: Sequence[PullState]) -> None:
+        """What is being pulled behind the chat."""
+        self._pull = Content("")
+        if states:
+            share = f" {states[0].share:.0%}" if states[0].share is not None and states[0].stage != "wait" else ""
+            more = f" +{len(states) - 1}" if len(states) > 1 else ""
+            self._pull = Content.styled(f"↓ {states[0].name}{share}{more} · ", "$accent")
         self._draw()
 
     def meter(self, used: int, total: int, *, draft: int = 0, left_out: int = 0) -> None:
@@ -38,7 +51,7 @@ class Status(Static):
     def _draw(self) -> None:
         right = self._right()
         width = self.size.width - 2
-        left = self._state
+        left = self._pull + self._state
         gap = width - left.cell_length - right.cell_length
         if gap < 1:
             left = left.truncate(max(width - right.cell_length - 1, 0), ellipsis=True)
