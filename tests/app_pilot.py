@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tui.app import LlmApp
 from tui.cli.installed import open_library
+from tui.keymap import Keys
 from tui.paths import places
 from tui.settings import Settings
 from tui.strings import Strings
@@ -45,7 +46,7 @@ def make_app(
     where = places({"LOCAL_LLM_HOME": str(home)})
     given = {"max_tokens": 12, "temperature": 0.0, "device": "cpu", "threads": 1} | settings
     loaded = Settings.load(where.config_file, environ={}, folder=home).with_flags(given)
-    return LlmApp(loaded, where, open_library(where), Strings(language), talk, keeper=keeper)
+    return LlmApp(loaded, where, open_library(where), Strings(language, Keys(loaded["keys"])), talk, keeper=keeper)
 
 
 @contextlib.asynccontextmanager

@@ -100,6 +100,28 @@ def test_escape_stops_within_a_token_and_keeps_what_was_said(
     play(story())
 
 
+def test_what_is_typed_right_after_enter_is_the_next_text(tiny_model_home: Path) -> None:
+    async def story() -> None:
+        app = make_app(tiny_model_home)
+        async with running(app) as pilot:
+            busy = Hold(app)
+            prompt = app.chat.prompt
+            prompt.insert("One")
+            prompt.action_send()
+            prompt.insert("Two")  # before the screen has heard of the first
+            await wait_until(pilot, lambda: app.chat.answering, "the answer")
+            assert prompt.text == "Two"
+            prompt.action_send()  # refused: it stands there again, with what came after
+            prompt.insert("and more")
+            await wait_until(pilot, lambda: said(app), "the refusal")
+            assert prompt.text == "Two\nand more"
+            busy.stopped.set()
+            await settled(pilot)
+            assert app.chat.talk.path[0].text == "One"
+
+    play(story())
+
+
 def test_a_stop_before_the_first_word_gives_the_question_back(tiny_model_home: Path) -> None:
     async def story() -> None:
         app = make_app(tiny_model_home)

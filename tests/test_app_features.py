@@ -78,6 +78,12 @@ def test_the_palette_names_every_feature_in_the_users_language(tiny_model_home: 
             assert len({row.title for row in rows}) == len(rows)
             await pilot.press("ctrl+p")
             await wait_until(pilot, lambda: app.screen is not app.chat, "the palette")
+            await wait_until(pilot, lambda: rows[3].title in screen_text(app), "its rows")
+            shown = screen_text(app)
+            assert TABLES[language]["palette.placeholder"] in shown
+            places = [shown.index(row.title) for row in rows[:4]]
+            assert places == sorted(places)  # the most used first
+            assert "Ctrl+N" in shown
             await pilot.press(*TABLES[language]["palette.theme"], "enter")
             await wait_until(pilot, lambda: isinstance(app.screen, ChoosingScreen), "the themes")
             await pilot.press(*"nord", "enter")

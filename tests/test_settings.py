@@ -60,6 +60,9 @@ def test_an_unknown_key_names_the_file_and_the_nearest(tmp_path: Path) -> None:
         ("max_tokens = 0", "at least 1"),
         ("stats = 1", "true or false"),
         ("model = [", "config.toml"),
+        ('keys = "ctrl+n"', "a table"),
+        ('[keys]\nnwe = "ctrl+t"', "did you mean new?"),
+        ('[keys]\nnew = "ctrl+r"', "both"),
     ],
 )
 def test_a_wrong_value_says_what_was_expected(tmp_path: Path, toml: str, said: str) -> None:
@@ -106,6 +109,7 @@ def test_a_missing_file_is_no_settings(tmp_path: Path) -> None:
         ("stop", "END", ["END"]),
         ("stop", '["a", "b"]', ["a", "b"]),
         ("seed", "7", 7),
+        ("keys", '{new = "ctrl+t"}', {"new": "ctrl+t"}),
     ],
 )
 def test_texts_become_the_settings_type(name: str, text: str, value: Any) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from textual.app import App, SuspendNotSupported, SystemCommand
-from textual.binding import Binding, BindingType
-from textual.screen import Screen
+from textual.app import App, SuspendNotSupported
+from textual.binding import BindingType
+from textual.command import CommandPalette
 
 from engine.catalog import default_entry
 from engine.errors import EngineError, InputError
@@ -33,6 +33,7 @@ from tui.screens.help import HelpScreen
 from tui.settings import Settings
 from tui.strings import Strings
 from tui.talk import Talk, Turn
+from tui.widgets.bound import bound
 from tui.widgets.text import visible
 
 if TYPE_CHECKING:
@@ -50,10 +51,10 @@ class LlmApp(App[int]):
 
     CSS_PATH = "app.tcss"
     TITLE = "llm"
-    ENABLE_COMMAND_PALETTE = True
+    ENABLE_COMMAND_PALETTE = False  # the palette is our own, under a key of the table
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+q", "quit", "key.quit", id="quit"),
-        Binding("ctrl+p", "command_palette", "key.palette", id="palette", priority=True),
+        bound("quit", "quit"),
+        bound("palette", "command_palette", priority=True),
     ]
 
     def __init__(
@@ -85,6 +86,7 @@ class LlmApp(App[int]):
 
     def on_mount(self) -> None:
         """The chat is there at once; the model comes behind it."""
+        self.set_keymap(self.strings.keys.changed)
         self.theme = self.settings["theme"] or THEME
         self.push_screen(self.chat)
         if self._remote is not None:
@@ -183,9 +185,10 @@ class LlmApp(App[int]):
 
         self.push_screen(AskingScreen(self.strings("title.export"), "chat.md", self.strings), chosen)
 
-    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """What the command palette lists: our own features, in the user's language."""
-        yield from palette.entries(self)
+    def action_command_palette(self) -> None:
+        """Every feature, in the user's language."""
+        if self.screen is self.chat:  # a dialog is answered first
+            self.push_screen(CommandPalette([palette.Features], placeholder=self.strings("palette.placeholder")))
 
     def read_document(self, path: str) -> Document:
         """A file's text. Raises InputError."""

@@ -53,7 +53,7 @@ class Job:
     def session_of(self, room: Runner) -> Session:
         """The loaded model. Raises ModelNotFound."""
         if room.session is None:
-            raise ModelNotFound("no model is loaded", hint="F3 shows the models and brings one")
+            raise ModelNotFound("no model is loaded", hint="/model lists the models and brings one here")
         return room.session
 
 

@@ -1,17 +1,32 @@
-"""Every feature of the app with its name and what it does, for the command palette."""
+"""Every feature of the app with its name, what it does and its key, for the command palette."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
-from textual.app import SystemCommand
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+
+from tui.keymap import ACTIONS
 
 if TYPE_CHECKING:
     from tui.app import LlmApp
 
+_KEYS = {"copy": "copy_last", "previous": "sibling_previous", "next": "sibling_next"}
+"""Where a feature has another action's key: in the prompt the keys of messages are letters."""
 
-def entries(app: LlmApp) -> Iterable[SystemCommand]:
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """A row of the palette."""
+
+    title: str
+    help: str
+    deed: Callable[[], Any]
+
+
+def entries(app: LlmApp) -> Iterable[Feature]:
     """The rows of the palette, the most used first."""
     chat = app.chat
     rows: list[tuple[str, Callable[[], Any]]] = [
@@ -45,4 +60,27 @@ def entries(app: LlmApp) -> Iterable[SystemCommand]:
         ("quit", app.exit),
     ]
     for name, deed in rows:
-        yield SystemCommand(app.strings(f"palette.{name}"), app.strings(f"palette.{name}.help"), deed)
+        action = ACTIONS.get(_KEYS.get(name, name))
+        key = f"  {app.strings.keys[action.name]}" if action and action.where in {"app", "chat", "prompt"} else ""
+        yield Feature(app.strings(f"palette.{name}"), app.strings(f"palette.{name}.help") + key, deed)
+
+
+class Features(Provider):
+    """All of them while nothing is typed, in their own order; then those whose name or help has the letters."""
+
+    @property
+    def _rows(self) -> Iterable[Feature]:
+        return entries(cast("LlmApp", self.app))
+
+    async def discover(self) -> Hits:
+        """The whole list."""
+        for row in self._rows:
+            yield DiscoveryHit(row.title, row.deed, help=row.help)
+
+    async def search(self, query: str) -> Hits:
+        """The best first; a name counts more than what is said of it."""
+        matcher = self.matcher(query)
+        for row in self._rows:
+            score = max(matcher.match(row.title), matcher.match(row.help) / 4)
+            if score > 0:
+                yield Hit(score, matcher.highlight(row.title), row.deed, help=row.help)

@@ -17,10 +17,11 @@ from urllib.parse import urlsplit
 
 from engine.config import DeviceChoice, Overflow, SamplingConfig
 from engine.errors import UsageError
+from tui import keymap
 
 PREFIX = "LOCAL_LLM_"
 PROJECT_FILE = ".local-llm.toml"
-Scalar = str | int | float | bool | list[str] | None
+Scalar = str | int | float | bool | list[str] | dict[str, Any] | None
 
 
 class SettingsError(UsageError):
@@ -112,6 +113,7 @@ SETTINGS: dict[str, Setting] = {
         Setting("keep_alive", str, "how long a server waits for the next command", "30m", check=seconds_of),
         Setting("lang", str, "language of the app's own words", "auto", choices=("auto", "en", "zh")),
         Setting("theme", str, "colours of the app"),
+        Setting("keys", dict, 'keys of the app by action, such as new = "ctrl+t"', {}, check=keymap.check),
     )
 }
 
@@ -141,7 +143,8 @@ def checked(setting: Setting, value: Any, where: str) -> Any:
         value = float(value)
     wrong_list = kind is list and isinstance(value, list) and not all(isinstance(item, str) for item in value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool) or wrong_list:
-        expected = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", list: "texts"}[kind]
+        expected = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", list: "texts",
+                    dict: "a table"}[kind]  # fmt: skip
         raise SettingsError(f"{where}: {setting.name} expects {expected}, got {value!r}")
     if setting.choices and value not in setting.choices:
         raise SettingsError(f"{where}: {setting.name} expects {' | '.join(setting.choices)}, got {value!r}")
@@ -161,6 +164,8 @@ def parse(setting: Setting, text: str, where: str) -> Any:
                  "off": False}.get(text.strip().lower(), text)  # fmt: skip
     elif setting.kind is list:
         value = _texts(text)
+    elif setting.kind is dict:
+        value = _table(text)
     elif setting.kind in {int, float}:
         try:
             value = setting.kind(text)
@@ -178,6 +183,15 @@ def _texts(text: str) -> list[str] | str:
             return [text]
         return array
     return [text]
+
+
+def _table(text: str) -> dict[str, Any] | str:
+    """An inline TOML table, or the text as it is."""
+    try:
+        table: dict[str, Any] = tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        return text
+    return table
 
 
 def read_file(path: Path) -> dict[str, Any]:

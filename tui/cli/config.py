@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,8 +15,9 @@ from tui.cli.help import HelpfulCommand, make_app
 from tui.cli.opening import Run
 from tui.cli.options import Options, takes
 from tui.editor import run_editor
+from tui.keymap import ACTIONS
 from tui.paths import ensure, places, write_private
-from tui.settings import SETTINGS, edit_file, find_key, parse, project_file, read_file
+from tui.settings import SETTINGS, checked, edit_file, find_key, parse, project_file, read_file
 
 app = make_app(
     "Show and change settings. A flag stands above a variable, above .local-llm.toml, above the user's file.",
@@ -30,8 +32,16 @@ app = make_app(
 )
 
 
+SET_EXAMPLES = """
+llm config set temperature 0.7
+llm config set keys.new ctrl+t
+llm config set stop '["END"]'
+"""
+
+
 def _keys(incomplete: str) -> list[str]:
-    return [name for name in SETTINGS if name.startswith(incomplete.replace("-", "_"))]
+    names = [*SETTINGS, *(f"keys.{action}" for action in ACTIONS)]
+    return [name for name in names if name.startswith(incomplete.replace("-", "_"))]
 
 
 Key = Annotated[str, typer.Argument(help="The setting.", autocompletion=_keys)]
@@ -47,6 +57,8 @@ def _file(project: bool) -> Path:
 def _shown(value: Any) -> str:
     if value is None:
         return "(each command's own)"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {json.dumps(item)}" for name, item in value.items()) + "}"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -80,40 +92,56 @@ def get(options: Options, key: Key) -> None:
         run.console.line("\n".join(value) if isinstance(value, list) else _shown(value))
 
 
-@app.command("set", cls=HelpfulCommand, epilog="llm config set temperature 0.7\nllm config set stop '[\"END\"]'")
+@app.command(
+    "set",
+    cls=HelpfulCommand,
+    epilog=SET_EXAMPLES,
+)
 @takes()
 def set_(options: Options, key: Key, value: str, project: Project = False) -> None:
     """Change a setting in the user's file; its comments stay."""
-    setting = find_key(key)
-    typed = parse(setting, value, f"config set {key}")
+    table, _, action = key.partition(".")
+    setting, path = find_key(table), _file(project)
+    where = f"config set {key}"
+    if action and setting.kind is dict:
+        typed = checked(setting, read_file(path).get(setting.name, {}) | {action: value}, where)
+    else:
+        typed = parse(find_key(key), value, where)
 
     def assign(document: Any) -> None:
         spelling = next((name for name in _spellings(setting.name) if name in document), setting.name)
-        document[spelling] = typed
+        if action and spelling in document:
+            document[spelling][action] = value  # what stands around it stays as it is
+        else:
+            document[spelling] = typed
 
-    _change(_file(project), assign, project)
-    Console(options.color or "auto", quiet=options.quiet).note(
-        f"set {setting.name} = {_shown(typed)} in {_file(project)}"
-    )
+    _change(path, assign, project)
+    said = value if action else _shown(typed)
+    Console(options.color or "auto", quiet=options.quiet).note(f"set {key} = {said} in {path}")
 
 
 @app.command("unset", cls=HelpfulCommand, epilog="llm config unset temperature")
 @takes()
 def unset(options: Options, key: Key, project: Project = False) -> None:
     """Take a setting out of the user's file."""
-    setting = find_key(key)
+    table, _, action = key.partition(".")
+    setting = find_key(table)
     path = _file(project)
     console = Console(options.color or "auto", quiet=options.quiet)
-    if not path.exists() or setting.name not in read_file(path):
-        console.note(f"{setting.name} is not set in {path}")
+    held = read_file(path).get(setting.name) if path.exists() else None
+    if held is None or (action and action not in held):
+        console.note(f"{key} is not set in {path}")
         return
 
     def remove(document: Any) -> None:
         for spelling in _spellings(setting.name) & set(document):
-            del document[spelling]
+            if action:
+                del document[spelling][action]
+            else:
+                del document[spelling]
 
     _change(path, remove, project)
-    console.note(f"unset {setting.name} in {path}")
+    console.note(f"unset {key} in {path}")
 
 
 def _spellings(name: str) -> set[str]:
@@ -149,11 +177,15 @@ def edit(options: Options, project: Project = False) -> None:
     read_file(path)
 
 
+def _keys_template() -> list[str]:
+    return ["# [keys]", *(f'# {action.name} = "{action.keys}"' for action in ACTIONS.values())]
+
+
 def _template() -> str:
     lines = ["# Settings of local-llm. Take away a # to change one.", ""]
     for setting in SETTINGS.values():
         example = setting.choices[0] if setting.choices else setting.default
         lines.append(f"# {setting.help}" + (f": {' | '.join(setting.choices)}" if setting.choices else ""))
         shown = {str: f'"{example or ""}"', bool: str(example).lower(), list: "[]"}.get(setting.kind, "…")
-        lines.append(f"# {setting.name} = {shown}")
+        lines += [f"# {setting.name} = {shown}"] if setting.kind is not dict else _keys_template()
     return "\n".join(lines) + "\n"

@@ -40,11 +40,12 @@ def open_app(
     """
     from tui.app import LlmApp
     from tui.keeper import Keeper
+    from tui.keymap import Keys
     from tui.strings import Strings, language_of_locale
     from tui.talk import Talk
 
     chosen = run.settings["lang"]
-    strings = Strings(language_of_locale() if chosen == "auto" else chosen)
+    strings = Strings(language_of_locale() if chosen == "auto" else chosen, Keys(run.settings["keys"]))
     settings = run.settings.with_flags({"model": model})
     with store or contextlib.nullcontext():
         keeper = Keeper(store)

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button, Input, OptionList
 
@@ -17,6 +17,7 @@ from tui.screens.editing import EditingScreen
 from tui.screens.writing import WritingScreen
 from tui.talk import Talk, Turn
 from tui.widgets.attachments import Attachments
+from tui.widgets.bound import bound
 from tui.widgets.hints import Hints
 from tui.widgets.panel import Panel
 from tui.widgets.prompt import Prompt
@@ -32,18 +33,18 @@ class ChatScreen(WritingScreen):
     """Transcript, prompt and the lines around them."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "stop", "key.stop", id="stop", show=False),
-        Binding("ctrl+n", "new", "key.new", id="new"),
-        Binding("ctrl+r", "history", "key.history", id="history"),
-        Binding("f1", "help", "key.help", id="help"),
-        Binding("f2", "panel", "key.panel", id="panel"),
-        Binding("f3", "models", "key.models", id="models", show=False),
-        Binding("ctrl+c", "interrupt", "key.interrupt", id="interrupt", show=False, priority=True),
-        Binding("alt+left", "last_turn('previous')", "key.sibling_previous", id="sibling_previous", show=False),
-        Binding("alt+right", "last_turn('next')", "key.sibling_next", id="sibling_next", show=False),
-        Binding("ctrl+y", "copy_last", "key.copy_last", id="copy_last", show=False),
-        Binding("pageup", "page(-1)", "key.page_up", id="page_up", show=False, priority=True),
-        Binding("pagedown", "page(1)", "key.page_down", id="page_down", show=False, priority=True),
+        bound("stop", "stop", show=False),
+        bound("new", "new"),
+        bound("history", "history"),
+        bound("help", "help"),
+        bound("panel", "panel"),
+        bound("models", "models", show=False),
+        bound("interrupt", "interrupt", show=False, priority=True),
+        bound("sibling_previous", "last_turn('previous')", show=False),
+        bound("sibling_next", "last_turn('next')", show=False),
+        bound("copy_last", "copy_last", show=False),
+        bound("page_up", "page(-1)", show=False, priority=True),
+        bound("page_down", "page(1)", show=False, priority=True),
     ]
 
     def compose(self) -> ComposeResult:
@@ -57,7 +58,7 @@ class ChatScreen(WritingScreen):
         yield Suggestions(strings)
         yield Attachments()
         with Vertical(id="prompt-box"):
-            yield Prompt(strings("prompt.placeholder"))
+            yield Prompt(strings("prompt.placeholder"), strings.keys)
         yield Status(strings)
         yield Hints(strings)
 
@@ -72,11 +73,11 @@ class ChatScreen(WritingScreen):
         text = event.text.strip()
         try:
             if "\n" not in text and commands.parse(text):
-                self.prompt.write("")
                 await self.ask_word(text)
             else:
                 await self.ask(commands.unescaped(text))
         except EngineError as error:
+            self.prompt.give_back(event.text)
             self.app.tell(error)
 
     async def ask_word(self, line: str) -> None:

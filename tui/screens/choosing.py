@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.fuzzy import Matcher
@@ -16,11 +16,14 @@ from textual.widgets import Input, Label, OptionList
 from textual.widgets.option_list import Option
 
 from tui.strings import Strings
+from tui.widgets.bound import bound
 from tui.widgets.hints import Hints
 from tui.widgets.text import visible
 
 LISTED = 200
 """Rows drawn at most; typing brings others."""
+ALIGNED = 32
+"""Cells of a label up to which the notes stand below each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +42,10 @@ class ChoosingScreen(ModalScreen[str | None]):
     """Whether as much of the terminal as there is may be used."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "take", "key.take", id="take", priority=True),
-        Binding("down", "move(1)", "key.down", id="choose_down", show=False, priority=True),
-        Binding("up", "move(-1)", "key.up", id="choose_up", show=False, priority=True),
-        Binding("escape", "close", "key.close", id="close", priority=True),
+        bound("take", "take", priority=True),
+        bound("choose_down", "move(1)", "key.down", show=False, priority=True),
+        bound("choose_up", "move(-1)", "key.up", show=False, priority=True),
+        bound("close", "close", priority=True),
     ]
 
     def __init__(self, title: str, choices: Sequence[Choice], strings: Strings) -> None:
@@ -93,12 +96,9 @@ class ChoosingScreen(ModalScreen[str | None]):
         self.shown = list(found[:LISTED])
         rows = self.query_one(OptionList)
         rows.clear_options()
-        rows.add_options([Option(self._row(choice)) for choice in self.shown])
+        width = max((Content(choice.label).cell_length for choice in self.shown if choice.note), default=0)
+        rows.add_options([Option(_row(choice, width if width <= ALIGNED else 0)) for choice in self.shown])
         rows.highlighted = 0 if self.shown else None
-
-    def _row(self, choice: Choice) -> Content:
-        row = Content(visible(choice.label))
-        return Content.assemble(row, "  ", (visible(choice.note), "$foreground 50%")) if choice.note else row
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Each letter narrows the rows."""
@@ -131,3 +131,12 @@ class ChoosingScreen(ModalScreen[str | None]):
     def action_close(self) -> None:
         """Return nothing."""
         self.dismiss(None)
+
+
+def _row(choice: Choice, width: int) -> Content:
+    """What is searched, and dim beside it the note; notes stand below each other where no label is long."""
+    label = Content(visible(choice.label))
+    if not choice.note:
+        return label
+    gap = " " * max(width - label.cell_length, 0)
+    return Content.assemble(label, gap, "  ", (visible(choice.note), "$foreground 50%"))

@@ -13,14 +13,15 @@ from textual.widgets import Button, Label
 from textual.widgets.button import ButtonVariant
 
 from tui.strings import Strings
+from tui.widgets.bound import bound
 
 
 class ConfirmingScreen(ModalScreen[bool]):
     """Returns whether it shall be done."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y", "answer(True)", "key.yes", id="yes"),
-        Binding("n,escape", "answer(False)", "key.no", id="no"),
+        bound("yes", "answer(True)"),
+        bound("no", "answer(False)"),
         Binding("left,right", "app.focus_next", "key.next", show=False),
     ]
 

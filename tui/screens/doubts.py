@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
@@ -15,6 +15,7 @@ from textual.widgets import Label, OptionList, Static
 from textual.widgets.option_list import Option
 
 from tui.strings import Strings
+from tui.widgets.bound import bound
 from tui.widgets.hints import Hints
 from tui.widgets.text import one_line, visible
 
@@ -32,12 +33,12 @@ class DoubtsScreen(ModalScreen[str | None]):
     """Returns how another answer shall begin, or None. `ask` is told the text before a word."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "word(-1)", "key.words_left", id="words_left", show=False, priority=True),
-        Binding("right", "word(1)", "key.words_right", id="words_right", priority=True),
-        Binding("tab,n", "weak(1)", "key.words_weak", id="words_weak", priority=True),
-        Binding("shift+tab,p", "weak(-1)", "key.words_weak_back", id="words_weak_back", show=False, priority=True),
-        Binding("enter", "fork", "key.branch", id="branch", priority=True),
-        Binding("escape,q", "close", "key.close", id="close", priority=True),
+        bound("words_left", "word(-1)", show=False, priority=True),
+        bound("words_right", "word(1)", priority=True),
+        bound("words_weak", "weak(1)", priority=True),
+        bound("words_weak_back", "weak(-1)", show=False, priority=True),
+        bound("branch", "fork", priority=True),
+        bound("close_doubts", "close", "key.close", priority=True),
     ]
 
     def __init__(self, pieces: list[Piece], start: str, ask: Callable[[str], object], strings: Strings) -> None:

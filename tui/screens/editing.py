@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Label, TextArea
 
 from tui.strings import Strings
+from tui.widgets.bound import bound
 from tui.widgets.hints import Hints
 
 
@@ -18,8 +19,8 @@ class EditingScreen(ModalScreen[str | None]):
     """Returns the text, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+s", "keep", "key.keep", id="keep", priority=True),
-        Binding("escape", "close", "key.close", id="close", priority=True),
+        bound("keep", "keep", priority=True),
+        bound("close", "close", priority=True),
     ]
 
     def __init__(self, title: str, text: str, strings: Strings) -> None:

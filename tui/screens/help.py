@@ -6,15 +6,17 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingsMap, BindingType
+from textual.binding import BindingsMap, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Label, Static
 
 from tui import commands
+from tui.keymap import shown
 from tui.strings import Strings
-from tui.widgets.hints import Hints, key_name
+from tui.widgets.bound import bound
+from tui.widgets.hints import Hints
 from tui.widgets.prompt import Prompt
 from tui.widgets.turn_view import TurnView
 
@@ -24,7 +26,7 @@ _WIDTH = 26
 class HelpScreen(ModalScreen[None]):
     """Keys by where they work, then the words."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f1,q", "app.pop_screen", "key.close", id="close")]
+    BINDINGS: ClassVar[list[BindingType]] = [bound("close_help", "app.pop_screen", "key.close")]
 
     def __init__(self, everywhere: Iterable[BindingsMap], strings: Strings) -> None:
         super().__init__()
@@ -47,18 +49,16 @@ class HelpScreen(ModalScreen[None]):
         self.query_one("#help").focus()
 
     def _section(self, title: str, *maps: BindingsMap) -> Static:
-        keymap = self.app._keymap  # what the config's [keys] says stands above the bindings
         keys: dict[str, list[str]] = {}
         for bindings in maps:
             for key, binding in bindings:
                 if binding.description.startswith("key."):
-                    mapped = keymap.get(binding.id or "", "")
+                    mapped = self._strings.keys.changed.get(binding.id or "", "")
                     names = keys.setdefault(binding.description, [])
                     names += [k for k in (mapped.split(",") if mapped else [key]) if k not in names]
         rows = [Content.from_markup("[b $primary]$title[/]", title=self._strings(title))]
         for label, names in keys.items():
-            shown = " ".join(key_name(name) for name in names)
-            rows.append(_row(shown, self._strings(label)))
+            rows.append(_row(" ".join(shown(name) for name in names), self._strings(label)))
         return Static(Content("\n").join(rows))
 
     def _words(self) -> Content:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 from textual import work
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.widgets import Input
 
 from engine.errors import EngineError
@@ -17,6 +17,7 @@ from tui.screens.choosing import LISTED, Choice, ChoosingScreen
 from tui.screens.confirming import ConfirmingScreen
 from tui.store import Store
 from tui.strings import Strings
+from tui.widgets.bound import bound
 from tui.widgets.text import one_line
 
 WIDTH = 66
@@ -26,10 +27,10 @@ class HistoryScreen(ChoosingScreen):
     """Returns the number of a conversation as text, or None. `by_meaning` is told a query; its hits come to `found`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+s", "meaning", "key.meaning", id="by_meaning", priority=True),
-        Binding("ctrl+t", "pin", "key.pin", id="pin", priority=True),
-        Binding("ctrl+e", "rename", "key.rename", id="rename", priority=True),
-        Binding("ctrl+d,delete", "delete", "key.delete", id="delete", priority=True),
+        bound("by_meaning", "meaning", "key.meaning", priority=True),
+        bound("pin", "pin", priority=True),
+        bound("rename", "rename", priority=True),
+        bound("delete", "delete", priority=True),
     ]
 
     def __init__(self, store: Store, by_meaning: Callable[[str], object], query: str, strings: Strings) -> None:

@@ -7,7 +7,7 @@ from typing import ClassVar, Protocol
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.widgets import OptionList, Static
 
@@ -16,6 +16,7 @@ from engine.schema import ModelSummary
 from tui.screens.choosing import Choice, ChoosingScreen
 from tui.screens.confirming import ConfirmingScreen
 from tui.strings import Strings
+from tui.widgets.bound import bound
 from tui.widgets.pull_line import PullLine, PullState, size
 from tui.widgets.text import visible
 
@@ -61,9 +62,9 @@ class ModelsScreen(ChoosingScreen):
 
     WIDE = True
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+d,delete", "remove", "key.remove", id="remove", priority=True),
-        Binding("ctrl+x", "stop_pull", "key.stop_pull", id="stop_pull", priority=True),
-        Binding("ctrl+t", "default", "key.default", id="make_default", priority=True),
+        bound("remove", "remove", priority=True),
+        bound("stop_pull", "stop_pull", priority=True),
+        bound("make_default", "default", "key.default", priority=True),
     ]
 
     def __init__(self, shelf: Shelf, strings: Strings) -> None:

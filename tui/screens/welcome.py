@@ -16,6 +16,7 @@ from engine.catalog import CatalogEntry
 from engine.errors import EngineError
 from tui.screens.models import said_of
 from tui.strings import Strings
+from tui.widgets.bound import bound
 from tui.widgets.hints import Hints
 from tui.widgets.pull_line import PullLine, PullState
 from tui.widgets.text import visible
@@ -47,7 +48,7 @@ class WelcomeScreen(ModalScreen[str | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left,right,up,down", "app.focus_next", "key.next_button", show=False),
-        Binding("escape", "leave", "key.close", id="close"),
+        bound("close", "leave"),
         Binding("ctrl+q", "app.exit", "key.quit", show=False),
     ]
 

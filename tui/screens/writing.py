@@ -83,7 +83,6 @@ class WritingScreen(Screen[None]):
         self.refuse_while_answering()
         question = self.talk.ask(text, self.pending)
         self.prompt.sent_before.append(text)
-        self.prompt.write("")
         self.pending = []
         self.query_one(Attachments).show([])
         await self.answer(question)

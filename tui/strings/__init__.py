@@ -7,22 +7,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.schema import Language
+from tui.keymap import Keys
 from tui.strings import en, zh
 
 TABLES: dict[Language, dict[str, str]] = {"en": en.TEXTS, "zh": zh.TEXTS}
 
 
 class Strings:
-    """The words of one language."""
+    """The words of one language, with the keys of this run where they name any."""
 
-    def __init__(self, language: Language) -> None:
-        self.language = language
+    def __init__(self, language: Language, keys: Keys | None = None) -> None:
+        self.language, self.keys = language, keys or Keys()
         self._table = TABLES[language]
 
     def __call__(self, key: str, /, **values: Any) -> str:
         """The text of a key with its places filled. An unknown key is a mistake of ours: KeyError."""
         text = self._table[key]
-        return text.format(**values) if values else text
+        return text.format(key=self.keys, **values) if values or "{key[" in text else text
 
     def get(self, key: str, otherwise: str) -> str:
         """The text of a key that may not be there."""

@@ -1,18 +1,18 @@
 """The app's words in English."""
 
 TEXTS = {
-    "prompt.placeholder": "Ask anything. Enter sends, Ctrl+J breaks the line, / lists words, @ attaches a file",
+    "prompt.placeholder": "Ask anything   ({key[newline]} new line · / words · @ file)",
     "greeting": "[b $primary]llm[/]  ·  {model}\n\n"
     "Everything stays on this machine.\n\n"
-    "[b $accent]Enter[/] sends   [b $accent]Ctrl+J[/] breaks the line   [b $accent]Esc[/] stops\n"
-    "[b $accent]@[/] attaches a file   [b $accent]/[/] lists words   [b $accent]Ctrl+R[/] finds old chats\n"
-    "[b $accent]Ctrl+P[/] has every command   [b $accent]F1[/] explains the keys",
+    "[b $accent]{key[send]}[/] sends   [b $accent]{key[newline]}[/] breaks the line   [b $accent]{key[stop]}[/] stops\n"
+    "[b $accent]@[/] attaches a file   [b $accent]/[/] lists words   [b $accent]{key[history]}[/] finds old chats\n"
+    "[b $accent]{key[palette]}[/] has every command   [b $accent]{key[help]}[/] explains the keys",
     "title.new": "New conversation",
     "status.loading": "loading {model} …",
     "status.waiting": "your question waits for {what} …",
     "status.ready": "{model} · {place} · {memory}",
     "status.reading": "reading {count} messages …",
-    "status.writing": "writing · {rate} tok/s · Esc stops",
+    "status.writing": "writing · {rate} tok/s · {key[stop]} stops",
     "status.no_model": "no model",
     "status.meter": "{used} of {total} tok",
     "status.left_out": "{count} old messages no longer seen",
@@ -20,8 +20,8 @@ TEXTS = {
     "turn.tokens": "{count} tok",
     "turn.first_token": "first after {seconds} s",
     "turn.rate": "{rate} tok/s",
-    "turn.cut": "cut: o goes on",
-    "turn.stopped": "stopped: o goes on",
+    "turn.cut": "cut: {key[continue]} goes on",
+    "turn.stopped": "stopped: {key[continue]} goes on",
     "transcript.older": "{count} older messages are above, not drawn; the model is given them all the same",
     "key.send": "send",
     "key.newline": "new line",
@@ -66,7 +66,7 @@ TEXTS = {
     "said.autosaved": "the conversation is saved by itself; /save TITLE names it",
     "said.forked": "the next question begins a branch here",
     "said.taken_back": "stopped; the question is back in the prompt",
-    "said.busy": "an answer is being written: Esc stops it first",
+    "said.busy": "an answer is being written: {key[stop]} stops it first",
     "said.attached": "{name}: {count} tokens, given with the next question",
     "said.editor_failed": "the editor could not be run: {reason}",
     "said.wrote": "wrote {path}",
@@ -83,7 +83,7 @@ TEXTS = {
     "context.said": "{used} of {total} tokens used ({share}), {count} messages",
     "files.tokens": "{count} tok",
     "help.prompt": "In the prompt",
-    "help.turn": "On a message (Esc or Shift+Tab leads there)",
+    "help.turn": "On a message ({key[stop]} or Shift+Tab leads there)",
     "help.screen": "Everywhere",
     "help.words": "Words",
     "help.more": "//text sends /text to the model · @ at a word's start attaches a file",
@@ -121,7 +121,7 @@ TEXTS = {
     "key.words_weak_back": "previous doubt",
     "key.branch": "fork with this word",
     "said.only_answers": "only answers have doubts",
-    "status.task": "{what} · {progress} · Esc stops",
+    "status.task": "{what} · {progress} · {key[stop]} stops",
     "status.queue": "{count} waiting",
     "task.summarize": "Summarize a file",
     "task.ask": "Ask about a file",
@@ -159,6 +159,7 @@ TEXTS = {
     "panel.seed": "seed",
     "panel.system": "System prompt",
     "panel.change_system": "Change the system prompt",
+    "palette.placeholder": "what do you want to do?",
     "palette.new": "New conversation",
     "palette.new.help": "this one is kept",
     "palette.history": "Find a conversation",
@@ -223,7 +224,7 @@ TEXTS = {
     "title.history": "Conversations",
     "title.rename": "Another title",
     "history.looking": "looking for the meaning …",
-    "history.nothing": "nothing found; Ctrl+S looks by meaning",
+    "history.nothing": "nothing found; {key[by_meaning]} looks by meaning",
     "history.delete": "Delete “{title}” for good?",
     "said.not_kept": "nothing is kept in this run (--no-save, or history = false)",
     "models.broken": "damaged: remove it, then pull it again",

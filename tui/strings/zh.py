@@ -1,18 +1,18 @@
 """The app's words in Chinese."""
 
 TEXTS = {
-    "prompt.placeholder": "想问什么都行。Enter 发送，Ctrl+J 换行，/ 列出命令，@ 附上文件",
+    "prompt.placeholder": "想问什么都行（{key[newline]} 换行 · / 命令 · @ 文件）",
     "greeting": "[b $primary]llm[/]  ·  {model}\n\n"
     "一切都留在这台机器上。\n\n"
-    "[b $accent]Enter[/] 发送   [b $accent]Ctrl+J[/] 换行   [b $accent]Esc[/] 停止\n"
-    "[b $accent]@[/] 附上文件   [b $accent]/[/] 列出命令   [b $accent]Ctrl+R[/] 找以前的对话\n"
-    "[b $accent]Ctrl+P[/] 全部功能   [b $accent]F1[/] 按键说明",
+    "[b $accent]{key[send]}[/] 发送   [b $accent]{key[newline]}[/] 换行   [b $accent]{key[stop]}[/] 停止\n"
+    "[b $accent]@[/] 附上文件   [b $accent]/[/] 列出命令   [b $accent]{key[history]}[/] 找以前的对话\n"
+    "[b $accent]{key[palette]}[/] 全部功能   [b $accent]{key[help]}[/] 按键说明",
     "title.new": "新对话",
     "status.loading": "正在载入 {model} …",
     "status.waiting": "您的问题在等{what} …",
     "status.ready": "{model} · {place} · {memory}",
     "status.reading": "正在读 {count} 条消息 …",
-    "status.writing": "正在回答 · 每秒 {rate} 词元 · Esc 停止",
+    "status.writing": "正在回答 · 每秒 {rate} 词元 · {key[stop]} 停止",
     "status.no_model": "没有模型",
     "status.meter": "{used}／{total} 词元",
     "status.left_out": "有 {count} 条旧消息模型看不到了",
@@ -20,8 +20,8 @@ TEXTS = {
     "turn.tokens": "{count} 词元",
     "turn.first_token": "{seconds} 秒后开始",
     "turn.rate": "每秒 {rate} 词元",
-    "turn.cut": "没写完：按 o 接着写",
-    "turn.stopped": "已停止：按 o 接着写",
+    "turn.cut": "没写完：按 {key[continue]} 接着写",
+    "turn.stopped": "已停止：按 {key[continue]} 接着写",
     "transcript.older": "上面还有 {count} 条更早的消息没有画出来；模型照样能看到",
     "key.send": "发送",
     "key.newline": "换行",
@@ -65,7 +65,7 @@ TEXTS = {
     "said.nothing_to_go_on": "只有回答可以接着写",
     "said.forked": "下一个问题从这里分出去",
     "said.taken_back": "已停止；问题放回了输入框",
-    "said.busy": "正在回答：请先按 Esc 停止",
+    "said.busy": "正在回答：请先按 {key[stop]} 停止",
     "said.attached": "{name}：{count} 词元，随下一个问题一起发",
     "said.editor_failed": "编辑器没能运行：{reason}",
     "said.autosaved": "对话自动保存；/save 标题 给它起名",
@@ -81,7 +81,7 @@ TEXTS = {
     "choose.filter": "输入几个字来筛选",
     "hint.too_long": "/compact、/undo 或 /clear 能腾出地方",
     "help.prompt": "在输入框里",
-    "help.turn": "在一条消息上（Esc 或 Shift+Tab 进入）",
+    "help.turn": "在一条消息上（{key[stop]} 或 Shift+Tab 进入）",
     "help.screen": "任何地方",
     "help.words": "命令",
     "help.more": "//文字 会把 /文字 发给模型 · 词首的 @ 附上文件",
@@ -121,7 +121,7 @@ TEXTS = {
     "key.words_weak_back": "上一处存疑",
     "key.branch": "从这个词分支",
     "said.only_answers": "只有回答才有存疑之处",
-    "status.task": "{what} · {progress} · Esc 停止",
+    "status.task": "{what} · {progress} · {key[stop]} 停止",
     "status.queue": "还有 {count} 个在等",
     "task.summarize": "概括一个文件",
     "task.ask": "就一个文件提问",
@@ -159,6 +159,7 @@ TEXTS = {
     "panel.seed": "种子",
     "panel.system": "系统提示",
     "panel.change_system": "修改系统提示",
+    "palette.placeholder": "想做什么？",
     "palette.new": "新对话",
     "palette.new.help": "当前对话会保留",
     "palette.history": "查找对话",
@@ -223,7 +224,7 @@ TEXTS = {
     "title.history": "对话",
     "title.rename": "新标题",
     "history.looking": "正在按意思查找 …",
-    "history.nothing": "没有找到；Ctrl+S 按意思查找",
+    "history.nothing": "没有找到；{key[by_meaning]} 按意思查找",
     "history.delete": "永远删除“{title}”？",
     "said.not_kept": "这次不保存任何东西（--no-save，或 history = false）",
     "models.broken": "已损坏：先删除再重新下载",

@@ -5,18 +5,8 @@ from __future__ import annotations
 from textual.content import Content
 from textual.widgets import Static
 
+from tui.keymap import shown
 from tui.strings import Strings
-
-SHORT = {"escape": "Esc", "enter": "Enter", "left": "←", "right": "→", "up": "↑", "down": "↓", "space": "Space",
-         "delete": "Del", "question_mark": "?", "slash": "/", "tab": "Tab"}  # fmt: skip
-
-
-def key_name(key: str) -> str:
-    """A key for people: `ctrl+n` is Ctrl+N."""
-    parts = [SHORT.get(part, part.capitalize() if len(part) > 1 else part) for part in key.split("+")]
-    if len(parts) > 1:
-        parts[-1] = parts[-1].upper() if len(parts[-1]) == 1 else parts[-1]
-    return "+".join(parts)
 
 
 class Hints(Static):
@@ -47,7 +37,7 @@ class Hints(Static):
                 continue
             seen.add(binding.action)
             part = Content.from_markup(
-                "[b $accent]$key[/] $label", key=key_name(binding.key), label=self._strings(binding.description)
+                "[b $accent]$key[/] $label", key=shown(binding.key), label=self._strings(binding.description)
             )
             if sum(other.cell_length + 2 for other in parts) + part.cell_length > room:
                 break

@@ -5,25 +5,27 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.message import Message
 from textual.widgets import TextArea
 
-_OWN = {
-    "enter": "send", "ctrl+j": "newline", "shift+enter": "newline", "alt+enter": "newline", "tab": "complete",
-}  # fmt: skip
+from tui.keymap import Keys
+from tui.widgets.bound import bound
+
+_OWN = ("send", "newline", "complete")
+"""Actions that come before what a text area would do with their keys."""
 
 
 class Prompt(TextArea):
     """A text area that grows with its text."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "send", "key.send", id="send"),
-        Binding("ctrl+j,shift+enter,alt+enter", "newline", "key.newline", id="newline"),
-        Binding("tab", "complete", "key.complete", id="complete", show=False),
-        Binding("up", "earlier", "key.recall", id="recall", show=False),
-        Binding("down", "later", "key.recall_later", id="recall_later", show=False),
-        Binding("ctrl+g", "editor", "key.editor", id="editor"),
+        bound("send", "send"),
+        bound("newline", "newline"),
+        bound("complete", "complete", show=False),
+        bound("recall", "earlier", show=False),
+        bound("recall_later", "later", show=False),
+        bound("editor", "editor"),
     ]
 
     class Sent(Message):
@@ -42,20 +44,28 @@ class Prompt(TextArea):
     class EditorAsked(Message):
         """The text shall be written in $EDITOR."""
 
-    def __init__(self, placeholder: str) -> None:
+    def __init__(self, placeholder: str, keys: Keys) -> None:
         super().__init__(
             soft_wrap=True, show_line_numbers=False, compact=True, placeholder=placeholder, id="prompt",
             highlight_cursor_line=False,
         )  # fmt: skip
+        self._own = {key: action for action in _OWN for key in keys.of(action)}
         self.sent_before: list[str] = []
         self._recalled: int | None = None
         self._draft = ""
 
     def action_send(self) -> None:
-        """Hand the text over; the area is emptied by whoever takes it."""
+        """Hand the text over; what is typed from here on is the next one. Who refuses it gives it back."""
         if self.text.strip():
             self._recalled = None
-            self.post_message(self.Sent(self.text))
+            text = self.text
+            self.write("")
+            self.post_message(self.Sent(text))
+
+    def give_back(self, text: str) -> None:
+        """A text that was not taken stands here again, before what was typed since."""
+        since = self.text
+        self.write(f"{text}\n{since}" if since else text)
 
     def action_newline(self) -> None:
         """A line end in the text."""
@@ -112,11 +122,11 @@ class Prompt(TextArea):
         As priority bindings they would be done at once, while what was typed just before still waits in this widget's
         queue: an Enter right after a word would find no word.
         """
-        bound = _OWN.get(event.key)
-        if bound:
+        action = self._own.get(event.key)
+        if action:
             event.prevent_default()
             event.stop()
-            getattr(self, f"action_{bound}")()
+            getattr(self, f"action_{action}")()
             return
         if event.character == "@":
             row, column = self.cursor_location

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import Markdown, Static
 
 from tui.strings import Strings
+from tui.widgets.bound import bound
 from tui.widgets.text import one_line, visible
 
 if TYPE_CHECKING:
@@ -22,19 +23,19 @@ class TurnView(Vertical, can_focus=True):
     """A turn that can be chosen, and what can be done with it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y,c", "ask('copy')", "key.copy", id="copy"),
-        Binding("b", "ask('copy_code')", "key.copy_code", id="copy_code", show=False),
-        Binding("e", "ask('edit')", "key.edit", id="edit"),
-        Binding("r", "ask('retry')", "key.retry", id="retry"),
-        Binding("left,h", "ask('previous')", "key.previous", id="previous"),
-        Binding("right,l", "ask('next')", "key.next", id="next"),
-        Binding("f", "ask('fork')", "key.fork", id="fork"),
-        Binding("o", "ask('continue')", "key.continue", id="continue"),
-        Binding("w", "ask('words')", "key.words", id="words"),
-        Binding("j,down", "step(1)", "key.down", id="down", show=False),
-        Binding("k,up", "step(-1)", "key.up", id="up", show=False),
-        Binding("g", "end(0)", "key.first", id="first", show=False),
-        Binding("G", "end(-1)", "key.last", id="last", show=False),
+        bound("copy", "ask('copy')"),
+        bound("copy_code", "ask('copy_code')", show=False),
+        bound("edit", "ask('edit')"),
+        bound("retry", "ask('retry')"),
+        bound("previous", "ask('previous')"),
+        bound("next", "ask('next')"),
+        bound("fork", "ask('fork')"),
+        bound("continue", "ask('continue')"),
+        bound("words", "ask('words')"),
+        bound("down", "step(1)", show=False),
+        bound("up", "step(-1)", show=False),
+        bound("first", "end(0)", show=False),
+        bound("last", "end(-1)", show=False),
     ]
 
     class Asked(Message):
