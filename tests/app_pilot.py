@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tui.app import LlmApp
@@ -43,7 +44,7 @@ def make_app(
     home: Path, language: Language = "en", *, keeper: Keeper | None = None, talk: Talk | None = None, **settings: Any
 ) -> LlmApp:
     """The app as `llm chat` opens it on a home folder; short greedy answers unless told."""
-    where = places({"LOCAL_LLM_HOME": str(home)})
+    where = replace(places({"LOCAL_LLM_HOME": str(home)}), state=places().state)  # what is remembered: each test's own
     given = {"max_tokens": 12, "temperature": 0.0, "device": "cpu", "threads": 1} | settings
     loaded = Settings.load(where.config_file, environ={}, folder=home).with_flags(given)
     return LlmApp(loaded, where, open_library(where), Strings(language, Keys(loaded["keys"])), talk, keeper=keeper)

@@ -170,3 +170,53 @@ def test_errors_appear_in_the_app_with_what_to_do(tiny_model_home: Path) -> None
             assert app.chat.talk.tip.text
 
     play(story())
+
+
+def test_theme_panel_and_values_are_as_they_were_left(tiny_model_home: Path) -> None:
+    async def story() -> None:
+        app = make_app(tiny_model_home, temperature=None)
+        async with running(app, (120, 40)) as pilot:
+            app.values.change("theme", "nord")
+            await pilot.press("f2")
+            field = app.chat.query_one("#field-temperature")
+            field.focus()
+            field.value = "0.25"  # type: ignore[attr-defined]
+            await pilot.press("enter")
+            await wait_until(pilot, lambda: app.values.sampling().temperature == 0.25, "the value")
+            app.values.change("seed", 7)
+        again = make_app(tiny_model_home, temperature=None)
+        async with running(again, (120, 40)) as pilot:
+            await wait_until(pilot, lambda: "repeat penalty" in screen_text(again), "the panel")
+            assert again.theme == "nord"
+            assert again.values.sampling().temperature == 0.25
+            assert again.settings["seed"] is None
+            again.chat.query_one("#field-temperature").value = ""  # type: ignore[attr-defined]
+            again.chat.query_one("#field-temperature").focus()
+            await pilot.press("enter")
+            await wait_until(pilot, lambda: again.values.sampling().temperature == 0.7, "the default")
+            await pilot.press("escape", "f2")
+        third = make_app(tiny_model_home, temperature=0.5, theme="dracula")
+        async with running(third, (120, 40)) as pilot:
+            assert third.theme == "dracula"  # what the settings say stands above what is remembered
+            assert "repeat penalty" not in screen_text(third)
+            assert third.values.sampling().temperature == 0.5
+
+    play(story())
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1, "values": {"theme": 3, "top_p": "x"}, "panel": "?"}'])
+def test_a_damaged_memory_of_looks_is_no_harm(tiny_model_home: Path, text: str) -> None:
+    from tui.paths import places
+
+    path = places().app_file
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+
+    async def story() -> None:
+        app = make_app(tiny_model_home, theme="no-such-theme")
+        async with running(app) as pilot:
+            await wait_until(pilot, lambda: app._notifications, "a word on the theme")
+            assert app.theme == "textual-dark"
+            assert app.values.sampling().top_p == 0.9
+
+    play(story())

@@ -22,6 +22,14 @@ def play(story: Coroutine[Any, Any, None]) -> None:
     asyncio.run(story)
 
 
+def titles(screen: HistoryScreen) -> list[str]:
+    return [title for _, title, _ in screen.list.shown]
+
+
+def notes(screen: HistoryScreen) -> list[str]:
+    return [note for _, _, note in screen.list.shown]
+
+
 def test_every_turn_is_kept_and_a_later_run_goes_on(tiny_model_home: Path, tmp_path: Path) -> None:
     async def story() -> None:
         with Store(tmp_path / "app.db") as store:
@@ -110,26 +118,72 @@ def test_conversations_are_found_pinned_named_deleted_and_opened(tiny_model_home
                 await wait_until(pilot, lambda: isinstance(app.screen, HistoryScreen), "the list")
                 history = app.screen
                 assert isinstance(history, HistoryScreen)
-                await wait_until(pilot, lambda: len(history.shown) == 3, "the conversations")
-                assert history.shown[0].label == "A boat on the sea"
+                await wait_until(pilot, lambda: len(history.list.shown) == 3, "the conversations")
+                assert history.list.shown[0][1] == "A boat on the sea"
                 history.query_one("#filter").value = "苹果"  # type: ignore[attr-defined]
-                await wait_until(pilot, lambda: [row.label for row in history.shown] == ["苹果是什么颜色？"], "one")
+                await wait_until(pilot, lambda: titles(history) == ["苹果是什么颜色？"], "one")
                 await pilot.press("ctrl+t")
                 await wait_until(pilot, lambda: store.recent()[0].pinned, "the pin")
                 await pilot.press("ctrl+e", "end", "!", "enter")
                 await wait_until(pilot, lambda: store.recent()[0].title == "苹果是什么颜色？!", "the name")
                 history.query_one("#filter").value = "bees"  # type: ignore[attr-defined]
-                await wait_until(pilot, lambda: [row.label for row in history.shown] == ["How do bees fly?"], "another")
+                await wait_until(pilot, lambda: titles(history) == ["How do bees fly?"], "another")
                 await pilot.press("ctrl+s")
-                await wait_until(pilot, lambda: len(history.shown) == 3, "hits by meaning")
+                await wait_until(pilot, lambda: len(history.list.shown) == 3, "hits by meaning")
                 history.query_one("#filter").value = "bee"  # type: ignore[attr-defined]
-                await wait_until(pilot, lambda: len(history.shown) == 1, "one")
+                await wait_until(pilot, lambda: len(history.list.shown) == 1, "one")
                 await pilot.press("ctrl+d", "y")
                 await wait_until(pilot, lambda: len(store.recent()) == 2, "the deletion")
                 history.query_one("#filter").value = "boat"  # type: ignore[attr-defined]
-                await wait_until(pilot, lambda: [row.note for row in history.shown] == ["A boat on the sea"], "a hit")
+                await wait_until(pilot, lambda: notes(history) == ["A boat on the sea"], "a hit")
                 await pilot.press("enter")
                 await wait_until(pilot, lambda: app.chat.talk.title == "A boat on the sea", "the conversation")
                 assert app.chat.talk.path[0].text == "A boat on the sea"
+
+    play(story())
+
+
+def test_the_sidebar_lists_opens_and_follows_what_is_done(tiny_model_home: Path, tmp_path: Path) -> None:
+    async def story() -> None:
+        with Store(tmp_path / "app.db") as store:
+            for number, question in enumerate(("How do bees fly?", "A boat on the sea")):
+                id_ = store.create(question, at=1000.0 + number)
+                store.add(id_, None, "user", question, at=1000.0 + number)
+            app = make_app(tiny_model_home, keeper=Keeper(store))
+            async with running(app, (160, 50)) as pilot:
+                sidebar = app.chat.sidebar
+                assert sidebar is not None
+                await wait_until(pilot, lambda: len(sidebar.shown) == 2, "the conversations")
+                assert "How do bees fly?" in screen_text(app)
+                assert app.chat.prompt.has_focus
+                await ask(pilot, "A third one")
+                await wait_until(pilot, lambda: len(sidebar.shown) == 3, "the new one")
+                await wait_until(pilot, lambda: app.runner.waiting() == 0, "the title")
+                third = app.chat.talk.kept
+                assert sidebar.current == third
+                await wait_until(pilot, lambda: sidebar.shown[0][0] == third, "its place")
+                await wait_until(pilot, lambda: sidebar.shown[0][1] == app.chat.talk.title, "its title")
+                await pilot.press("ctrl+b", *"bees")
+                await wait_until(pilot, lambda: len(sidebar.shown) == 1, "the one with bees")
+                await pilot.press("enter")
+                await wait_until(pilot, lambda: app.chat.talk.title == "How do bees fly?", "the conversation")
+                assert app.chat.prompt.has_focus
+                await pilot.press("ctrl+b", "ctrl+e", "end", "!", "enter")
+                await wait_until(pilot, lambda: app.chat.talk.title == "How do bees fly?!", "the new title")
+                await wait_until(pilot, lambda: "How do bees fly?!" in screen_text(app).splitlines()[0], "it on top")
+                await pilot.press("ctrl+d", "y")
+                await wait_until(pilot, lambda: app.chat.talk.kept is None, "an empty chat in its place")
+                await wait_until(pilot, lambda: len(store.recent()) == 2, "the deletion")
+                await pilot.press("ctrl+b", "ctrl+b")
+                await wait_until(pilot, lambda: not sidebar.display, "no sidebar")
+                assert app.chat.prompt.has_focus
+                await pilot.resize_terminal(80, 24)
+                await pilot.press("ctrl+b")
+                await wait_until(pilot, lambda: isinstance(app.screen, HistoryScreen), "the list over the chat")
+                await pilot.press("escape")
+            again = make_app(tiny_model_home, keeper=Keeper(store))
+            async with running(again, (160, 50)) as pilot:
+                assert again.chat.sidebar is not None
+                assert not again.chat.sidebar.display  # as it was left
 
     play(story())

@@ -18,7 +18,7 @@ from tui.screens.confirming import ConfirmingScreen
 from tui.screens.doubts import DoubtsScreen
 from tui.screens.editing import EditingScreen
 from tui.screens.help import HelpScreen
-from tui.screens.history import HistoryScreen
+from tui.screens.history_list import HistoryList
 from tui.screens.models import ModelsScreen
 from tui.strings import TABLES
 from tui.widgets.prompt import Prompt
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OWNERS: list[Any] = [
-    LlmApp, ChatScreen, Prompt, TurnView, ChoosingScreen, HistoryScreen, ModelsScreen, EditingScreen, DoubtsScreen,
+    LlmApp, ChatScreen, Prompt, TurnView, ChoosingScreen, HistoryList, ModelsScreen, EditingScreen, DoubtsScreen,
     HelpScreen, ConfirmingScreen,
 ]  # fmt: skip
 

@@ -30,6 +30,7 @@ from tui.screens.asking import AskingScreen
 from tui.screens.chat import ChatScreen
 from tui.screens.files import FilesScreen
 from tui.screens.help import HelpScreen
+from tui.screens.history_list import HistoryList
 from tui.settings import Settings
 from tui.strings import Strings
 from tui.talk import Talk, Turn
@@ -43,11 +44,9 @@ if TYPE_CHECKING:
     from engine.session import Session
     from tui.paths import Places
 
-THEME = "textual-dark"
-
 
 class LlmApp(App[int]):
-    """One run of the app. Settings change by hand of the user only; nothing is written but chats."""
+    """One run of the app. Settings are changed by hand of the user only; chats and looks are all that is written."""
 
     CSS_PATH = "app.tcss"
     TITLE = "llm"
@@ -87,8 +86,8 @@ class LlmApp(App[int]):
     def on_mount(self) -> None:
         """The chat is there at once; the model comes behind it."""
         self.set_keymap(self.strings.keys.changed)
-        self.theme = self.settings["theme"] or THEME
         self.push_screen(self.chat)
+        self.values.restore()
         if self._remote is not None:
             self.models.take(self._remote)
         elif self.library.names():
@@ -131,6 +130,18 @@ class LlmApp(App[int]):
     def on_meanings_found(self, event: messages.MeaningsFound) -> None:
         """A search by meaning has its hits."""
         self.memory.found(event)
+
+    def on_history_list_meaning_asked(self, event: HistoryList.MeaningAsked) -> None:
+        """A list of conversations shall be searched by meaning."""
+        self.memory.recall(event)
+
+    async def on_history_list_changed(self, event: HistoryList.Changed) -> None:
+        """A conversation was named, pinned or deleted in a list."""
+        await self.memory.changed(event)
+
+    async def on_history_list_opened(self, event: HistoryList.Opened) -> None:
+        """A conversation of the sidebar."""
+        await self.memory.open(event.number)
 
     def on_words_weighed(self, event: messages.WordsWeighed) -> None:
         """The words of an answer are known."""

@@ -13,11 +13,11 @@ from typing import Any
 
 from engine.errors import UsageError
 
-_TYPING = ("app", "chat", "prompt", "list", "history", "models", "editing", "sidebar")
+_TYPING = ("app", "chat", "prompt", "list", "history", "models", "editing")
 """Places where letters are written."""
 TOGETHER = (
-    ("app", "chat", "prompt"), ("app", "chat", "message"), ("app", "list", "history"), ("app", "list", "models"),
-    ("app", "chat", "sidebar"), ("app", "list", "editing"), ("app", "doubts"), ("app", "help"), ("app", "confirming"),
+    ("app", "chat", "prompt"), ("app", "chat", "message"), ("app", "chat", "history"), ("app", "list", "models"),
+    ("app", "list", "editing"), ("app", "doubts"), ("app", "help"), ("app", "confirming"),
 )  # fmt: skip
 """Places whose keys work at the same time: one key there can do one thing."""
 _NAMED = {
@@ -47,7 +47,7 @@ _TABLE = {
     "app": {"quit": "ctrl+q", "palette": "ctrl+p"},
     "chat": {
         "stop": "escape", "new": "ctrl+n", "history": "ctrl+r", "help": "f1", "panel": "f2", "models": "f3",
-        "interrupt": "ctrl+c", "sibling_previous": "alt+left", "sibling_next": "alt+right",
+        "sidebar": "ctrl+b", "interrupt": "ctrl+c", "sibling_previous": "alt+left", "sibling_next": "alt+right",
         "copy_last": "ctrl+y", "page_up": "pageup", "page_down": "pagedown",
     },
     "prompt": {
@@ -59,7 +59,10 @@ _TABLE = {
         "fork": "f", "continue": "o", "words": "w", "down": "j,down", "up": "k,up", "first": "g", "last": "G",
     },
     "list": {"take": "enter", "choose_down": "down", "choose_up": "up", "close": "escape"},
-    "history": {"by_meaning": "ctrl+s", "pin": "ctrl+t", "rename": "ctrl+e", "delete": "ctrl+d,delete"},
+    "history": {
+        "open": "enter", "history_down": "down", "history_up": "up", "by_meaning": "ctrl+s", "pin": "ctrl+t", "rename": "ctrl+e",
+        "delete": "ctrl+d,delete",
+    },
     "models": {"remove": "ctrl+d,delete", "stop_pull": "ctrl+x", "make_default": "ctrl+t"},
     "editing": {"keep": "ctrl+s"},
     "doubts": {

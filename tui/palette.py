@@ -32,6 +32,7 @@ def entries(app: LlmApp) -> Iterable[Feature]:
     rows: list[tuple[str, Callable[[], Any]]] = [
         ("new", chat.action_new),
         ("history", chat.action_history),
+        ("sidebar", chat.action_sidebar),
         ("panel", chat.action_panel),
         ("models", app.models.show),
         ("copy", lambda: chat.by_name("copy")),

@@ -74,6 +74,11 @@ class Places:
         return self.state / "serve.log"
 
     @property
+    def app_file(self) -> Path:
+        """What the app remembers of its looks."""
+        return self.state / "app.json"
+
+    @property
     def token_file(self) -> Path:
         """What programs need to use the HTTP server."""
         return self.state / "http-token"

@@ -267,6 +267,11 @@ class Settings:
             given[name] = Value(checked(SETTINGS[name], value, flag), flag)
         return Settings(self._values | given)
 
+    def with_values_below(self, values: Mapping[str, Any], origin: str) -> Settings:
+        """These settings, with checked values where nobody said anything."""
+        given = {name: Value(value, origin) for name, value in values.items() if self.origin(name) == "default"}
+        return Settings(self._values | given)
+
     def without(self, name: str) -> Settings:
         """These settings with one back at its default."""
         return Settings(self._values | {name: Value(SETTINGS[name].default, "default")})

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 from engine.errors import EngineError, UsageError
 from tui.jobs import Recall, Title
 from tui.screens.history import HistoryScreen
+from tui.screens.history_list import HistoryList
+from tui.talk import Talk
 from tui.widgets.title_bar import TitleBar
 
 if TYPE_CHECKING:
     from tui import messages
     from tui.app import LlmApp
     from tui.keeper import Keeper
-    from tui.talk import Talk, Turn
+    from tui.talk import Turn
 
 
 class Memory:
@@ -25,7 +27,7 @@ class Memory:
         self._unkept = False
         self._titling: Talk | None = None
         self._title_job = self._recalling = 0
-        self._history: HistoryScreen | None = None
+        self._asker: HistoryList | None = None
 
     def keep(self, talk: Talk) -> None:
         """Save what has changed; a history that can't be written is told once, and the chat goes on."""
@@ -36,6 +38,7 @@ class Memory:
         self._kept(self.keeper.keep_soon, talk)
 
     def _kept(self, save: Callable[[Talk], None], talk: Talk) -> None:
+        fresh = talk.kept is None
         try:
             save(talk)
         except EngineError as error:
@@ -44,6 +47,8 @@ class Memory:
             self._unkept = True
         else:
             self._unkept = False
+            if fresh and talk.kept is not None:
+                self.list_again()
 
     def drop(self, talk: Talk, turn: Turn) -> None:
         """Take a turn away, out of the history too."""
@@ -56,6 +61,7 @@ class Memory:
     def answered(self, talk: Talk) -> None:
         """An answer ended: once nothing else waits, the model names a conversation that nobody has named."""
         runner = self._app.runner
+        self.list_again()
         if self.keeper.store is None or talk.named or talk.kept is None or runner.waiting() > 1:
             return
         first = talk.path[:2]
@@ -76,30 +82,57 @@ class Memory:
         except EngineError:  # deleted meanwhile
             return
         talk.title = event.title
+        self.list_again()
         if talk is self._app.chat.talk:
             self._app.chat.query_one(TitleBar).show(talk.title, self._app.models.name)
 
     def show(self, query: str = "") -> None:
-        """The kept conversations. Raises UsageError where nothing is kept."""
+        """The kept conversations, over the chat. Raises UsageError where nothing is kept."""
         app, store = self._app, self.keeper.store
         if store is None:
             raise UsageError(app.strings("said.not_kept"))
 
-        def recall(wanted: str) -> None:
-            self._recalling = app.runner.submit(Recall(store, wanted))
+        async def chosen(number: int | None) -> None:
+            if number is not None:
+                await self.open(number)
 
-        async def chosen(number: str | None) -> None:
-            if number is None:
-                return
-            try:
-                await app.chat.open(self.keeper.open(int(number)))
-            except EngineError as error:
-                app.tell(error)
+        app.push_screen(HistoryScreen(store, query, app.strings, app.chat.talk.kept or 0), chosen)
 
-        self._history = HistoryScreen(store, recall, query, app.strings)
-        app.push_screen(self._history, chosen)
+    async def open(self, number: int) -> None:
+        """Go on with a kept conversation; errors are told."""
+        try:
+            await self._app.chat.open(self.keeper.open(number))
+        except EngineError as error:
+            self._app.tell(error)
+
+    async def changed(self, event: HistoryList.Changed) -> None:
+        """A conversation was named, pinned or deleted by hand: the open one follows."""
+        chat, store = self._app.chat, self.keeper.store
+        self.list_again()
+        if store is None or chat.talk.kept != event.number:
+            return
+        if event.deleted:
+            chat.stop()
+            await chat.open(Talk(chat.talk.system))
+            return
+        kept = store.kept(event.number)
+        chat.talk.title, chat.talk.named = kept.title, kept.named
+        chat.query_one(TitleBar).show(chat.talk.title, self._app.models.name)
+
+    def list_again(self) -> None:
+        """The sidebar shows what is kept now."""
+        sidebar = self._app.chat.sidebar
+        if sidebar is not None and sidebar.is_mounted:
+            sidebar.current = self._app.chat.talk.kept or 0
+            sidebar.look_again()
+
+    def recall(self, event: HistoryList.MeaningAsked) -> None:
+        """A search by meaning, on the model's thread."""
+        if (store := self.keeper.store) is not None:
+            self._asker = event.asker
+            self._recalling = self._app.runner.submit(Recall(store, event.query))
 
     def found(self, event: messages.MeaningsFound) -> None:
         """A search by meaning has its hits."""
-        if event.key == self._recalling and self._history is not None and self._history.is_mounted:
-            self._history.found(event.hits)
+        if event.key == self._recalling and self._asker is not None and self._asker.is_mounted:
+            self._asker.found(event.hits)

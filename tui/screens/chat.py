@@ -14,6 +14,7 @@ from engine.errors import EngineError
 from tui import commands
 from tui.screens import deeds
 from tui.screens.editing import EditingScreen
+from tui.screens.history_list import HistoryList
 from tui.screens.writing import WritingScreen
 from tui.talk import Talk, Turn
 from tui.widgets.attachments import Attachments
@@ -28,6 +29,9 @@ from tui.widgets.title_bar import TitleBar
 from tui.widgets.transcript import Transcript
 from tui.widgets.turn_view import TurnView
 
+WIDE = 110
+"""Columns from which there is room for the conversations beside the chat."""
+
 
 class ChatScreen(WritingScreen):
     """Transcript, prompt and the lines around them."""
@@ -39,6 +43,7 @@ class ChatScreen(WritingScreen):
         bound("help", "help"),
         bound("panel", "panel"),
         bound("models", "models", show=False),
+        bound("sidebar", "sidebar", show=False),
         bound("interrupt", "interrupt", show=False, priority=True),
         bound("sibling_previous", "last_turn('previous')", show=False),
         bound("sibling_next", "last_turn('next')", show=False),
@@ -46,12 +51,17 @@ class ChatScreen(WritingScreen):
         bound("page_up", "page(-1)", show=False, priority=True),
         bound("page_down", "page(1)", show=False, priority=True),
     ]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012  (Textual declares it so)
+    sidebar: HistoryList | None = None
 
     def compose(self) -> ComposeResult:
         """Everything from top to bottom."""
         strings = self.app.strings
         yield TitleBar(strings)
         with Horizontal(id="body"):
+            if (store := self.app.memory.keeper.store) is not None:
+                self.sidebar = HistoryList(store, strings, notes=False)
+                yield self.sidebar
             with Vertical(id="centre"):
                 yield Transcript(strings)
             yield Panel(strings)
@@ -195,6 +205,19 @@ class ChatScreen(WritingScreen):
         except EngineError as error:
             self.app.tell(error)
 
+    def action_sidebar(self) -> None:
+        """The list of conversations: shown, gone to, or hidden; on a narrow terminal it opens over the chat."""
+        if self.sidebar is None or not self.has_class("-wide"):
+            self.action_history()
+        elif not self.sidebar.display:
+            self.app.values.show_sidebar(True)
+            self.sidebar.query_one(Input).focus()
+        elif self.sidebar.has_focus_within:
+            self.app.values.show_sidebar(False)
+            self.prompt.focus()
+        else:
+            self.sidebar.query_one(Input).focus()
+
     def action_panel(self) -> None:
         """The side panel comes or goes."""
         self.toggle_class("panel-open")
@@ -202,6 +225,7 @@ class ChatScreen(WritingScreen):
             self.app.values.fill_panel()
         elif isinstance(self.focused, Input | Button):
             self.prompt.focus()
+        self.app.values.remember(panel=self.has_class("panel-open"))
 
     @on(Panel.ValueGiven)
     def _value_given(self, event: Panel.ValueGiven) -> None:

@@ -124,6 +124,7 @@ class WritingScreen(Screen[None]):
         self.app.meter.left_out = 0
         self.transcript.mark_left_out(0, [])
         await self.show()
+        self.app.memory.list_again()
         self.prompt.focus()
 
     def stop(self) -> bool:

@@ -266,4 +266,12 @@ TEXTS = {
     "welcome.other": "Other models",
     "welcome.later": "Later",
     "welcome.behind": "Go on behind the chat",
+    "key.open": "open",
+    "key.sidebar": "conversations beside the chat",
+    "history.filter": "search; {key[by_meaning]} by meaning",
+    "palette.sidebar": "Sidebar",
+    "palette.sidebar.help": "the conversations beside the chat",
+    "said.no_theme": "there is no theme {name}",
+    "said.for_now": "until the app ends: {origin} says otherwise",
+    "said.keys_at_start": "keys are read when the app starts",
 }

@@ -265,4 +265,12 @@ TEXTS = {
     "welcome.other": "其他模型",
     "welcome.later": "以后再说",
     "welcome.behind": "在后台继续",
+    "key.open": "打开",
+    "key.sidebar": "旁边的对话列表",
+    "history.filter": "搜索；{key[by_meaning]} 按意思",
+    "palette.sidebar": "侧栏",
+    "palette.sidebar.help": "在聊天旁边列出对话",
+    "said.no_theme": "没有主题 {name}",
+    "said.for_now": "只到退出为止：{origin} 另有设定",
+    "said.keys_at_start": "按键在启动时读取",
 }

@@ -1,0 +1,217 @@
+"""A list of the kept conversations, found by words as one types or by meaning; opened, named, pinned, deleted there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Input, OptionList
+from textual.widgets.option_list import Option
+
+from engine.errors import EngineError
+from tui.records import Hit, Kept
+from tui.screens.asking import AskingScreen
+from tui.screens.confirming import ConfirmingScreen
+from tui.store import Store
+from tui.strings import Strings
+from tui.widgets.bound import bound
+from tui.widgets.text import one_line
+
+LISTED = 200
+"""Rows drawn at most; typing brings others."""
+
+
+class HistoryList(Vertical, can_focus=False):
+    """The words to look for, and the rows. What is done to a conversation is done here, and told."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bound("open", "take", "key.open", priority=True),
+        bound("history_down", "move(1)", "key.down", show=False, priority=True),
+        bound("history_up", "move(-1)", "key.up", show=False, priority=True),
+        bound("by_meaning", "meaning", "key.meaning", priority=True),
+        bound("pin", "pin", priority=True),
+        bound("rename", "rename", priority=True),
+        bound("delete", "delete", priority=True),
+    ]
+
+    class Opened(Message):
+        """A conversation is wanted."""
+
+        def __init__(self, number: int) -> None:
+            super().__init__()
+            self.number = number
+
+    class MeaningAsked(Message):
+        """A search by meaning: its hits go to `found` of the asker."""
+
+        def __init__(self, asker: HistoryList, query: str) -> None:
+            super().__init__()
+            self.asker, self.query = asker, query
+
+    class Changed(Message):
+        """A conversation was named, pinned or deleted."""
+
+        def __init__(self, number: int, *, deleted: bool = False) -> None:
+            super().__init__()
+            self.number, self.deleted = number, deleted
+
+    def __init__(self, store: Store, strings: Strings, *, query: str = "", notes: bool = True) -> None:
+        """`notes`: whether there is room for more than titles."""
+        super().__init__(classes="history-list")
+        self._store, self._strings, self._query, self._notes = store, strings, query, notes
+        self.shown: list[tuple[int, str, str]] = []
+        """Number, title and note of each row; number 0: it says something of the list."""
+        self.current = 0
+        """The open conversation, which is marked."""
+
+    def compose(self) -> ComposeResult:
+        """The words, the rows."""
+        yield Input(self._query, placeholder=self._strings("history.filter"), compact=True, id="filter")
+        yield OptionList(compact=True, id="rows")
+
+    def on_mount(self) -> None:
+        """The newest, or what was asked for."""
+        self.look_again()
+
+    def look_again(self) -> None:
+        """The newest conversations, or those that say the words, as they are now."""
+        self._look(self.query_one(Input).value.strip())
+
+    @work(thread=True, exclusive=True, group="history")
+    def _look(self, wanted: str) -> None:
+        try:
+            if wanted:
+                rows = self._rows(self._store.search(wanted, LISTED))
+            else:
+                rows = [(kept.id, _title(kept), when(kept.updated)) for kept in self._store.recent(LISTED)]
+        except EngineError as error:
+            rows = [(0, error.message, "")]
+        self.app.call_from_thread(self._list, rows)
+
+    def _rows(self, hits: Iterable[Hit]) -> list[tuple[int, str, str]]:
+        """One row a conversation, its best message first."""
+        rows: dict[int, tuple[int, str, str]] = {}
+        for hit in hits:
+            rows.setdefault(hit.conversation, (hit.conversation, hit.title, hit.excerpt))
+        return list(rows.values()) or [(0, self._strings("history.nothing"), "")]
+
+    def found(self, hits: list[Hit]) -> None:
+        """What is near in meaning."""
+        self._list(self._rows(hits))
+
+    def _list(self, rows: list[tuple[int, str, str]]) -> None:
+        if not self.is_mounted:
+            return
+        marked = self._marked()
+        self.shown = rows
+        options = self.query_one(OptionList)
+        options.clear_options()
+        options.add_options([Option(self._row(*row)) for row in rows])
+        places = [at for at, row in enumerate(rows) if row[0] == (marked or self.current)]
+        options.highlighted = places[0] if places else 0 if rows else None
+
+    def _row(self, number: int, title: str, note: str) -> Content:
+        width = 44 if self._notes else 60
+        label = Content.styled(one_line(title, width), "bold $accent" if number and number == self.current else "")
+        if not (self._notes and note):
+            return label
+        return Content.assemble(label, "  ", (one_line(note, 66), "$foreground 50%"))
+
+    def _marked(self) -> int:
+        at = self.query_one(OptionList).highlighted
+        return self.shown[at][0] if at is not None and at < len(self.shown) else 0
+
+    def on_input_changed(self) -> None:
+        """Each letter narrows the rows."""
+        self.look_again()
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """A click opens."""
+        event.stop()
+        self.action_take()
+
+    def action_take(self) -> None:
+        """Open the marked conversation."""
+        if number := self._marked():
+            self.post_message(self.Opened(number))
+
+    def action_move(self, step: int) -> None:
+        """Mark another row."""
+        rows = self.query_one(OptionList)
+        if step > 0:
+            rows.action_cursor_down()
+        else:
+            rows.action_cursor_up()
+
+    def action_meaning(self) -> None:
+        """Search by meaning, on the model's thread."""
+        if query := self.query_one(Input).value.strip():
+            self._list([(0, self._strings("history.looking"), "")])
+            self.post_message(self.MeaningAsked(self, query))
+
+    def action_pin(self) -> None:
+        """Pin, or take the pin away."""
+        if number := self._marked():
+            self._do(number, lambda: self._store.pin(number, not self._store.kept(number).pinned))
+
+    def action_rename(self) -> None:
+        """Another title."""
+        if not (number := self._marked()):
+            return
+
+        def named(title: str | None) -> None:
+            if title:
+                self._do(number, lambda: self._store.rename(number, title))
+
+        asking = AskingScreen(self._strings("title.rename"), self._title_of(number), self._strings)
+        self.app.push_screen(asking, named)
+
+    def action_delete(self) -> None:
+        """Forget a conversation for good, after asking."""
+        if not (number := self._marked()):
+            return
+
+        def confirmed(yes: bool | None) -> None:
+            if yes and self._do(number, lambda: self._store.delete([number]), deleted=True):
+                self._scrub()
+
+        question = self._strings("history.delete", title=one_line(self._title_of(number), 60))
+        self.app.push_screen(ConfirmingScreen(question, self._strings("key.delete"), self._strings), confirmed)
+
+    def _title_of(self, number: int) -> str:
+        try:
+            return self._store.kept(number).title
+        except EngineError:  # another process deleted it
+            return ""
+
+    @work(thread=True, group="scrub")
+    def _scrub(self) -> None:
+        self._store.scrub()
+
+    def _do(self, number: int, change: Callable[[], object], *, deleted: bool = False) -> bool:
+        try:
+            change()
+        except EngineError as error:
+            self.notify(error.message, severity="error", markup=False)
+            return False
+        finally:
+            self.look_again()
+        self.post_message(self.Changed(number, deleted=deleted))
+        return True
+
+
+def _title(kept: Kept) -> str:
+    return ("★ " if kept.pinned else "") + kept.title
+
+
+def when(at: float) -> str:
+    """A time for people: the clock for today, else the day."""
+    then, today = time.localtime(at), time.localtime()
+    return time.strftime("%H:%M" if then[:3] == today[:3] else "%Y-%m-%d", then)
