@@ -16,10 +16,10 @@ from engine.errors import UsageError
 _TYPING = ("app", "chat", "prompt", "list", "history", "models", "editing")
 """Places where letters are written."""
 TOGETHER = (
-    ("app", "chat", "prompt"), ("app", "chat", "message"), ("app", "chat", "history"), ("app", "list", "models"),
+    ("app", "chat", "prompt"), ("app", "chat", "message"), ("app", "history"), ("app", "list", "models"),
     ("app", "list", "editing"), ("app", "doubts"), ("app", "help"), ("app", "confirming"),
 )  # fmt: skip
-"""Places whose keys work at the same time: one key there can do one thing."""
+"""Places whose keys work at the same time: one key there can do one thing. A list's own keys come before the chat's."""
 _NAMED = {
     "enter", "escape", "tab", "space", "backspace", "delete", "insert", "home", "end", "pageup", "pagedown", "up",
     "down", "left", "right", *(f"f{number}" for number in range(1, 25)),
@@ -60,8 +60,8 @@ _TABLE = {
     },
     "list": {"take": "enter", "choose_down": "down", "choose_up": "up", "close": "escape"},
     "history": {
-        "open": "enter", "history_down": "down", "history_up": "up", "by_meaning": "ctrl+s", "pin": "ctrl+t", "rename": "ctrl+e",
-        "delete": "ctrl+d,delete",
+        "open": "enter", "history_down": "down", "history_up": "up", "by_meaning": "ctrl+s", "pin": "ctrl+t",
+        "rename": "ctrl+e", "delete": "ctrl+d,delete",
     },
     "models": {"remove": "ctrl+d,delete", "stop_pull": "ctrl+x", "make_default": "ctrl+t"},
     "editing": {"keep": "ctrl+s"},
