@@ -188,7 +188,7 @@ def test_older_instructions_give_the_same_products(
     assert native_build.compile_to(compiler, tmp_path / "other.so", machine) == ""
     other = ctypes.CDLL(str(tmp_path / "other.so"))
     draw = torch.Generator().manual_seed(0)
-    for rows, outputs, inputs in ((1, 33, 57), (5, 96, 200), (19, 31, 64), (2, 1, 1)):
+    for rows, outputs, inputs in ((1, 33, 57), (5, 96, 200), (19, 31, 64), (40, 49, 700), (2, 1, 1)):
         x, weight = torch.randn(rows, inputs, generator=draw), torch.randn(outputs, inputs, generator=draw)
         values, scales = quantize_rows(weight)
         ours = NativeKernel().pack(values, scales, 1)(x)

@@ -218,10 +218,15 @@ void attend(const Model &m, const Layer &layer, const LayerCache &cache, const f
 
 extern "C" {
 
-const char *llm_lanes() { return LANES; }
+const char *llm_lanes() {
+#if TILES
+    if (tiles_allowed()) return LANES " and amx";
+#endif
+    return LANES;
+}
 
 // Changes whenever a structure or a function here does.
-int llm_version() { return 2; }
+int llm_version() { return 3; }
 
 void llm_multiply(const Weight *weight, const float *x, int rows, float *y, int threads) {
     Space &s = space();

@@ -6,6 +6,7 @@
 
 #include "lanes.h"
 #include "pool.h"
+#include "tiles.h"
 
 constexpr int GROUP = 64;
 constexpr int PANEL = 16;  // rows of a weight computed side by side
@@ -24,12 +25,15 @@ static int groups_of(int inputs) { return (inputs + GROUP - 1) / GROUP; }
 struct Digits {
     int groups;
     std::vector<int8_t> values;    // (rows, groups * GROUP), zeros at the end
-    std::vector<float> scales;     // (rows, groups)
-    std::vector<int32_t> offsets;  // (rows, groups): -OFFSET * the group's sum
+    std::vector<float> scales;     // (rows / 16, groups, 16)
+    std::vector<int32_t> offsets;  // (rows / 16, groups, 16): -OFFSET * the group's sum
 
+    size_t cell(int row, int group) const { return (static_cast<size_t>(row / 16) * groups + group) * 16 + row % 16; }
+
+    // Whole tiles of rows: what stands in those that are not set does not matter.
     void reserve(int rows, int inputs) {
         groups = groups_of(inputs);
-        const size_t cells = static_cast<size_t>(rows) * groups;
+        const size_t cells = static_cast<size_t>((rows + 15) / 16 * 16) * groups;
         if (values.size() < cells * GROUP) values.resize(cells * GROUP);
         if (scales.size() < cells) scales.resize(cells), offsets.resize(cells);
     }
@@ -43,19 +47,19 @@ struct Digits {
                 peak = larger(peak, magnitude(part[i]));
             }
             const float most = std::max(largest(peak), 1e-30f), inverse = 127.0f / most;
-            const size_t cell = static_cast<size_t>(row) * groups + group;
+            int8_t *to = &values[(static_cast<size_t>(row) * groups + group) * GROUP];
             i32x16 total{};
             for (int i = 0; i < 4; i++) {
                 const i32x16 digit = nearest(part[i] * inverse);
                 const i8x16 bytes = __builtin_convertvector(digit, i8x16);
-                std::memcpy(&values[cell * GROUP + 16 * i], &bytes, 16);
+                std::memcpy(to + 16 * i, &bytes, 16);
                 total += digit;
             }
-            scales[cell] = most / 127.0f;
+            scales[cell(row, group)] = most / 127.0f;
             int32_t lanes[16], whole = 0;
             std::memcpy(lanes, &total, sizeof lanes);
             for (int lane : lanes) whole += lane;
-            offsets[cell] = -OFFSET * whole;
+            offsets[cell(row, group)] = -OFFSET * whole;
         }
     }
 };
@@ -100,15 +104,15 @@ static void one_row(const Weight &w, int first, const Digits &x, float *y) {
             const __m512i weights = _mm512_xor_si512(some_bytes(rows[i] + at, left), offset);
             dots[i] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), weights, a);
         }
-        const i32x16 whole = (i32x16)sums(dots) + x.offsets[group];
-        total = as_float(whole) * x.scales[group] + total;
+        const i32x16 whole = (i32x16)sums(dots) + x.offsets[group * 16];
+        total = as_float(whole) * x.scales[group * 16] + total;
     }
     store(y + first, scaled(w, first, count, total), count);
 }
 
-// (16 rows, one group) -> quads side by side.
-INLINE void pack_group(const int8_t *const rows[PANEL], int at, int left, uint8_t *to) {
-    const __m512i offset = _mm512_set1_epi8(-128);
+// (16 rows, one group) -> quads side by side. `middle`: what is added, as xor.
+INLINE void pack_group(const int8_t *const rows[PANEL], int at, int left, uint8_t *to, int8_t middle = -128) {
+    const __m512i offset = _mm512_set1_epi8(middle);
     __m512i a[16], b[16];
     for (int i = 0; i < 16; i++) a[i] = _mm512_xor_si512(some_bytes(rows[i] + at, left), offset);
     for (int i = 0; i < 8; i++) {
@@ -131,7 +135,7 @@ INLINE void pack_group(const int8_t *const rows[PANEL], int at, int left, uint8_
     }
 }
 #else
-INLINE void pack_group(const int8_t *const rows[PANEL], int at, int left, uint8_t *to) {
+INLINE void pack_group(const int8_t *const rows[PANEL], int at, int left, uint8_t *to, int8_t = 0) {
     if (left < GROUP) std::memset(to, 0, PANEL * GROUP);
     const int bytes = std::min(left, GROUP);
     for (int row = 0; row < PANEL; row++) {
@@ -143,28 +147,30 @@ INLINE void pack_group(const int8_t *const rows[PANEL], int at, int left, uint8_
 }
 #endif
 
-static void pack(const Weight &w, int first, int groups, uint8_t *to) {
+static void pack(const Weight &w, int first, int groups, uint8_t *to, int8_t middle = -128) {
     const int count = std::min(PANEL, w.outputs - first);
     const int8_t *rows[PANEL];
     for (int i = 0; i < PANEL; i++) rows[i] = w.values + static_cast<size_t>(first + std::min(i, count - 1)) * w.inputs;
     const size_t ahead = 2 * static_cast<size_t>(PANEL) * w.inputs;  // what the next pair of panels is made of
     for (int group = 0; group < groups; group++, to += PANEL * GROUP) {
         for (const int8_t *row : rows) __builtin_prefetch(row + group * GROUP + ahead, 0, 2);
-        pack_group(rows, group * GROUP, w.inputs - group * GROUP, to);
+        pack_group(rows, group * GROUP, w.inputs - group * GROUP, to, middle);
     }
 }
 
 // ROWS rows of activations times two packed panels.
 template <int ROWS> static void tile(const uint8_t *panels, const Digits &x, int row, f32x16 total[ROWS][2]) {
     const int groups = x.groups;
-    const size_t next = static_cast<size_t>(groups) * PANEL * GROUP, cell = static_cast<size_t>(row) * groups;
-    const int8_t *a = &x.values[cell * GROUP];
+    const size_t next = static_cast<size_t>(groups) * PANEL * GROUP;
+    const int8_t *a = &x.values[static_cast<size_t>(row) * groups * GROUP];
+    size_t cells[ROWS];
+    for (int r = 0; r < ROWS; r++) cells[r] = x.cell(row + r, 0);
 #pragma GCC unroll 6
     for (int r = 0; r < ROWS; r++) total[r][0] = total[r][1] = f32x16{};
     for (int group = 0; group < groups; group++) {
         i32x16 dots[ROWS][2];
 #pragma GCC unroll 6
-        for (int r = 0; r < ROWS; r++) dots[r][0] = dots[r][1] = x.offsets[cell + static_cast<size_t>(r) * groups + group] - i32x16{};
+        for (int r = 0; r < ROWS; r++) dots[r][0] = dots[r][1] = x.offsets[cells[r] + group * 16] - i32x16{};
         for (int quad = 0; quad < 16; quad++) {
             const size_t at = static_cast<size_t>(group) * 16 + quad;
             const Quads left = load_quads(panels + 64 * at), right = load_quads(panels + next + 64 * at);
@@ -178,7 +184,7 @@ template <int ROWS> static void tile(const uint8_t *panels, const Digits &x, int
         }
 #pragma GCC unroll 6
         for (int r = 0; r < ROWS; r++) {
-            const float scale = x.scales[cell + static_cast<size_t>(r) * groups + group];
+            const float scale = x.scales[cells[r] + group * 16];
             total[r][0] = as_float(dots[r][0]) * scale + total[r][0];
             total[r][1] = as_float(dots[r][1]) * scale + total[r][1];
         }
@@ -214,6 +220,49 @@ static void many_rows(const Weight &w, int first, const Digits &x, int rows, flo
     }
 }
 
+#if TILES
+// Sixteen rows of activations from `row` on, of which `rows` are wanted, times one signed panel.
+// Every loop over the rows is unrolled: the sums stay in registers.
+static void finish_tile(const Weight &w, int first, const uint8_t *panel, const Digits &x, int row, int rows, float *y) {
+    alignas(64) int32_t dots[2 * LAG][16][16];
+    const int groups = x.groups, count = std::min(PANEL, w.outputs - first);
+    const size_t stride = static_cast<size_t>(groups) * GROUP;
+    const int8_t *a = &x.values[row * stride];
+    const float *scales = &x.scales[x.cell(row, 0)];
+    f32x16 total[16];
+#pragma GCC unroll 16
+    for (int r = 0; r < 16; r++) total[r] = f32x16{};
+    for (int group = 0; group < groups + LAG; group++) {
+        if (group < groups) multiply_tile(a + group * GROUP, stride, panel + static_cast<size_t>(group) * PANEL * GROUP, dots[group % (2 * LAG)]);
+        if (group < LAG) continue;
+        const int32_t(*sums)[16] = dots[(group - LAG) % (2 * LAG)];
+        const float *scale = scales + (group - LAG) * 16;
+#pragma GCC unroll 16
+        for (int r = 0; r < 16; r++) {
+            i32x16 whole;
+            std::memcpy(&whole, sums[r], sizeof whole);
+            total[r] = as_float(whole) * scale[r] + total[r];
+        }
+    }
+    float *to = y + static_cast<size_t>(row) * w.outputs + first;
+#pragma GCC unroll 16
+    for (int r = 0; r < 16; r++)
+        if (r < rows) store(to + static_cast<size_t>(r) * w.outputs, scaled(w, first, count, total[r]), count);
+}
+
+static void many_tiles(const Weight &w, int first, const Digits &x, int rows, float *y) {
+    thread_local std::vector<uint8_t> panels;
+    const size_t size = static_cast<size_t>(x.groups) * PANEL * GROUP;
+    if (panels.size() < 2 * size) panels.resize(2 * size);
+    const int count = first + PANEL < w.outputs ? 2 : 1;
+    for (int p = 0; p < count; p++) pack(w, first + PANEL * p, x.groups, panels.data() + p * size, 0);
+    const TileShapes shapes;
+    for (int row = 0; row < rows; row += TILE_ROWS)
+        for (int p = 0; p < count; p++)
+            finish_tile(w, first + PANEL * p, panels.data() + p * size, x, row, std::min(TILE_ROWS, rows - row), y);
+}
+#endif
+
 // y (rows, outputs) = x (rows, inputs) times the weight, plus the bias.
 static void multiply(const Weight &w, const Digits &x, int rows, float *y, int threads) {
     const int pairs = (w.outputs + 2 * PANEL - 1) / (2 * PANEL);
@@ -226,6 +275,12 @@ static void multiply(const Weight &w, const Digits &x, int rows, float *y, int t
             if (rows == 1) {
                 one_row(w, first, x, y);
                 if (first + PANEL < w.outputs) one_row(w, first + PANEL, x, y);
+                continue;
+            }
+#endif
+#if TILES
+            if (rows >= FEWEST_ROWS && tiles_allowed()) {
+                many_tiles(w, first, x, rows, y);
                 continue;
             }
 #endif
