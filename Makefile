@@ -37,7 +37,8 @@ adapter: $(VENV)/.installed
 	@[ -n "$(DATA)" ] || { echo "Name the folder that holds sft/: make adapter DATA=FOLDER" >&2; exit 1; }
 	$(BIN)/python -m recipes "$(DATA)" build/mixture
 	$(BIN)/llm finetune build/mixture/train.jsonl --out build/tasks.safetensors --epochs 1 --learning-rate 3e-4 \
-	  -m qwen2.5-coder-0.5b-instruct --card build/mixture/DATA.md
+	  -m qwen2.5-coder-0.5b-instruct
+	@echo "To ship it: $(BIN)/python -m recipes.ship build/tasks.safetensors build/mixture" >&2
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -143,7 +143,8 @@ def _train(run: Run, trainer: Trainer, conversations: list[Conversation]) -> Non
                     progress.clear()
                     said = " ".join(trainer.sample(asked, _SAMPLED).split())
                     speed = f", loss {loss:.4f}, {tokens / seconds:.0f} tok/s" if seconds else ""
-                    run.console.note(f"step {event.step}: held-out loss {event.loss:.4f}{speed} · {said}")
+                    held = f"held-out loss {event.loss:.4f}" if trainer.held else "no rows held out"
+                    run.console.note(f"step {event.step}: {held}{speed} · {said}")
                     continue
                 tokens, seconds, loss = tokens + event.tokens, seconds + event.seconds, event.loss
                 progress.update(event.number, event.steps)

@@ -1,0 +1,101 @@
+"""From a trained adapter and its mixture to what the program carries: `python -m recipes.ship ADAPTER MIXTURE`.
+
+The adapter goes into engine/shipped with its data's hashes, licences and attributions in it, and a card beside it.
+From then on `llm models pull` merges it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine import adapter, shipped
+from engine.errors import EngineError, InputError, UsageError
+from engine.manifest import sha256_of, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Read the arguments and ship. Exits with a message where that fails."""
+    parser = argparse.ArgumentParser(prog="python -m recipes.ship", description=__doc__)
+    parser.add_argument("adapter", type=Path, help="what llm finetune wrote")
+    parser.add_argument("mixture", type=Path, help="the folder that python -m recipes wrote, with train.jsonl")
+    parser.add_argument("--name", default=shipped.KNOWN[0].name, help="which adapter of engine/shipped it is")
+    arguments = parser.parse_args(words)
+    try:
+        ours = next((one for one in shipped.KNOWN if one.name == arguments.name), None)
+        if ours is None:
+            raise UsageError(f"engine/shipped knows no adapter {arguments.name!r}")
+        ship(arguments.adapter, arguments.mixture, ours)
+    except (EngineError, OSError) as error:
+        sys.exit(f"{error}\n{getattr(error, 'hint', '')}".strip())
+    print(f"{ours.path}: {ours.path.stat().st_size:,} bytes, sha256 {sha256_of(ours.path)}")
+
+
+def ship(path: Path, mixture: Path, ours: shipped.ShippedAdapter) -> None:
+    """Write the adapter and its card where they are shipped from. Raises EngineError for what must not be."""
+    found = adapter.load(path)
+    if found.info["base"] != ours.base or found.info.get("smoothing"):
+        raise UsageError(f"{path} was trained over {found.info.get('base_name')}, not over the base of {ours.name}")
+    if path.stat().st_size > shipped.LARGEST:
+        raise UsageError(f"{path} has {path.stat().st_size:,} bytes, at most {shipped.LARGEST:,} can be shipped")
+    files = _files(mixture)
+    if found.info.get("files") and {one["sha256"] for one in found.info["files"]} != {one["sha256"] for one in files}:
+        raise InputError(f"{path} was trained on other files than those of {mixture}")
+    data = (mixture / "DATA.md").read_text(encoding="utf-8")
+    if ours.licence_name not in data:
+        raise InputError(f"{mixture / 'DATA.md'} does not name {ours.licence_name}, the terms of the adapter")
+    info = found.info | {"files": files, "licences": [*terms(data), f"The whole card: {ours.card.name}"]}
+    adapter.save(ours.path, found.tensors, info)
+    write_atomically(ours.card, card(ours, info) + data)
+
+
+def _files(mixture: Path) -> list[dict[str, Any]]:
+    """What was trained on, as the mixture's papers and the file itself say."""
+    said = json.loads((mixture / "manifest.json").read_text(encoding="utf-8"))["sha256"]["train.jsonl"]
+    path = mixture / "train.jsonl"
+    if sha256_of(path) != said:
+        raise InputError(f"{path} is not what the mixture's manifest.json describes")
+    rows = sum(1 for line in path.read_text(encoding="utf-8").split("\n") if line)
+    return [{"name": path.name, "bytes": path.stat().st_size, "sha256": said, "rows": rows}]
+
+
+def terms(data: str) -> list[str]:
+    """The lines of a data card that say under which terms, and whom to name; who is named one by one stays in it."""
+    head, _, rest = data.partition("## Attributions")
+    paragraphs = [" ".join(part.split()) for part in head.split("\n\n")]
+    said = [text for text in paragraphs if text and text[0] not in "#|" and not text.startswith("Seed ")]
+    attributions = rest.partition("\n## ")[0].splitlines()
+    return said + [line.removeprefix("- ").replace("**", "") for line in attributions if line.strip()]
+
+
+def card(ours: shipped.ShippedAdapter, info: dict[str, Any]) -> str:
+    """What stands above the data card: what the adapter is, and how it was trained."""
+    losses = info.get("held_out_losses") or []
+    measured = f"{losses[0][1]:.3f} → {losses[-1][1]:.3f} nats a learnt token" if losses else "not measured"
+    settings = ", ".join(f"{name} {value}" for name, value in info["training"].items())
+    return "\n".join(
+        [
+            f"# `{ours.name}`: an adapter for {info.get('base_name', 'its base')}",
+            "",
+            f"A low-rank change (LoRA) trained by `llm finetune`, merged into `{ours.model}` when that is pulled.",
+            f"Offered under {ours.licence_name}; the model that it changes has terms of its own: {info.get('base_licence')}.",
+            "",
+            f"- base: sha256 `{ours.base}`",
+            f"- trained on: `{info['files'][0]['name']}`, {info['files'][0]['rows']:,} rows, "
+            f"sha256 `{info['files'][0]['sha256']}`",
+            f"- settings: {settings}",
+            f"- {info.get('rows', '?')} rows in {info.get('steps', '?')} steps; held-out loss {measured}",
+            "",
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

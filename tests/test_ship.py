@@ -1,0 +1,77 @@
+"""Shipping an adapter: its papers go with it, and what must not be shipped is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from recipe_data import write as write_data
+
+from engine import adapter, shipped
+from engine.errors import InputError, UsageError
+from recipes.__main__ import write
+from recipes.ship import ship
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OURS = shipped.KNOWN[0]
+
+
+@pytest.fixture(scope="module")
+def mixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mixture")
+    write(write_data(folder / "data"), folder / "out", len)
+    return folder / "out"
+
+
+@pytest.fixture
+def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An adapter as `llm finetune` writes it, and a folder of its own to ship it into."""
+    monkeypatch.setattr("engine.shipped.FOLDER", tmp_path / "shipped")
+    (tmp_path / "shipped").mkdir()
+    tensors = {"layers.0.mlp.down.a": torch.ones(2, 4), "layers.0.mlp.down.b": torch.ones(3, 2)}
+    info = {
+        "base": OURS.base, "base_name": "plain", "base_licence": "Apache-2.0", "smoothing": {}, "rank": 2, "scale": 2.0,
+        "training": {"epochs": 1}, "rows": 5, "steps": 1, "held_out_losses": [[0, 2.5], [1, 1.5]],
+    }  # fmt: skip
+    adapter.save(tmp_path / "mine", tensors, info)
+    return tmp_path / "mine"
+
+
+def test_the_papers_go_with_it(trained: Path, mixture: Path) -> None:
+    ship(trained, mixture, OURS)
+    assert shipped.find("tasks") is not None
+    found = adapter.load(OURS.path)
+    assert torch.equal(found.tensors["layers.0.mlp.down.a"].float(), torch.ones(2, 4))
+    assert found.info["files"][0]["name"] == "train.jsonl"
+    lines = found.info["licences"]
+    assert any("CC BY-SA 4.0" in line for line in lines)
+    assert any(line.startswith("cmrc: ") for line in lines)
+    assert not any("#1" in line for line in lines)
+    card = OURS.card.read_text(encoding="utf-8")
+    assert "2.500 → 1.500" in card
+    assert (mixture / "DATA.md").read_text(encoding="utf-8") in card
+    ship(OURS.path, mixture, OURS)
+    assert adapter.load(OURS.path).info["licences"] == lines
+
+
+def test_what_must_not_be_shipped_is_refused(trained: Path, mixture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="not over the base"):
+        ship(trained, mixture, replace(OURS, base="0" * 64))
+    with pytest.raises(InputError, match="does not name"):
+        ship(trained, mixture, replace(OURS, licence_name="CC0"))
+    found = adapter.load(trained)
+    adapter.save(trained, found.tensors, found.info | {"files": [{"sha256": "another"}]})
+    with pytest.raises(InputError, match="other files"):
+        ship(trained, mixture, OURS)
+    monkeypatch.setattr("engine.shipped.LARGEST", 10)
+    with pytest.raises(UsageError, match="at most 10"):
+        ship(trained, mixture, OURS)
+    (mixture / "train.jsonl").write_text("{}\n")
+    monkeypatch.setattr("engine.shipped.LARGEST", 10**6)
+    with pytest.raises(InputError, match="is not what"):
+        ship(trained, mixture, OURS)
+    assert not OURS.path.exists()
