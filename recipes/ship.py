@@ -84,7 +84,7 @@ def card(ours: shipped.ShippedAdapter, info: dict[str, Any]) -> str:
             f"# `{ours.name}`: an adapter for {info.get('base_name', 'its base')}",
             "",
             f"A low-rank change (LoRA) trained by `llm finetune`, merged into `{ours.model}` when that is pulled.",
-            f"Offered under {ours.licence_name}; the model that it changes has terms of its own: {info.get('base_licence')}.",
+            f"Offered under {ours.licence_name}; the model that it changes is under {info.get('base_licence')}.",
             "",
             f"- base: sha256 `{ours.base}`",
             f"- trained on: `{info['files'][0]['name']}`, {info['files'][0]['rows']:,} rows, "
