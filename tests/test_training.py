@@ -23,9 +23,10 @@ from engine.linear import Int8Linear, quantize_rows
 from engine.schema import Document, Message
 from engine.session import Session
 from engine.training import rows, state
-from engine.training.loop import Measured, Step, Trainer
+from engine.training.loop import Trainer
 from engine.training.lora import LoRALinear, TrainableKernel, loss_of, open_decoder
 from engine.training.settings import TrainingConfig
+from engine.training.stepping import Measured, Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -164,7 +165,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_adapter(folder: Path, tmp_pa
 def test_a_run_stopped_right_after_a_step_or_while_measuring_goes_on_to_the_same_adapter(
     folder: Path, tmp_path: Path, event: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.training.loop.MEASURE_EVERY", 0.5)
+    monkeypatch.setattr("engine.training.stepping.MEASURE_EVERY", 0.5)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     trainer = Trainer(folder, taught(), CONFIG, whole, "cpu")
     count = len(trainer.steps)
@@ -178,11 +179,11 @@ def test_a_run_stopped_right_after_a_step_or_while_measuring_goes_on_to_the_same
         steps.close()
     else:
         next(steps)
-        monkeypatch.setattr(Trainer, "_measure", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        monkeypatch.setattr(Trainer, "measure", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             list(steps)
         monkeypatch.undo()
-        monkeypatch.setattr("engine.training.loop.MEASURE_EVERY", 0.5)
+        monkeypatch.setattr("engine.training.stepping.MEASURE_EVERY", 0.5)
     assert state.place(parts).exists()
     run(Trainer(folder, taught(), CONFIG, parts, "cpu"))
     assert parts.read_bytes() == whole.read_bytes()
@@ -328,7 +329,7 @@ def test_the_command_trains_applies_and_merges(home: Path) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="signals are Unix's")
 def test_a_killed_command_goes_on_to_the_same_adapter(home: Path) -> None:
     script = (
-        "import sys; from engine.training import loop; loop.SAVE_EVERY = 0.0\n"
+        "import sys; from engine.training import stepping; stepping.SAVE_EVERY = 0.0\n"
         "from tui.cli.main import main; sys.argv[0] = 'llm'; main()"
     )
     flags = ["--epochs", "6", "--threads", "1", "--held-out", "0.1"]

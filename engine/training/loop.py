@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +9,13 @@ import torch
 
 from engine import adapter, checkpoint, manifest
 from engine.chat_format import ChatFormat
-from engine.errors import InputError, UsageError
+from engine.errors import InputError
 from engine.generate import generate
 from engine.kernels import resolve_device
 from engine.kv_cache import KVCache
 from engine.layout import Consecutive
 from engine.tokenizer import Tokenizer
-from engine.training import rows, state
+from engine.training import rows, state, stepping
 from engine.training.lora import dtype_of, loss_of, open_decoder
 
 if TYPE_CHECKING:
@@ -29,11 +27,7 @@ if TYPE_CHECKING:
     from engine.schema import Message
     from engine.training.rows import Conversation, Encoded
     from engine.training.settings import TrainingConfig
-
-SAVE_EVERY = 60.0
-"""Seconds between two saved states: what a killed run has to do again."""
-MEASURE_EVERY = 0.2
-"""Share of the steps between two measurements of the held-out loss."""
+    from engine.training.stepping import Measured, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,28 +47,6 @@ class Plan:
     """Trained."""
     memory: int
     """Bytes, predicted: frozen weights, trained ones with their moments, and the activations of a pass."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A step that was taken."""
-
-    number: int
-    """From 1."""
-    steps: int
-    loss: float
-    """Nats a learnt token, before the step."""
-    tokens: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """The held-out loss after so many steps."""
-
-    step: int
-    loss: float
-    """Nats a learnt token."""
 
 
 class Trainer:
@@ -144,47 +116,11 @@ class Trainer:
         )
         path = state.place(self.out)
         run = {"settings": self.config.to_json(), "base": adapter.base_of(self.folder), "data": self._digest}
-        known = state.load(path, run, self.parameters, optimizer) or state.State(run)
-        saved, saved_step = time.monotonic(), known.step
-        # False while parameters and the count of steps may disagree: a state of that moment would go on elsewhere.
-        sound = True
-        try:
-            if self._due(known):
-                yield self._measure(known)
-            for number in range(known.step, len(self.steps)):
-                begun = time.monotonic()
-                loss, tokens = self._gradient(number, optimizer)
-                sound = False
-                self._require_finite(number, loss)
-                optimizer.step()
-                known.step = number + 1
-                sound = True
-                yield Step(known.step, len(self.steps), loss, tokens, time.monotonic() - begun)
-                if self._due(known):
-                    yield self._measure(known)
-                if time.monotonic() - saved >= SAVE_EVERY:
-                    state.save(path, known, self.parameters, optimizer)
-                    saved, saved_step = time.monotonic(), known.step
-        finally:
-            if sound and known.step > saved_step:
-                state.save(path, known, self.parameters, optimizer)
+        known = yield from stepping.go(self, len(self.steps), path, run, self.parameters, optimizer)
         adapter.save(self.out, self.parameters, self._info(known))
         path.unlink(missing_ok=True)
 
-    def _due(self, known: state.State) -> bool:
-        """Whether the held-out loss is still to be measured: a run may have been stopped while it was."""
-        every = max(1, round(MEASURE_EVERY * len(self.steps)))
-        measured = bool(known.losses) and known.losses[-1][0] == known.step
-        return not measured and (known.step % every == 0 or known.step == len(self.steps))
-
-    def _require_finite(self, number: int, loss: float) -> None:
-        if not math.isfinite(loss):
-            raise UsageError(
-                f"the loss of step {number + 1} is {loss}: training has run away",
-                hint=f"choose a --learning-rate below {self.config.learning_rate:g}",
-            )
-
-    def _gradient(self, number: int, optimizer: torch.optim.Optimizer) -> tuple[float, int]:
+    def gradient(self, number: int, optimizer: torch.optim.Optimizer) -> tuple[float, int]:
         """A step's clipped gradient; its loss, and its tokens."""
         batch = [self.rows[row] for row in self.steps[number]]
         learnt = sum(len(row.learnt) for row in batch)
@@ -206,14 +142,13 @@ class Trainer:
         return ids, torch.tensor(places, device=self.device)
 
     @torch.no_grad()
-    def _measure(self, known: state.State) -> Measured:
+    def measure(self, _step: int) -> float:
+        """Nats a learnt token of the rows that are held out."""
         total = sum(
             loss_of(self.model, *self._tensors(group)).item()
             for group in rows.passes_of(self.held, self.config.pass_tokens)
         )
-        loss = total / max(1, sum(len(row.learnt) for row in self.held))
-        known.losses.append((known.step, loss))
-        return Measured(known.step, loss)
+        return total / max(1, sum(len(row.learnt) for row in self.held))
 
     def sample(self, messages: Sequence[Message], tokens: int = 40) -> str:
         """What the model in training answers, greedily."""
