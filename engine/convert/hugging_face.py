@@ -17,7 +17,7 @@ from engine.errors import CheckpointError
 if TYPE_CHECKING:
     from pathlib import Path
 
-_LAYER_NAMES = {
+LAYER_NAMES = {
     "attention_norm": "input_layernorm",
     "attention.q": "self_attn.q_proj",
     "attention.k": "self_attn.k_proj",
@@ -34,7 +34,7 @@ _FOUR_NORMS = {
     "post_mlp_norm": "post_feedforward_layernorm",
 }
 _QK_NORMS = {"attention.qk_norm.q": "self_attn.q_norm.weight", "attention.qk_norm.k": "self_attn.k_norm.weight"}
-_TOP_NAMES = {"embedding.weight": "embed_tokens.weight", "norm.weight": "norm.weight"}
+TOP_NAMES = {"embedding.weight": "embed_tokens.weight", "norm.weight": "norm.weight"}
 _ROOTS = {"language_model.model.": "language_model.lm_head.weight", "model.language_model.": "lm_head.weight"}
 """Where a model that also sees keeps its text part, and the head that goes with it."""
 
@@ -79,14 +79,14 @@ class HuggingFaceSource:
     def _name(self, name: str) -> str:
         if name == "head.weight":
             return _ROOTS.get(self._root, "lm_head.weight")
-        if name in _TOP_NAMES:
-            return self._root + _TOP_NAMES[name]
+        if name in TOP_NAMES:
+            return self._root + TOP_NAMES[name]
         _, layer, rest = name.split(".", 2)
         prefix = f"{self._root}layers.{layer}."
         if rest in _QK_NORMS:
             return prefix + _QK_NORMS[rest]
         stem, _, kind = rest.rpartition(".")
-        names = _LAYER_NAMES | _FOUR_NORMS if self.model_type.startswith("gemma3") else _LAYER_NAMES
+        names = LAYER_NAMES | _FOUR_NORMS if self.model_type.startswith("gemma3") else LAYER_NAMES
         return f"{prefix}{names[stem]}.{kind}"
 
 

@@ -1,9 +1,9 @@
-"""`llm finetune`: trains a low-rank adapter over an installed model, on rows of one's own."""
+"""`llm finetune`: trains a low-rank adapter over an installed model, on rows of one's own; or a model from nothing."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,6 +24,7 @@ llm finetune rows.jsonl --out mine.safetensors
 llm finetune rows.jsonl more.jsonl --out mine.safetensors --epochs 3 --rank 8
 llm finetune rows.jsonl --out mine.safetensors --licence "rows: CC BY 4.0, Jane Doe"
 llm ask "Who are you?" --adapter mine.safetensors
+llm finetune --from-scratch small.toml book.txt --out small --name small
 llm models import qwen2.5-coder-0.5b-instruct --adapter mine.safetensors --name mine
 """
 _SAMPLED = 40
@@ -35,25 +36,38 @@ def register(app: typer.Typer) -> None:
     app.command("finetune", cls=HelpfulCommand, epilog=EXAMPLES)(finetune)
 
 
+def _number(flag: str, help: str) -> Any:  # noqa: A002  (Typer's own word)
+    """An option of adapters alone: None where it was not typed."""
+    return typer.Option(flag, help=help, show_default=False)
+
+
 @takes("model", "device", "threads", "yes", "no_input", "seed", *DECODING)
 def finetune(
     options: Options,
-    data: Annotated[list[str], typer.Argument(help="JSONL: messages; instruction, response; text, label.")],
-    out: Annotated[Path, typer.Option("--out", help="The adapter to write, .safetensors.")],
-    rank: Annotated[int, typer.Option("--rank", help="Inner width of the low-rank products.")] = 16,
+    data: Annotated[
+        list[str],
+        typer.Argument(help="JSONL: messages; instruction, response; text, label. From scratch: plain texts."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The adapter to write, .safetensors; from scratch a folder.")],
+    rank: Annotated[int | None, _number("--rank", "Inner width of the low-rank products; 16 unless told.")] = None,
     alpha: Annotated[
-        float | None,
-        typer.Option("--alpha", help="Their weight is alpha / rank; twice the rank unless told.", show_default=False),
+        float | None, _number("--alpha", "Their weight is alpha / rank; twice the rank unless told.")
     ] = None,
     targets: Annotated[
         str | None,
         typer.Option("--targets", help="Layers: attention.qkv,attention.out,mlp.gate_up,mlp.down.", show_default=False),
     ] = None,
-    epochs: Annotated[int, typer.Option("--epochs", help="How often each row is seen.")] = 2,
-    rate: Annotated[float, typer.Option("--learning-rate", help="At its peak.")] = 2e-4,
-    held_out: Annotated[float, typer.Option("--held-out", help="Share of the rows that only measures.")] = 0.05,
-    longest: Annotated[int, typer.Option("--longest", help="Longer rows are left out, in tokens.")] = 1024,
-    pass_tokens: Annotated[int, typer.Option("--pass-tokens", help="Tokens at once: memory grows with them.")] = 1024,
+    epochs: Annotated[int | None, _number("--epochs", "How often each row is seen; 2 unless told.")] = None,
+    rate: Annotated[float | None, _number("--learning-rate", "At its peak; 2e-4 unless told.")] = None,
+    held_out: Annotated[
+        float | None, _number("--held-out", "Share of the rows that only measures; 0.05 unless told.")
+    ] = None,
+    longest: Annotated[
+        int | None, _number("--longest", "Longer rows are left out, in tokens; 1024 unless told.")
+    ] = None,
+    pass_tokens: Annotated[
+        int | None, _number("--pass-tokens", "Tokens at once, memory grows with them; 1024 unless told.")
+    ] = None,
     licence: Annotated[
         list[str] | None,
         typer.Option("--licence", help="Terms of the data, or whom to name: kept in the adapter.", show_default=False),
@@ -62,31 +76,60 @@ def finetune(
         Path | None,
         typer.Option("--card", help="A text file of such lines.", metavar="FILE", show_default=False),
     ] = None,
+    scratch: Annotated[
+        Path | None,
+        typer.Option(
+            "--from-scratch",
+            help="Train a new decoder of this shape (TOML or JSON: layers, width, heads, context …).",
+            metavar="CONFIG",
+            show_default=False,
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", help="From scratch: install the model under this name.", show_default=False),
+    ] = None,
 ) -> None:
-    """Teach a model on rows of your own: a small adapter beside its weights (LoRA).
+    """Teach a model on rows of your own: a small adapter beside its weights (LoRA); or train a new one from nothing.
 
-    Ctrl-C or a kill loses a minute at most: the same command goes on, to the very same adapter.
+    Ctrl-C or a kill loses a minute at most: the same command goes on, to the very same end.
     """  # fmt: skip
-    from engine.training.settings import TARGETS, TrainingConfig
-
     run = Run(options)
-    config = TrainingConfig(
-        rank=rank,
-        alpha=2.0 * rank if alpha is None else alpha,
-        targets=tuple(name.strip() for name in targets.split(",")) if targets else TARGETS,
-        epochs=epochs,
-        learning_rate=rate,
-        held_out=held_out,
-        longest=longest,
-        pass_tokens=pass_tokens,
-        seed=run.settings["seed"] or 0,
-    )
+    typed = {
+        "rank": rank, "alpha": alpha, "targets": targets, "epochs": epochs, "learning_rate": rate,
+        "held_out": held_out, "longest": longest, "pass_tokens": pass_tokens,
+    }  # fmt: skip
+    given = {key: value for key, value in typed.items() if value is not None}
+    _require_new(out)
+    if scratch:
+        from tui.cli.pretrain import pretrain
+
+        if wrong := [f"--{key.replace('_', '-')}" for key in given] + ["--model"] * bool(options.model):
+            raise UsageError(f"--from-scratch can't honour {', '.join(wrong)}", hint=f"{scratch} says such things")
+        pretrain(run, scratch, data, out, name=name, licences=_licences(licence, card))
+        return
+    if name:
+        raise UsageError("--name goes with --from-scratch", hint=f"{program()} models import MODEL --adapter {out} …")
+    _adapt(run, data, out, given, _licences(licence, card))
+
+
+def _require_new(out: Path) -> None:
     if out.exists():
         raise UsageError(f"{out} exists", hint="choose another --out, or delete it")
     if not out.absolute().parent.is_dir():
         raise UsageError(f"the folder of {out} does not exist")
-    documents = [read_file(path, options.encoding, options.errors) for path in data]
-    licences = _licences(licence, card)
+
+
+def _adapt(run: Run, data: list[str], out: Path, given: dict[str, Any], licences: list[str]) -> None:
+    """Train an adapter with the settings that were given."""
+    from engine.training.settings import TrainingConfig
+
+    rank = given.get("rank", TrainingConfig().rank)
+    more: dict[str, Any] = {"alpha": given.get("alpha", 2.0 * rank), "seed": run.settings["seed"] or 0}
+    if "targets" in given:
+        more["targets"] = tuple(name.strip() for name in given["targets"].split(","))
+    config = TrainingConfig(**(given | more))
+    documents = [read_file(path, run.options.encoding, run.options.errors) for path in data]
     from engine.threads import wait_politely
     from engine.training import rows
 
@@ -130,7 +173,7 @@ def _tell(run: Run, trainer: Trainer) -> None:
 
 def _train(run: Run, trainer: Trainer, conversations: list[Conversation]) -> None:
     from engine.training import state
-    from engine.training.loop import Measured
+    from engine.training.stepping import Measured
 
     asked = conversations[0].messages[:-1]
     if state.place(trainer.out).exists():

@@ -1,0 +1,93 @@
+"""`llm finetune --from-scratch CONFIG`: trains a small decoder on plain texts, from nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import UsageError
+from tui.cli.console import program
+from tui.cli.inputs import read_file, with_text
+from tui.cli.opening import Run
+from tui.cli.progress import Progress, size
+from tui.cli.pulling import Reporter, say_installed
+
+if TYPE_CHECKING:
+    from engine.training.pretrain import Pretrainer
+
+
+def pretrain(
+    run: Run, config: Path, data: Sequence[str], out: Path, *, name: str | None, licences: Sequence[str]
+) -> None:
+    """Train, write the folder `out`, and install it where a name is given. Raises EngineError."""
+    from engine.training.blueprint import Blueprint
+
+    blueprint = Blueprint.read(read_file(str(config)))
+    if name and name in run.library.names():
+        raise UsageError(f"there is already a model {name!r}", hint="choose another --name")
+    options = run.options
+    documents = [with_text(read_file(path, options.encoding, options.errors), path) for path in data]
+    from engine.threads import wait_politely
+    from engine.training.rows import file_record
+
+    wait_politely()
+    if run.settings["threads"]:
+        import torch
+
+        torch.set_num_threads(run.settings["threads"])
+    from engine.training.pretrain import Pretrainer
+
+    files = [file_record(Path(path), document.text.count("\n")) for path, document in zip(data, documents, strict=True)]
+    about: dict[str, Any] = {"files": files, "licences": list(licences)}
+    seed, device = run.settings["seed"] or 0, run.settings["device"]
+    trainer = Pretrainer(documents, blueprint, out, seed=seed, device=device, about=about)
+    _tell(run, trainer)
+    loss = _train(run, trainer)
+    run.console.note(
+        f"wrote {out}: held-out perplexity {trainer.by_byte(loss):.3f} a byte over {trainer.corpus.held_bytes} bytes"
+    )
+    if name:
+        with Progress(run.console, "importing", in_bytes=True) as progress:
+            summary = run.library.import_path(out, name, Reporter(run.console, progress))
+        say_installed(run.console, summary)
+        run.console.note(f"try it: {program()} ask … -m {name}")
+    else:
+        run.console.note(f"to use it: {program()} models import {out} --name NAME")
+
+
+def _tell(run: Run, trainer: Pretrainer) -> None:
+    plan = trainer.plan()
+    run.console.note(
+        f"{plan.parameters / 1e6:.1f} M parameters, {plan.tokens} tokens to train on, {plan.held_out} held out\n"
+        f"{plan.steps} steps see {plan.seen} tokens, {plan.seen / plan.parameters:.1f} for each parameter; "
+        f"about {size(plan.memory)} of memory"
+    )
+
+
+def _train(run: Run, trainer: Pretrainer) -> float:
+    """Returns the last held-out loss."""
+    from engine.training import state
+    from engine.training.stepping import Measured
+
+    if state.place(trainer.out).exists():
+        run.console.note("going on with a run that was stopped")
+    last = 0.0
+    try:
+        with Progress(run.console, "training step") as progress:
+            tokens = seconds = loss = 0.0
+            for event in trainer.run():
+                if isinstance(event, Measured):
+                    progress.clear()
+                    last = event.loss
+                    given, said = (" ".join(text.split()) for text in trainer.sample(event.step))
+                    speed = f", loss {loss:.4f}, {tokens / seconds:.0f} tok/s" if seconds else ""
+                    run.console.note(f"step {event.step}: held-out loss {event.loss:.4f}{speed} · {given} ▸ {said}")
+                    continue
+                tokens, seconds, loss = tokens + event.tokens, seconds + event.seconds, event.loss
+                progress.update(event.number, event.steps)
+    except KeyboardInterrupt:
+        if state.place(trainer.out).exists():
+            run.console.note("stopped; the same command goes on from here")
+        raise
+    return last
