@@ -40,6 +40,8 @@ struct Space {
     Digits digits;
     std::vector<float> wide, narrow, parts, rotated;
     std::vector<Part> tasks;
+    std::vector<int> shared;  // tasks in the order in which they are worked on
+    std::vector<int> starts;  // of those that are worked on together
     float *floats(std::vector<float> &of, size_t count) {
         if (of.size() < count) of.resize(count);
         return of.data();
@@ -158,6 +160,34 @@ void cut(std::vector<Part> &tasks, int row, int kv_heads, int first, int begin, 
     }
 }
 
+// Which tasks are worked on together: those of up to SHARE tokens in a row that begin at one entry of one sequence.
+void share(Space &s, const Place *places, int rows, const std::vector<size_t> &ends) {
+    s.shared.clear(), s.starts.clear();
+    for (int first = 0; first < rows; first += SHARE) {
+        size_t next[SHARE], end[SHARE];
+        const int tokens = std::min(SHARE, rows - first);
+        for (int t = 0; t < tokens; t++) next[t] = first + t ? ends[first + t - 1] : 0, end[t] = ends[first + t];
+        for (;;) {
+            const Part *least = nullptr;
+            for (int t = 0; t < tokens; t++) {
+                if (next[t] == end[t]) continue;
+                const Part &part = s.tasks[next[t]];
+                if (!least || std::pair(part.begin, part.kv_head) < std::pair(least->begin, least->kv_head)) least = &part;
+            }
+            if (!least) break;
+            const int sequence = places[least->row].sequence;
+            s.starts.push_back(static_cast<int>(s.shared.size()));
+            for (int t = 0; t < tokens; t++) {
+                if (next[t] == end[t]) continue;
+                const Part &part = s.tasks[next[t]];
+                if (part.begin != least->begin || part.kv_head != least->kv_head || places[part.row].sequence != sequence) continue;
+                s.shared.push_back(static_cast<int>(next[t]++));
+            }
+        }
+    }
+    s.starts.push_back(static_cast<int>(s.shared.size()));
+}
+
 // Joins the parts of one token: weighted by e^(peak - the largest peak).
 void join(const std::vector<Part> &tasks, const float *parts, size_t size, const Shape &shape, int row, size_t begin, size_t end, float *y) {
     const int group = shape.heads / shape.kv_heads, wide = padded(shape.width);
@@ -205,11 +235,21 @@ void attend(const Model &m, const Layer &layer, const LayerCache &cache, const f
     }
     float *parts = s.floats(s.parts, s.tasks.size() * size);
     const std::vector<Part> &tasks = s.tasks;
-    parallel(threads, static_cast<int>(tasks.size()), [&](int t) {
-        const Part &part = tasks[t];
-        float *out = parts + t * size, *peak = out + static_cast<size_t>(group) * wide;
-        const int64_t base = places[part.row].sequence * cache.row_stride + part.kv_head * cache.head_stride;
-        attend_block(cache, base, part, shape, qkv + part.row * stride + static_cast<size_t>(part.kv_head) * group * width, out, peak, peak + group);
+    share(s, places, rows, ends);
+    parallel(threads, static_cast<int>(s.starts.size()) - 1, [&](int together) {
+        const int first = s.starts[together], count = s.starts[together + 1] - first;
+        const Part *some[SHARE];
+        const float *queries[SHARE];
+        Result results[SHARE];
+        for (int i = 0; i < count; i++) {
+            const int t = s.shared[first + i];
+            float *out = parts + t * size, *peak = out + static_cast<size_t>(group) * wide;
+            some[i] = &tasks[t];
+            queries[i] = qkv + tasks[t].row * stride + static_cast<size_t>(tasks[t].kv_head) * group * width;
+            results[i] = {out, peak, peak + group};
+        }
+        const int64_t base = places[some[0]->row].sequence * cache.row_stride + some[0]->kv_head * cache.head_stride;
+        attend_block(cache, base, some, queries, results, count, shape);
     });
     for_rows(rows, threads, [&](int row) { join(tasks, parts, size, shape, row, row ? ends[row - 1] : 0, ends[row], y); });
 }
@@ -226,7 +266,7 @@ const char *llm_lanes() {
 }
 
 // Changes whenever a structure or a function here does.
-int llm_version() { return 3; }
+int llm_version() { return 4; }
 
 void llm_multiply(const Weight *weight, const float *x, int rows, float *y, int threads) {
     Space &s = space();
