@@ -53,6 +53,6 @@ def open_app(
         remote = run.endpoint if run.settings["endpoint"] else None
         app = LlmApp(
             settings, run.places, run.library, strings, talk, documents, keeper,
-            adapter=run.options.adapter, remote=remote,
+            adapter=run.adapter, remote=remote,
         )  # fmt: skip
         return app.run() or 0

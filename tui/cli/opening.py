@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine import shipped
@@ -48,6 +49,11 @@ class Run:
         from tui.cli.remote import endpoint_session
 
         return endpoint_session(self)
+
+    @property
+    def adapter(self) -> Path | None:
+        """The file of the adapter that is asked for, by path or by the name of one that ships."""
+        return self.options.adapter and shipped.resolve(self.options.adapter)
 
     def sampling(self, **defaults: Any) -> SamplingConfig:
         """Sampling from flags and settings; the command's own defaults where nobody said anything."""
@@ -122,8 +128,6 @@ class Run:
         """What tells a model's vectors from those of all others."""
         if self.settings["endpoint"]:
             return f"{summary.name} {summary.source}"
-        from pathlib import Path
-
         from engine.tasks.search import identity
 
         return identity(Path(summary.path))
@@ -131,7 +135,6 @@ class Run:
     def load_here(self, summary: ModelSummary) -> Session:
         """A session of this process, with a sign of life on stderr while the weights come in."""
         import time
-        from pathlib import Path
 
         started = time.monotonic()
         with self.console.spinner(f"loading {summary.name}"):
@@ -142,7 +145,7 @@ class Run:
                 device=self.settings["device"],
                 threads=self.settings["threads"],
                 context=self.settings["ctx"],
-                adapter=self.options.adapter and shipped.resolve(self.options.adapter),
+                adapter=self.adapter,
             )
         self.tell_session(session, f"loaded in {time.monotonic() - started:.1f} s")
         return session

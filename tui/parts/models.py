@@ -157,7 +157,7 @@ class Models:
     def available(self) -> Sequence[CatalogEntry]:
         """What the catalog has besides."""
         here = set(self._app.library.names())
-        return [entry for entry in catalog.CATALOG if entry.name not in here]
+        return [entry for entry in catalog.entries() if entry.name not in here]
 
     def default(self) -> str | None:
         """The model used when none is named."""
