@@ -90,9 +90,10 @@ def finetune(
         typer.Option("--name", help="From scratch: install the model under this name.", show_default=False),
     ] = None,
 ) -> None:
-    """Teach a model on rows of your own: a small adapter beside its weights (LoRA); or train a new one from nothing.
+    """Teach a model on rows of your own (an adapter), or train a small one from nothing.
 
-    Ctrl-C or a kill loses a minute at most: the same command goes on, to the very same end.
+    An adapter is a low-rank change beside the int8 weights (LoRA). Ctrl-C or a kill loses a minute at most: the same
+    command goes on, to the very same end.
     """  # fmt: skip
     run = Run(options)
     typed = {

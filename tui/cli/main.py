@@ -29,7 +29,7 @@ class Commands(LazyGroup):
         "sentiment": Entry("Judge texts."),
         "classify": Entry("Sort texts under labels."),
         "batch": Entry("Run one prompt for each row, several at once; order is kept, and an error stays in its row."),
-        "finetune": Entry("Teach a model on rows of your own: a small adapter beside its weights (LoRA)."),
+        "finetune": Entry("Teach a model on rows of your own (an adapter), or train a small one from nothing."),
         "tokens": Entry("Count the tokens of a text."),
         "eval": Entry(
             "Measure a task on rows with known answers: figures with 95% intervals (bootstrap), and rows/s.",
