@@ -68,8 +68,11 @@ class Database:
 
     @contextlib.contextmanager
     def change(self) -> Iterator[None]:
-        """One transaction: all of it or, whatever happens, nothing."""
+        """One transaction: all of it or, whatever happens, nothing. Inside another it is a part of that."""
         with self.errors():
+            if self.connection.in_transaction:  # ours: others wait for the lock
+                yield
+                return
             self.connection.execute("BEGIN IMMEDIATE")
             try:
                 yield

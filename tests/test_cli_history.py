@@ -138,6 +138,28 @@ def test_nothing_to_resume_is_said_before_a_model_is_loaded(home: Path) -> None:
     assert done.returncode == 2
     assert "no conversation is kept yet" in done.stderr
     assert chat(home, "x\n", "--id", "99").returncode == 2
+    assert chat(home, "x\n", "-c", "99").returncode == 2
+
+
+def test_a_conversation_is_gone_on_with_by_its_number(home: Path) -> None:
+    chat(home, "one\n")
+    chat(home, "other\n")
+    first = min(row["id"] for row in kept(home))
+    assert chat(home, "two\n", "-c", str(first)).returncode == 0
+    assert [row["messages"] for row in sorted(kept(home), key=lambda row: row["id"])] == [4, 2]
+    alone = chat(home, "x\n", str(first))
+    assert (alone.returncode, f"chat -c {first}" in alone.stderr) == (2, True)
+    assert chat(home, "x\n", "-c", str(first), "--id", str(first + 1)).returncode == 2
+
+
+def test_renaming_and_pinning_answer_in_json(home: Path) -> None:
+    chat(home, "one\n")
+    (row,) = kept(home)
+    renamed = llm(home, "history", "rename", str(row["id"]), " New  title ", "--json")
+    assert json.loads(renamed.stdout) == row | {"title": "New title", "named": True}
+    pinned = llm(home, "history", "pin", str(row["id"]), "--json")
+    assert json.loads(pinned.stdout)["pinned"] is True
+    assert json.loads(llm(home, "history", "pin", str(row["id"]), "--off", "--json").stdout)["pinned"] is False
 
 
 def test_meaning_finds_what_was_said_most_alike(home: Path) -> None:

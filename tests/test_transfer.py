@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tiny_models import start
 
 from engine.errors import InputError
 from tui import transfer
@@ -100,3 +102,49 @@ def test_the_branches_of_a_chatgpt_export_come_in_and_its_hidden_messages_do_not
 def test_what_is_no_export_is_refused(text: str) -> None:
     with pytest.raises(InputError):
         transfer.read(text, "x.json")
+
+
+TWO = [{"format": 1, "messages": [{"role": "user", "content": word}]} for word in ("first zebra", "second zebra")]
+
+
+def test_several_come_in_together_or_not_at_all(store: Store) -> None:
+    first, second = transfer.read(json.dumps(TWO), "two.json")
+    second.nodes[0].parent = "nowhere"
+
+    def both() -> list[int]:
+        with store.together():
+            return [transfer.put(store, incoming) for incoming in (first, second)]
+
+    with pytest.raises(KeyError):
+        both()
+    assert store.recent() == []
+    assert store.search("zebra") == []
+    second.nodes[0].parent = None
+    ids = both()
+    assert {kept.id for kept in store.recent()} == set(ids)
+    assert len(store.search("zebra")) == 2
+
+
+IMPORTER = """
+import json, sys, time
+from pathlib import Path
+from tui import transfer
+from tui.store import Store
+store = Store(Path(sys.argv[1]))
+with store.together():
+    for incoming in transfer.read(sys.argv[2], "two.json"):
+        transfer.put(store, incoming)
+    print("both are put", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_process_killed_while_it_imports_has_imported_nothing(tmp_path: Path) -> None:
+    child = start(IMPORTER, tmp_path / "app.db", json.dumps(TWO))
+    assert child.stdout
+    assert child.stdout.readline() == "both are put\n"
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    with Store(tmp_path / "app.db") as store:
+        assert store.recent() == []
+        assert store.search("zebra") == []

@@ -10,6 +10,7 @@ import json
 import time
 from array import array
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,10 @@ class Store(Searchable):
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
+
+    def together(self) -> AbstractContextManager[None]:
+        """Several changes as one: all of them or, whatever happens, none; others wait for its end."""
+        return self._change()
 
     # Conversations
 

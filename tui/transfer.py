@@ -95,7 +95,12 @@ def read(text: str, name: str) -> list[Incoming]:
 
 
 def put(store: Store, incoming: Incoming) -> int:
-    """Keep a conversation that came in; returns its id."""
+    """Keep a conversation that came in, whole or not at all; returns its id."""
+    with store.together():
+        return _put(store, incoming)
+
+
+def _put(store: Store, incoming: Incoming) -> int:
     conversation = store.create(incoming.title, system=incoming.system, model=incoming.model, at=incoming.at)
     ids: dict[str, int] = {}
     for node in incoming.nodes:

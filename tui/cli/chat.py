@@ -10,8 +10,9 @@ import typer
 from engine.errors import UsageError
 from engine.schema import Document
 from tui import commands
+from tui.cli.console import program
 from tui.cli.help import HelpfulCommand
-from tui.cli.history_file import chosen, open_history
+from tui.cli.history_file import chosen, complete_ids, open_history
 from tui.cli.inputs import read_file, text_or_file
 from tui.cli.interrupt import Terminated
 from tui.cli.opening import Run
@@ -23,6 +24,7 @@ llm chat
 llm chat --plain
 llm chat -m qwen2.5-coder-1.5b-instruct -s "Answer briefly."
 llm chat -c
+llm chat -c 12
 llm chat -f notes.txt
 printf 'My name is Ada.\\nWhat is my name?\\n' | llm chat
 """
@@ -44,18 +46,32 @@ def register(app: typer.Typer) -> None:
 @takes(*MODEL, "system", *SAMPLING, "file", *DECODING, "raw", "md", "stats")
 def chat(
     options: Options,
+    which: Annotated[
+        int | None,
+        typer.Argument(
+            help="With -c: the conversation to go on with.",
+            metavar="ID",
+            show_default=False,
+            autocompletion=complete_ids,
+        ),
+    ] = None,
     resume: Annotated[
-        bool, typer.Option("-c", "--continue", help="Go on with the last conversation, or with --id.")
+        bool, typer.Option("-c", "--continue", help="Go on with the last conversation, or with ID.")
     ] = False,
     number: Annotated[
         int | None,
-        typer.Option("--id", help="A conversation of `llm history list`.", metavar="ID", show_default=False),
+        typer.Option("--id", help="The same as -c ID.", metavar="ID", show_default=False),
     ] = None,
     no_save: Annotated[bool, typer.Option("--no-save", help="Keep nothing of this conversation.")] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Line by line, for screen readers too; no app.")] = False,
     lang: Annotated[LangChoice | None, typer.Option("--lang", help="Language of the app's own words.")] = None,
 ) -> None:
     """Talk with a model. On a terminal a full-screen app opens, else it goes line by line; F1 or /help explains."""
+    if which is not None and not resume:
+        raise UsageError(f"{which} is the number of a conversation", hint=f"{program()} chat -c {which}")
+    if which is not None and number not in {None, which}:
+        raise UsageError(f"-c {which} and --id {number} are two conversations", hint="give one of them")
+    number = number if which is None else which
     run = Run(options, lang=lang)
     system = text_or_file(run.settings["system"], "--system") if run.settings["system"] else None
     if no_save and (resume or number is not None):

@@ -179,7 +179,7 @@ def import_(
     options: Options,
     path: Annotated[Path, typer.Argument(help="Ours, or conversations.json of a ChatGPT export.", metavar="FILE")],
 ) -> None:
-    """Take conversations in from a file, branches and all."""
+    """Take conversations in from a file, branches and all: every one of them or, if anything fails, none."""
     from tui import transfer
     from tui.cli.inputs import read_file
 
@@ -187,7 +187,7 @@ def import_(
     incoming = [found for found in transfer.read(read_file(str(path)).text, str(path)) if found.nodes]
     if not incoming:
         raise InputError(f"{path} holds no messages")
-    with _opened(run) as store:
+    with _opened(run) as store, store.together():
         ids = [transfer.put(store, conversation) for conversation in incoming]
     if options.json:
         print_json(run.console, {"imported": ids})
@@ -196,7 +196,7 @@ def import_(
 
 
 @app.command("rename", cls=HelpfulCommand, epilog="llm history rename 12 'Batteries'")
-@takes()
+@takes("json")
 def rename(
     options: Options, number: One, title: Annotated[str, typer.Argument(help="Its new title.", metavar="TITLE")]
 ) -> None:
@@ -204,17 +204,25 @@ def rename(
     run = Run(options)
     with _opened(run) as store:
         store.rename(number, title)
-        run.console.note(f"{number} is called {store.kept(number).title}")
+        kept = store.kept(number)
+    if options.json:
+        print_json(run.console, dataclasses.asdict(kept))
+    else:
+        run.console.note(f"{number} is called {kept.title}")
 
 
-@app.command("pin", cls=HelpfulCommand, epilog="llm history pin 12\nllm history pin 12 --off")
-@takes()
+@app.command("pin", cls=HelpfulCommand, epilog="llm history pin 12\nllm history pin 12 --off --json")
+@takes("json")
 def pin(options: Options, number: One, off: Annotated[bool, typer.Option("--off", help="No longer.")] = False) -> None:
     """Keep a conversation at the head of the list, and whatever its age."""
     run = Run(options)
     with _opened(run) as store:
         store.pin(number, not off)
-    run.console.note(f"{number} is {'no longer pinned' if off else 'pinned'}")
+        kept = store.kept(number)
+    if options.json:
+        print_json(run.console, dataclasses.asdict(kept))
+    else:
+        run.console.note(f"{number} is {'no longer pinned' if off else 'pinned'}")
 
 
 @app.command("rm", cls=HelpfulCommand, epilog="llm history rm 12 13\nllm history rm --all --yes")
