@@ -24,6 +24,7 @@ class Journal:
         self.path = output.with_name(f"{output.name}.pending")
         self._rows, self._columns = rows, list(columns)
         self._file: IO[str] | None = None
+        self._holds = self.path.exists()
 
     def __enter__(self) -> Journal:
         return self
@@ -51,12 +52,14 @@ class Journal:
     def keep(self, index: int, result: dict[str, Any]) -> None:
         """Add a row. Raises InputError if it can't be written."""
         line = json.dumps({"row": index, "of": self._key(index), "result": result})
-        self._write("a", line + "\n")
+        self._write(line + "\n")
+        self._holds = True
 
     def clear(self) -> None:
         """Nothing waits any longer."""
-        if self._file or self.path.exists():
-            self._write("w", "")
+        if self._holds:
+            self._write(None)
+            self._holds = False
 
     def remove(self) -> None:
         """The output is complete."""
@@ -65,17 +68,18 @@ class Journal:
             self._file = None
         self.path.unlink(missing_ok=True)
 
-    def _write(self, mode: str, text: str) -> None:
+    def _write(self, text: str | None) -> None:
+        """Add to the file; None empties it."""
         try:
             if self._file is None:
-                # After half a line of a killed process a new one begins.
                 self._file = self.path.open("a", encoding="ascii", newline="\n")
-                text = "\n" + text
-            if mode == "w":
+                self._file.write("\n")  # a killed process may have left half a line
+            if text is None:
+                self._file.flush()
                 self._file.truncate(0)
-                text = ""
-            self._file.write(text)
-            self._file.flush()
+            else:
+                self._file.write(text)
+                self._file.flush()
         except OSError as error:
             raise InputError(f"can't write {self.path}: {error.strerror}") from error
 
