@@ -63,6 +63,8 @@ COMMANDS: list[tuple[list[str], str]] = [
     (["history", "replay", "2"], ""),
     (["history", "rm", "2", "--yes"], ""),
     (["finetune", "rows.jsonl", "--out", "a.safetensors", "--epochs", "1"], ""),
+    (["finetune", "--from-scratch", "small.json", "notes.txt", "--out", "small", "--name", "small"], ""),
+    (["models", "show", "a.safetensors"], ""),
     (["complete", "once upon", "--stats"], ""),
     (["summarize", "notes.txt", "--length", "short"], ""),
     (["translate", "notes.txt"], ""),
@@ -145,6 +147,8 @@ def report(tiny_model_home: Path, tmp_path_factory: pytest.TempPathFactory) -> l
     (folder / "notes.txt").write_text(NOTES, "utf-8")
     row = {"instruction": "who?", "response": "Anna"}
     (folder / "rows.jsonl").write_text(f"{json.dumps(row)}\n" * 3, "utf-8")
+    shape = {"layers": 1, "width": 16, "heads": 1, "context": 16, "steps": 1, "batch_tokens": 16, "pass_tokens": 16}
+    (folder / "small.json").write_text(json.dumps(shape), "utf-8")
     found = run_plan(folder, [*COMMANDS, PULL], refuse=True, port=9, prefix=no_network_prefix())
     ended: list[dict[str, Any]] = found["commands"]
     return ended
