@@ -26,19 +26,25 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("adapter", type=Path, help="what llm finetune wrote")
     parser.add_argument("mixture", type=Path, help="the folder that python -m recipes wrote, with train.jsonl")
     parser.add_argument("--name", default=shipped.KNOWN[0].name, help="which adapter of engine/shipped it is")
+    parser.add_argument(
+        "--base", type=Path, help="the installed base's folder: an older adapter's turns are read there"
+    )
     arguments = parser.parse_args(words)
     try:
         ours = next((one for one in shipped.KNOWN if one.name == arguments.name), None)
         if ours is None:
             raise UsageError(f"engine/shipped knows no adapter {arguments.name!r}")
-        ship(arguments.adapter, arguments.mixture, ours)
+        ship(arguments.adapter, arguments.mixture, ours, arguments.base)
     except (EngineError, OSError) as error:
         sys.exit(f"{error}\n{getattr(error, 'hint', '')}".strip())
     print(f"{ours.path}: {ours.path.stat().st_size:,} bytes, sha256 {sha256_of(ours.path)}")
 
 
-def ship(path: Path, mixture: Path, ours: shipped.ShippedAdapter) -> None:
-    """Write the adapter and its card where they are shipped from. Raises EngineError for what must not be."""
+def ship(path: Path, mixture: Path, ours: shipped.ShippedAdapter, base: Path | None = None) -> None:
+    """Write the adapter and its card where they are shipped from; turn markers from `base`, where it lacks them.
+
+    Raises EngineError for what must not be shipped.
+    """
     found = adapter.load(path)
     if found.info["base"] != ours.base or found.info.get("smoothing"):
         raise UsageError(f"{path} was trained over {found.info.get('base_name')}, not over the base of {ours.name}")
@@ -51,6 +57,8 @@ def ship(path: Path, mixture: Path, ours: shipped.ShippedAdapter) -> None:
     if ours.licence_name not in data:
         raise InputError(f"{mixture / 'DATA.md'} does not name {ours.licence_name}, the terms of the adapter")
     info = found.info | {"files": files, "licences": [*terms(data), f"The whole card: {ours.card.name}"]}
+    if "turns" not in info and base:
+        info["turns"] = _turns(base, ours)
     adapter.save(ours.path, found.tensors, info)
     write_atomically(ours.card, card(ours, info) + data)
 
@@ -63,6 +71,18 @@ def _files(mixture: Path) -> list[dict[str, Any]]:
         raise InputError(f"{path} is not what the mixture's manifest.json describes")
     rows = sum(1 for line in path.read_text(encoding="utf-8").split("\n") if line)
     return [{"name": path.name, "bytes": path.stat().st_size, "sha256": said, "rows": rows}]
+
+
+def _turns(base: Path, ours: shipped.ShippedAdapter) -> str:
+    """The turn markers of the model that an adapter was trained over."""
+    from engine.chat_format import ChatFormat
+    from engine.tokenizer import Tokenizer
+    from engine.training.rows import turns
+
+    if adapter.base_of(base) != ours.base:
+        raise UsageError(f"{base} is not the base of {ours.name}")
+    tokenizer = Tokenizer.load(base)
+    return turns(ChatFormat.load(base, tokenizer), tokenizer)
 
 
 def terms(data: str) -> list[str]:

@@ -58,6 +58,19 @@ def test_the_papers_go_with_it(trained: Path, mixture: Path) -> None:
     assert adapter.load(OURS.path).info["licences"] == lines
 
 
+def test_an_older_adapter_gets_its_turn_markers_from_its_base(
+    trained: Path, mixture: Path, tiny_model_home: Path
+) -> None:
+    base = tiny_model_home / "models" / "tiny"
+    with pytest.raises(UsageError, match="is not the base"):
+        ship(trained, mixture, OURS, base)
+    found = adapter.load(trained)
+    theirs = replace(OURS, base=adapter.base_of(base))
+    adapter.save(trained, found.tensors, found.info | {"base": theirs.base})
+    ship(trained, mixture, theirs, base)
+    assert "<|user|>{user}<|end|>" in adapter.load(theirs.path).info["turns"]
+
+
 def test_what_must_not_be_shipped_is_refused(trained: Path, mixture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="not over the base"):
         ship(trained, mixture, replace(OURS, base="0" * 64))
