@@ -219,7 +219,7 @@ def test_the_command_trains_and_the_other_commands_use_the_model(home: Path) -> 
     figure = json.loads(measured.stdout)["metrics"]["perplexity_by_byte"]["value"]
     assert figure == pytest.approx(facts["held_out_perplexity_by_byte"], rel=0.1)
     again = llm(home, "finetune", "--from-scratch", "small.toml", "text.txt", *flags)
-    assert (again.returncode, b"exists" in again.stderr) == (2, True)
+    assert (again.returncode, b"models import small --name NAME" in again.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,9 @@ def finetune(
 
 
 def _require_new(out: Path) -> None:
+    if (out / "training.json").is_file():
+        done = f"it is complete: {program()} models import {out} --name NAME; or choose another --out"
+        raise UsageError(f"{out} exists", hint=done)
     if out.exists():
         raise UsageError(f"{out} exists", hint="choose another --out, or delete it")
     if not out.absolute().parent.is_dir():
