@@ -148,7 +148,7 @@ class Session(TextCounter):
         continue_last: bool = False,
         grammar: Grammar | None = None,
         enough: Callable[[str], bool] | None = None,
-    ) -> Generation:
+    ) -> Generator[Chunk, None, None]:
         """The assistant's next message. Closing the iterator stops within one token.
 
         `continue_last`: go on with the last message, which is the assistant's, instead of answering it.
@@ -156,8 +156,19 @@ class Session(TextCounter):
         `enough`: told the reply's text so far after each piece; when it says so, the reply ends.
         Raises InputTooLong if the conversation leaves no room for a token.
         """
-        prompt = self._chat.encode(messages, continue_last=continue_last)
-        reply = self._turn(prompt, sampling, grammar, continuing=continue_last)
+        return self._begun(messages, sampling, grammar, enough, continuing=continue_last)
+
+    def _begun(
+        self,
+        messages: Sequence[Message],
+        sampling: SamplingConfig,
+        grammar: Grammar | None,
+        enough: Callable[[str], bool] | None,
+        *,
+        continuing: bool = False,
+    ) -> Generation:
+        prompt = self._chat.encode(messages, continue_last=continuing)
+        reply = self._turn(prompt, sampling, grammar, continuing=continuing)
         reply.enough = enough
         return self._generation(prompt, sampling, reply)
 
@@ -179,7 +190,7 @@ class Session(TextCounter):
 
         return Vocabulary(self._tokenizer, self._chat.stop_ids)
 
-    def complete(self, text: str, sampling: SamplingConfig) -> Generation:
+    def complete(self, text: str, sampling: SamplingConfig) -> Generator[Chunk, None, None]:
         """What comes after a text, with no chat format around it."""
         prompt = self._start() + self._tokenizer.encode(text)
         return self._generation(prompt, sampling, self._reply(prompt, sampling, continuing=True))
@@ -321,7 +332,7 @@ class Session(TextCounter):
 
         def begun(messages: Sequence[Message]) -> Generation | InputTooLong:
             try:
-                return self.stream(messages, sampling, grammar=grammar, enough=enough)
+                return self._begun(messages, sampling, grammar, enough)
             except InputTooLong as error:
                 return error
 

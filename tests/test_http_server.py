@@ -265,6 +265,34 @@ def test_a_reader_that_hangs_up_stops_the_model(served: Served) -> None:
     wait_until(lambda: (is_running(socket_in(served.home)) or {})["clients"] == 0, 5)
 
 
+def test_streams_of_several_clients_say_what_each_says_alone_and_one_may_hang_up(
+    served: Served, tiny_session: Session
+) -> None:
+    texts = [f"question {number} " * (1 + 20 * number) for number in range(5)]
+    greedy = SamplingConfig(max_tokens=60)
+    said = ["".join(chunk.text for chunk in tiny_session.stream([Message("user", text)], greedy)) for text in texts]
+    got: dict[int, str] = {}
+
+    def ask(number: int) -> None:
+        messages = [{"role": "user", "content": texts[number]}]
+        answer = served.chat(messages=messages, temperature=0, max_tokens=60, stream=True)
+        got[number] = "".join(event["choices"][0]["delta"]["content"] for event in events(answer.text))
+
+    def leave() -> None:
+        body = {"model": "tiny", "messages": HELLO, "max_tokens": 1900, "stream": True}
+        with served.client() as client, client.stream("POST", "/chat/completions", json=body) as response:
+            for _ in zip(range(9), response.iter_lines(), strict=False):
+                pass
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(5)] + [threading.Thread(target=leave)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert [got[number] for number in range(5)] == said
+    wait_until(lambda: (is_running(socket_in(served.home)) or {})["clients"] == 0, 5)
+
+
 def test_clients_of_both_kinds_get_their_own_answers_at_once(served: Served, tiny_session: Session) -> None:
     said = {seed: expected(tiny_session, seed=seed, max_tokens=30) for seed in range(4)}
     got: dict[int, str] = {}

@@ -1,6 +1,7 @@
 """Sessions on one set of weights, each with a KV cache of its own, and the one thread in which all of them compute.
 
-Whoever asks takes turns by the step: of two streams each gets a token at a time, and neither sees the other's cache.
+Whoever asks takes turns by the step, and replies that are drawn at the same time share their steps (`crowd`). Nobody
+sees another's cache, but what prompts begin with alike is computed once.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ import threading
 from collections import OrderedDict
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from engine.errors import EngineError
+from engine.serving.crowd import Crowd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -40,6 +42,7 @@ class Pool:
         """What each session's last prompt began with, the most recently used last."""
         self._lock = threading.Lock()
         self._closed = False
+        self._crowd = Crowd(self._thread.submit, self.base.rows)
         self.scores = Remembered(REMEMBERED)
 
     def compute(self, work: Callable[..., Result], *arguments: Any) -> Result:
@@ -54,7 +57,12 @@ class Pool:
             raise
 
     def steps(self, generator: Generator[Result, Any, Any]) -> Generator[Result, None, None]:
-        """A generator's items, each computed in the computing thread; it is closed there."""
+        """A generator's items, each computed in the computing thread; it is closed there. Replies decode together."""
+        from engine.generation import Generation
+
+        if isinstance(generator, Generation):
+            yield from cast("Generator[Result, None, None]", self._crowd.follow(generator, self.compute))
+            return
         try:
             while (item := self.compute(next, generator, _DONE)) is not _DONE:
                 yield item
@@ -87,6 +95,7 @@ class Pool:
     def close(self) -> None:
         """Wait for the step that runs, and let go of the model."""
         self._closed = True
+        self._crowd.close()
         self._thread.shutdown(cancel_futures=True)
         self._idle.clear()
         self.base.close()

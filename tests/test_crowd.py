@@ -1,0 +1,291 @@
+"""Replies that decode together in the warm server: each says what it says alone, and nobody waits for a long prompt."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from warm_server import wait_until
+
+from engine.batch import Together
+from engine.config import SamplingConfig
+from engine.errors import EngineError
+from engine.generation import Generation
+from engine.held import Held
+from engine.schema import Message
+from engine.serving import crowd
+from engine.serving.crowd import AHEAD, SLICE
+from engine.serving.pool import Pool
+from engine.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from engine.schema import Chunk
+
+GREEDY = SamplingConfig(max_tokens=40)
+DRAWN = SamplingConfig(max_tokens=40, temperature=0.9, seed=7, repetition_penalty=1.1)
+NEVER_ENDS = SamplingConfig(max_tokens=1900)
+LONG = "word " * 1100
+
+
+@pytest.fixture
+def pool(tiny_model_home: Path) -> Iterator[Pool]:
+    made = Pool(lambda: Session.open(tiny_model_home / "models" / "tiny", device="cpu", threads=1))
+    yield made
+    with contextlib.suppress(RuntimeError, AttributeError):
+        made.close()
+
+
+@contextlib.contextmanager
+def asked(pool: Pool, text: str, sampling: SamplingConfig, **how: Any) -> Iterator[Iterator[Chunk]]:
+    """One client's reply, as the server makes it."""
+    messages = [Message("user", text)]
+    with pool.session(text, None) as session:
+        chunks = pool.compute(lambda: session.stream(messages, sampling, **how))
+        with contextlib.closing(pool.steps(chunks)) as steps:
+            yield steps
+
+
+def facts(chunks: Iterator[Chunk]) -> list[tuple[Any, ...]]:
+    return [(chunk.ids, chunk.text, chunk.finish_reason) for chunk in chunks if chunk.ids]
+
+
+def at_once(works: Sequence[Callable[[], Any]]) -> list[Any]:
+    """What each gives, run in threads that start together."""
+    barrier, found = threading.Barrier(len(works)), dict[int, Any]()
+
+    def run(number: int) -> None:
+        barrier.wait(30)
+        found[number] = works[number]()
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(works))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    return [found[number] for number in range(len(works))]
+
+
+def whole(pool: Pool, text: str, sampling: SamplingConfig, **how: Any) -> list[tuple[Any, ...]]:
+    with asked(pool, text, sampling, **how) as steps:
+        return facts(steps)
+
+
+@pytest.fixture
+def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many rows each shared step had."""
+    seen: list[int] = []
+    step = Together.step
+    monkeypatch.setattr(Together, "step", lambda self: (seen.append(len(self.rows)), step(self))[1])
+    return seen
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, DRAWN], ids=["greedy", "drawn"])
+def test_everybody_gets_what_they_would_get_alone(
+    pool: Pool, tiny_session: Session, sampling: SamplingConfig, sizes: list[int]
+) -> None:
+    texts = [f"question {number} " * number for number in range(1, 7)]
+    expected = [facts(tiny_session.stream([Message("user", text)], sampling)) for text in texts]
+    assert at_once([lambda text=text: whole(pool, text, sampling) for text in texts]) == expected
+    assert max(sizes) >= 3
+    assert len(sizes) < sum(map(len, expected)) / 2
+
+
+def test_more_than_there_are_places_are_all_served(
+    pool: Pool, tiny_session: Session, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crowd, "MOST", 2)
+    texts = [f"question {number}" for number in range(5)]
+    expected = [facts(tiny_session.stream([Message("user", text)], GREEDY)) for text in texts]
+    assert at_once([lambda text=text: whole(pool, text, GREEDY) for text in texts]) == expected
+    assert max(sizes) == 2
+
+
+def test_who_would_need_too_much_memory_decodes_beside_the_rows(
+    pool: Pool, tiny_session: Session, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crowd, "LARGEST", 0)
+    texts = ["one", "two", "three"]
+    expected = [facts(tiny_session.stream([Message("user", text)], GREEDY)) for text in texts]
+    assert at_once([lambda text=text: whole(pool, text, GREEDY) for text in texts]) == expected
+    assert sizes == []
+
+
+def test_one_who_comes_late_joins_and_the_first_goes_on_alone_when_it_has_left(
+    pool: Pool, tiny_session: Session, sizes: list[int]
+) -> None:
+    sampling = SamplingConfig(max_tokens=120)
+    first, second = (facts(tiny_session.stream([Message("user", text)], sampling)) for text in ("first", "second"))
+    with asked(pool, "first", sampling) as steps:
+        got = list(itertools.islice((chunk for chunk in steps if chunk.ids), 10))
+        assert sizes == []
+        late = threading.Thread(target=lambda: second.append(whole(pool, "second", SamplingConfig(max_tokens=30))))
+        late.start()
+        got += [chunk for chunk in steps if chunk.ids]
+        late.join(60)
+    assert facts(iter(got)) == first
+    assert [ids for ids, *_ in second.pop()] == [ids for ids, *_ in second[:30]]
+    assert 5 < len(sizes) <= 30
+
+
+def test_a_long_prompt_is_read_in_slices_between_the_tokens_of_others(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[int] = []
+    read, take = Held.read, Generation.take
+
+    def reading(self: Held, model: Any, prompt: Any, tokens: int = 512) -> Any:
+        order.append(tokens)
+        return read(self, model, prompt, tokens)
+
+    with asked(pool, "first", NEVER_ENDS) as steps:
+        next(chunk for chunk in steps if chunk.ids)
+        monkeypatch.setattr(Held, "read", reading)
+        monkeypatch.setattr(Generation, "take", lambda self, token: (order.append(0), take(self, token))[1])
+        other = threading.Thread(target=lambda: whole(pool, LONG, SamplingConfig(max_tokens=2)))
+        other.start()
+        while other.is_alive():
+            next(steps)
+    slices = [tokens for tokens in order if tokens]
+    assert len(slices) >= 1100 // SLICE
+    assert set(slices) == {SLICE}
+    # The first reply's client may fall behind for a moment, as threads are scheduled; nobody waits for a whole prompt.
+    waits = [len(list(run)) for is_slice, run in itertools.groupby(order, bool) if is_slice]
+    assert max(waits) < len(slices) / 2
+    assert len(waits) > 3
+
+
+def test_short_prompts_do_not_wait_for_long_ones(pool: Pool) -> None:
+    ended: list[str] = []
+
+    def ask(text: str, name: str) -> None:
+        whole(pool, text, SamplingConfig(max_tokens=1))
+        ended.append(name)
+
+    with asked(pool, "somebody writes", NEVER_ENDS) as steps:
+        next(chunk for chunk in steps if chunk.ids)
+        long = threading.Thread(target=ask, args=(LONG, "long"))
+        long.start()
+        wait_until(lambda: len(pool._crowd._seats) == 2 and pool._crowd._seats[1].served)
+        short = threading.Thread(target=ask, args=("short", "short"))
+        short.start()
+        while long.is_alive() or short.is_alive():
+            next(steps)
+    assert ended == ["short", "long"]
+
+
+def test_what_prompts_share_is_read_once(pool: Pool, tiny_session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    begins = "one two three four " * 190  # within the positions where a prompt's cuts do not move a bit
+    texts = [begins + end for end in ("and so on", "or not", "but why?", "then")]
+    expected = [facts(tiny_session.stream([Message("user", text)], GREEDY)) for text in texts]
+    tokens, read = [], Held.read
+
+    def reading(self: Held, *told: Any) -> Any:
+        hidden = read(self, *told)
+        tokens.append(hidden.shape[1])
+        return hidden
+
+    monkeypatch.setattr(Held, "read", reading)
+    assert at_once([lambda text=text: whole(pool, text, GREEDY) for text in texts]) == expected
+    assert sum(tokens) < 1.7 * tiny_session.count(begins)
+
+
+def test_one_who_leaves_frees_the_place_and_the_conversation_stays_in_the_cache(
+    pool: Pool, tiny_session: Session
+) -> None:
+    expected = facts(tiny_session.stream([Message("user", "stays")], DRAWN))
+    started = threading.Event()
+
+    def leaves() -> tuple[list[Chunk], list[Chunk]]:
+        with asked(pool, "leaves", NEVER_ENDS) as steps:
+            said = list(itertools.islice((chunk for chunk in steps if chunk.ids), 25))
+        started.set()
+        with asked(pool, "leaves", SamplingConfig(max_tokens=1)) as again:
+            return said, list(again)
+
+    (said, again), stayed = at_once([leaves, lambda: whole(pool, "stays", DRAWN)])
+    assert stayed == expected
+    alone = facts(tiny_session.stream([Message("user", "leaves")], SamplingConfig(max_tokens=25)))
+    assert [chunk.ids for chunk in said] == [ids for ids, *_ in alone]
+    assert again[-1].cached_tokens == again[-1].prompt_tokens - 1
+    assert pool._crowd._seats == []
+    assert pool._crowd._rows is None
+
+
+def test_a_client_that_does_not_read_is_not_run_ahead_of_and_stops_nobody(pool: Pool, tiny_session: Session) -> None:
+    expected = facts(tiny_session.stream([Message("user", "other")], GREEDY))
+    with asked(pool, "sleeps", NEVER_ENDS) as steps:
+        next(chunk for chunk in steps if chunk.ids)
+        assert at_once([lambda: whole(pool, "other", GREEDY)]) == [expected]
+        (seat,) = pool._crowd._seats
+        time.sleep(0.2)
+        assert len(seat.generation.ids) <= 1 + AHEAD
+        assert seat.row is None
+        assert next(steps).ids
+
+
+def test_a_reply_whose_client_says_when_it_is_enough_is_asked_while_it_waits(pool: Pool, tiny_session: Session) -> None:
+    waiting = threading.Event()
+    heard: list[bool] = []
+
+    def enough(said: str) -> bool:
+        heard.append(waiting.is_set())
+        return len(heard) == 8
+
+    def slow() -> int:
+        count = 0
+        with asked(pool, "enough", NEVER_ENDS, enough=enough) as steps:
+            while True:
+                waiting.set()
+                chunk = next(steps, None)
+                waiting.clear()
+                if chunk is None:
+                    return count
+                count += bool(chunk.ids)
+                time.sleep(0.02)
+
+    count, _ = at_once([slow, lambda: whole(pool, "other", GREEDY)])
+    assert heard == [True] * 8
+    assert count < 100
+
+
+def test_an_error_in_a_shared_step_is_told_to_each_and_the_server_goes_on(
+    pool: Pool, tiny_session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Together) -> None:
+        raise RuntimeError("out of luck")
+
+    def ask(text: str) -> str:
+        with pytest.raises(RuntimeError, match="out of luck"):
+            whole(pool, text, NEVER_ENDS)
+        return "told"
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Together, "step", broken)
+        assert at_once([lambda: ask("one"), lambda: ask("two")]) == ["told", "told"]
+    assert whole(pool, "three", GREEDY) == facts(tiny_session.stream([Message("user", "three")], GREEDY))
+
+
+def test_who_waits_is_told_when_the_server_ends(pool: Pool) -> None:
+    caught: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            whole(pool, "hello", NEVER_ENDS)
+        except EngineError as error:
+            caught.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: len(pool._crowd._seats) == 3)
+    pool.close()
+    for thread in threads:
+        thread.join(20)
+    assert [str(error.args[0]) for error in caught] == ["the server was stopped"] * 3
