@@ -26,6 +26,7 @@ from tui.cli.options import Options
 from tui.cli.row_run import run_rows
 from tui.cli.rows import Row
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
 order, die, kind = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3]
 rows = [Row(text, fields={"text": text}) for text in ("slow", "b", "坏", "d", "e")]
 
