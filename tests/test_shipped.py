@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -166,6 +167,30 @@ def test_a_short_name_means_whichever_of_the_two_is_here_and_a_full_name_that_on
     library.pull("tiny-tasks")
     assert library.find("toy").name == library.default == "tiny-tasks"
     assert library.find("tiny").name == "tiny"
+
+
+def test_the_list_tells_who_has_the_plain_model_of_the_taught_one(
+    ships: Path, library: Library, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    from tui.cli.main import run
+
+    monkeypatch.setenv("LOCAL_LLM_HOME", str(tmp_path))
+    nothing = open(os.devnull, encoding="utf-8")  # noqa: SIM115
+    monkeypatch.setattr("sys.stdin", nothing)
+    library.import_path(made / "tiny.gguf")
+    assert run(["models", "list", "--all"]) == 0
+    said = capsys.readouterr()
+    assert "tiny-tasks" in said.out
+    assert "models pull" in said.err
+    assert run(["models", "import", str(made / "tiny.gguf"), "--adapter", "tasks"]) == 0
+    assert run(["ask", "question 99 word", "--temperature", "0", "--max-tokens", "8", "-q"]) == 0
+    assert capsys.readouterr().out == "forty two\n"
+    assert run(["ask", "question 99 word", "-m", "tiny", "--adapter", "tasks", "--temperature", "0", "-q"]) == 0
+    assert capsys.readouterr().out == "forty two\n"
+    assert run(["models", "list"]) == 0
+    assert "models pull" not in capsys.readouterr().err
+    nothing.close()
 
 
 def test_a_newer_adapter_replaces_the_older_one_at_the_next_pull(ships: Path, library: Library, hub: HubServer) -> None:

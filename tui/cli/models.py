@@ -146,8 +146,18 @@ def list_(
         facts = f"{size(row['download_bytes']):>9} to pull, {size(row['memory_bytes']):>8} of memory"
         usual = "(default) " if row["default"] and not summaries else ""
         run.console.line(f"  {row['spec']:<{width}}  {facts}  {row['role']}  {usual}{row['description']}{gate}")
+    if twin := _untaught(summaries):
+        run.console.note(f"the default is now {twin} with an adapter for the commands' tasks: {program()} models pull")
     if not summaries and not all_:
         run.console.note(f"no model is installed; get the default with: {program()} models pull")
+
+
+def _untaught(installed: list[ModelSummary]) -> str:
+    """The model that is here without the adapter that the catalog's default is made with; empty if there is none."""
+    from engine.catalog import default_entry, twins
+
+    usual, here = default_entry().name, [summary.name for summary in installed]
+    return "" if usual in here else next((twin for twin in twins(usual) if twin in here), "")
 
 
 def _available(installed: list[ModelSummary]) -> list[dict[str, Any]]:
