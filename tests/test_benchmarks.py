@@ -93,3 +93,42 @@ def test_bars_are_as_long_as_their_figures_and_stay_on_the_picture() -> None:
         assert float(box.get("y", 0)) < height
     said = [text.text for text in picture.iter(f"{space}text")]
     assert {"a < b", "a <peer> & co", "100 tok/s", "less is better"} <= set(said)
+
+
+def test_models_of_random_weights_say_numbers_and_have_the_size_that_they_are_called_by(tmp_path: Path) -> None:
+    import torch
+
+    from benchmarks import synthetic
+    from engine.speed.ours import Ours
+
+    for name in synthetic.SIZES:
+        weights = synthetic.shape(name).num_parameters / 1e9
+        assert weights == pytest.approx(float(name.removesuffix("B")), rel=0.1), name
+    engine = Ours.open(synthetic.write(synthetic.shape("0.02B"), tmp_path), "cpu", 1)
+    hidden, _ = engine.hidden([5, 6, 7])
+    logits = engine.model.logits(hidden)
+    assert torch.isfinite(logits).all()
+    assert logits.std() > 0.1
+    assert engine.decode(0) > 0
+
+
+def test_growth_tells_what_each_step_costs(tiny_model_home: Path, tmp_path: Path) -> None:
+    import subprocess
+
+    from cli_process import environment
+
+    command = [sys.executable, "-m", "benchmarks.growth", "depth", "batch", "size", "file", "--rounds", "1"]
+    small = ["--most", "1", "--sizes", "0.02B", "--threads", "1", "--out", str(tmp_path / "out" / "growth.md")]
+    done = subprocess.run(
+        [*command, *small], env=environment(tiny_model_home), capture_output=True, text=True, timeout=280, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "growth.md").read_text() == done.stdout
+    tables = done.stdout.split("\n\n**")[1:]
+    assert [text.split("**")[0] for text in tables] == [
+        "tiny, by depth", "tiny, by sequences", "random weights, by size", "the default model, by length of a file",
+    ]  # fmt: skip
+    cells = [[cell.strip() for cell in text.splitlines()[4].strip("|").split("|")] for text in tables]
+    assert [row[0] for row in cells] == ["0", "1", "0.02B", "1"]
+    assert cells[0][1] == ""
+    assert all(float(cell) > 0 for row in cells for cell in row[1:] if cell)

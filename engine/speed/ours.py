@@ -29,17 +29,13 @@ TELL = "Tell me a story about a lighthouse keeper who finds a letter in a bottle
 
 
 class Ours:
-    """A loaded model, its tokenizer and chat format."""
+    """A loaded model; of its vocabulary only replies to a text have need."""
 
     def __init__(self, folder: Path, model: Decoder, device: device, kernel: str) -> None:
-        from engine.chat_format import ChatFormat
         from engine.kernels import cache_dtype
-        from engine.tokenizer import Tokenizer
 
         self.model, self.device, self.kernel = model, device, kernel
         self._folder, self._dtype = folder, cache_dtype(device)
-        tokenizer = Tokenizer.load(folder)
-        self._chat = ChatFormat.load(folder, tokenizer)
         self._held: dict[int, tuple[KVCache, Tensor]] = {}
         """Depth -> a cache filled so far, and the logits after it."""
 
@@ -142,7 +138,11 @@ class Ours:
         return self._replied(TELL, drafts)
 
     def _replied(self, text: str, drafts: int) -> float:
-        prompt = self._chat.encode([Message("user", text)])
+        from engine.chat_format import ChatFormat
+        from engine.tokenizer import Tokenizer
+
+        chat = ChatFormat.load(self._folder, Tokenizer.load(self._folder))
+        prompt = chat.encode([Message("user", text)])
         cache, logits = self._filled(prompt)
         return self._decoded(cache, logits, REPLY, prompt if drafts and self.model.steps_are_exact else None)
 
