@@ -16,7 +16,8 @@ from test_import_hygiene import loaded_by
 from warm_server import home_like, serving, socket_in
 
 from engine.config import SamplingConfig
-from engine.endpoint import TOGETHER, EndpointError, EndpointSession, _chances
+from engine.endpoint import TOGETHER, EndpointSession, _chances
+from engine.endpoint_api import EndpointError
 from engine.errors import InputTooLong, ModelNotFound, OutputError, UsageError
 from engine.schema import Message
 from engine.serving.warm import is_running
@@ -72,7 +73,7 @@ def test_it_has_the_surface_of_a_session() -> None:
 
     ours, theirs = methods(EndpointSession), methods(session.Session)
     assert ours == {name: theirs[name] for name in ours}
-    assert theirs.keys() - ours.keys() == {"fork", "likeliest", "token_bytes"}
+    assert theirs.keys() - ours.keys() == {"fork", "likeliest", "rows", "token_bytes"}
     assert TOGETHER == session.TOGETHER
 
 
