@@ -144,6 +144,22 @@ def test_the_same_seed_gives_the_same_adapter_and_another_another(folder: Path, 
     assert digests[0] == digests[1] != digests[2]
 
 
+def test_a_run_goes_on_from_an_adapter_and_remembers_it(folder: Path, tmp_path: Path) -> None:
+    before = run(Trainer(folder, taught(), CONFIG, tmp_path / "first", "cpu", {"licences": ["rows: mine"]}))
+    first = adapter.load(tmp_path / "first")
+    more = {"licences": ["rows: mine", "more rows: yours"]}
+    after = run(Trainer(folder, taught(), CONFIG, tmp_path / "second", "cpu", more, first))
+    losses = [[event.loss for event in events if isinstance(event, Measured)] for events in (before, after)]
+    assert losses[0][0] != pytest.approx(losses[0][-1], rel=0.01)
+    assert losses[1][0] == pytest.approx(losses[0][-1], rel=0.01)  # an adapter is kept in bfloat16
+    second = adapter.load(tmp_path / "second")
+    assert (second.info["start"]["sha256"], second.info["start"]["steps"]) == (first.sha256, first.info["steps"])
+    assert second.info["licences"] == ["rows: mine", "more rows: yours"]
+    other = TrainingConfig(rank=3, alpha=4, epochs=1, step_tokens=64, pass_tokens=64)
+    with pytest.raises(UsageError, match="rank"):
+        Trainer(folder, taught(), other, tmp_path / "third", "cpu", start=first)
+
+
 def test_a_run_that_was_stopped_goes_on_to_the_same_adapter(folder: Path, tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run(Trainer(folder, taught(), CONFIG, whole, "cpu"))

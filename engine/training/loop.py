@@ -9,7 +9,7 @@ import torch
 
 from engine import adapter, checkpoint, manifest
 from engine.chat_format import ChatFormat
-from engine.errors import InputError
+from engine.errors import InputError, UsageError
 from engine.generate import generate
 from engine.kernels import resolve_device
 from engine.kv_cache import KVCache
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from engine.adapter import Adapter
     from engine.schema import Message
     from engine.training.rows import Conversation, Encoded
     from engine.training.settings import TrainingConfig
@@ -60,12 +61,16 @@ class Trainer:
         out: Path,
         device: str = "auto",
         about: Mapping[str, Any] | None = None,
+        start: Adapter | None = None,
     ) -> None:
         """Encodes the rows; weights are opened by `run`. `about` is added to the adapter's manifest.
 
-        Raises InputError if no row is short enough.
+        `start`: an adapter of the same model, rank and layers to go on from; the new one remembers it.
+        Raises InputError if no row is short enough, UsageError if `start` does not fit.
         """
-        self.folder, self.config, self.out, self.about = folder, config, out, about or {}
+        self.folder, self.config, self.out, self.about, self.start = folder, config, out, about or {}, start
+        if start:
+            _require_alike(start, folder, config)
         self.device = resolve_device(device)
         self.tokenizer = Tokenizer.load(folder)
         self.chat = ChatFormat.load(folder, self.tokenizer)
@@ -108,6 +113,10 @@ class Trainer:
         Closing the iterator keeps the state. Raises CheckpointError if the kept state is of another run.
         """
         self.model, self.parameters = open_decoder(self.folder, self.config, self.device)
+        if self.start:
+            with torch.no_grad():
+                for name, parameter in self.parameters.items():
+                    parameter.copy_(self.start.tensors[name])
         for kind in self.model.rotary.kinds:
             # Made here: a sample would make them in inference mode, where no gradient may pass.
             self.model.rotary(kind, Consecutive(0, self.config.longest, self.device), self.device)
@@ -116,6 +125,8 @@ class Trainer:
         )
         path = state.place(self.out)
         run = {"settings": self.config.to_json(), "base": adapter.base_of(self.folder), "data": self._digest}
+        if self.start:
+            run["start"] = self.start.sha256
         known = yield from stepping.go(self, len(self.steps), path, run, self.parameters, optimizer)
         adapter.save(self.out, self.parameters, self._info(known))
         path.unlink(missing_ok=True)
@@ -185,4 +196,27 @@ class Trainer:
             "end_of_turn": self.end,
             "turns": rows.turns(self.chat, self.tokenizer),
             **self.about,
+            **(_remembered(self.start, self.about) if self.start else {}),
         }
+
+
+def _require_alike(start: Adapter, folder: Path, config: TrainingConfig) -> None:
+    """Raises UsageError unless the adapter has the shape that is to be trained, over the same model."""
+    _, quantization = checkpoint.read_config(folder)
+    adapter.require_fit(start, folder, quantization.smoothing)
+    targets = {name.rsplit(".", 1)[0].split(".", 2)[2] for name in start.tensors}
+    told = (config.rank, config.scale, set(config.targets))
+    if (start.info["rank"], start.info["scale"], targets) != told:
+        raise UsageError(
+            f"the adapter has rank {start.info['rank']}, scale {start.info['scale']:g}, {', '.join(sorted(targets))}; "
+            f"the run is told rank {config.rank}, scale {config.scale:g}, {', '.join(sorted(config.targets))}",
+            hint="give the same --rank, --alpha and --targets",
+        )
+
+
+def _remembered(start: Adapter, about: Mapping[str, Any]) -> dict[str, Any]:
+    """What the manifest says of an adapter that was gone on from: what it was made of stays told."""
+    told = ("rows", "steps", "training", "data", "files", "held_out_losses", "start")
+    before = {name: start.info[name] for name in told if name in start.info}
+    licences = dict.fromkeys([*start.info.get("licences", []), *about.get("licences", [])])
+    return {"start": {"sha256": start.sha256, **before}, "licences": list(licences)}

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 EXAMPLES = """
 llm finetune rows.jsonl --out mine.safetensors
 llm finetune rows.jsonl more.jsonl --out mine.safetensors --epochs 3 --rank 8
+llm finetune new.jsonl --start mine.safetensors --out better.safetensors
 llm finetune rows.jsonl --out mine.safetensors --licence "rows: CC BY 4.0, Jane Doe"
 llm ask "Who are you?" --adapter mine.safetensors
 llm finetune --from-scratch small.toml book.txt --out small --name small
@@ -68,6 +69,10 @@ def finetune(
     pass_tokens: Annotated[
         int | None, _number("--pass-tokens", "Tokens at once, memory grows with them; 1024 unless told.")
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option("--start", help="Go on from this adapter.", metavar="ADAPTER", show_default=False),
+    ] = None,
     licence: Annotated[
         list[str] | None,
         typer.Option("--licence", help="Terms of the data, or whom to name: kept in the adapter.", show_default=False),
@@ -105,13 +110,14 @@ def finetune(
     if scratch:
         from tui.cli.pretrain import pretrain
 
-        if wrong := [f"--{key.replace('_', '-')}" for key in given] + ["--model"] * bool(options.model):
+        wrong = [f"--{key.replace('_', '-')}" for key in given]
+        if wrong := [*wrong, *["--model"] * bool(options.model), *["--start"] * bool(start)]:
             raise UsageError(f"--from-scratch can't honour {', '.join(wrong)}", hint=f"{scratch} says such things")
         pretrain(run, scratch, data, out, name=name, licences=_licences(licence, card))
         return
     if name:
         raise UsageError("--name goes with --from-scratch", hint=f"{program()} models import MODEL --adapter {out} …")
-    _adapt(run, data, out, given, _licences(licence, card))
+    _adapt(run, data, out, given, _licences(licence, card), start)
 
 
 def _require_new(out: Path) -> None:
@@ -124,7 +130,9 @@ def _require_new(out: Path) -> None:
         raise UsageError(f"the folder of {out} does not exist")
 
 
-def _adapt(run: Run, data: list[str], out: Path, given: dict[str, Any], licences: list[str]) -> None:
+def _adapt(
+    run: Run, data: list[str], out: Path, given: dict[str, Any], licences: list[str], start: Path | None
+) -> None:
     """Train an adapter with the settings that were given."""
     from engine.training.settings import TrainingConfig
 
@@ -146,10 +154,12 @@ def _adapt(run: Run, data: list[str], out: Path, given: dict[str, Any], licences
         import torch
 
         torch.set_num_threads(run.settings["threads"])
+    from engine import adapter
     from engine.training.loop import Trainer
 
     about = {"files": files, "licences": licences}
-    trainer = Trainer(folder, conversations, config, out, run.settings["device"], about)
+    known = adapter.load(start) if start else None
+    trainer = Trainer(folder, conversations, config, out, run.settings["device"], about, known)
     _tell(run, trainer)
     _train(run, trainer, conversations)
     run.console.note(
