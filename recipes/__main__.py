@@ -25,22 +25,32 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("data", type=Path, help="the folder that holds sft/ and eval/")
     parser.add_argument("out", type=Path, help="a folder that is made for the result")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--round", type=int, choices=(1, 2), default=1, help="the second mends what the first left")
     parser.add_argument("--tokens", type=int, help="no more than so many to train on; its beginning is as mixed")
     parser.add_argument("--model", type=Path, help="whose tokens are counted; the installed default model unless told")
     arguments = parser.parse_args(words)
     try:
         folder = arguments.model or _default()
-        write(arguments.data, arguments.out, load_tokenizer(folder).count, arguments.seed, arguments.tokens)
+        write(
+            arguments.data,
+            arguments.out,
+            load_tokenizer(folder).count,
+            arguments.seed,
+            arguments.tokens,
+            arguments.round,
+        )
     except (EngineError, OSError) as error:
         sys.exit(f"{error}\n{getattr(error, 'hint', '')}".strip())
 
 
-def write(data: Path, out: Path, count: Callable[[str], int], seed: int = 0, budget: int | None = None) -> None:
+def write(
+    data: Path, out: Path, count: Callable[[str], int], seed: int = 0, budget: int | None = None, number: int = 1
+) -> None:
     """Make the mixture and its papers. Raises InputError for missing data."""
     from recipes import mixture
     from recipes.card import card
 
-    mixed = mixture.build(data, seed)
+    mixed = mixture.build(data, seed, mixture.ROUNDS[number])
     train, evaluated = mixture.unseen(data, mixed.train)
     held, more = mixture.unseen(data, mixed.held)
     if budget is not None:
@@ -49,6 +59,7 @@ def write(data: Path, out: Path, count: Callable[[str], int], seed: int = 0, bud
     table = mixture.counts(train, count)
     manifest = {
         "seed": seed,
+        "round": number,
         "tokens": sum(row["tokens"] for row in table.values()),
         "train": table,
         "held": mixture.counts(held, count),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from engine.schema import Language, Message, Role
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 NAMES = ("passage", "stdin", "notes.txt", "article.md", "page.txt", "report.txt")
 """What a document may be called."""
-UNANSWERABLE = 0.36
-"""Of the questions about a text."""
 LENGTHS: dict[Language, tuple[int, int, int]] = {"en": (160, 900, 80), "zh": (60, 450, 40)}
 """Characters of a passage, at least and at most, and of an answer at most."""
 TRADITIONAL = frozenset(
@@ -39,9 +38,9 @@ FOREIGN = re.compile(r"open.?assistant|laion|chatgpt|openai|开源|https?://|as 
 """Replies that speak of another assistant, or send people to the network."""
 
 
-def sentiments(language: Language, times: int, random: Random) -> list[Conversation]:
+def sentiments(language: Language, name: str, times: int, random: Random) -> list[Conversation]:
     """All our judged texts, about a dozen a conversation, so many times in another order; neutral ones apart."""
-    everything = _once(judged(language))
+    everything = _once(judged(language, name=name))
     random.shuffle(everything)
     neutral = [pair for pair in everything if pair[1] == "neutral"]
     rest = [pair for pair in everything if pair[1] != "neutral"]
@@ -74,8 +73,13 @@ SPAM = frozenset({"spam", "ham", "垃圾信息", "正常信息"})
 """Labels of messages; never offered beside topics."""
 
 
-def questions(data: Path, language: Language, count: int, random: Random) -> list[Conversation]:
-    """One question a passage. The unanswerable are those written so, and questions put to a passage like theirs."""
+def questions(
+    data: Path, language: Language, count: int, unanswerable: float, each: int, random: Random
+) -> list[Conversation]:
+    """At most `each` questions of a passage, with answers, without, or both.
+
+    The unanswerable are those written so, and questions put to a passage like theirs.
+    """
     source = "squad" if language == "en" else "cmrc"
     low, high, longest = LENGTHS[language]
     fitting = [
@@ -88,13 +92,13 @@ def questions(data: Path, language: Language, count: int, random: Random) -> lis
     known = {passage: plain(passage) for passage in passages}
     answerable: list[Row] = []
     written: list[Row] = []
-    used: set[str] = set()
+    used: Counter[str] = Counter()
     for row in fitting:
-        if row["context"] not in used:
-            used.add(row["context"])
+        if used[row["context"]] < each:
+            used[row["context"]] += 1
             (answerable if row["answers"] else written).append(row)
-    count = min(count, len(used))
-    wanted = round(count * UNANSWERABLE)
+    count = min(count, used.total())
+    wanted = round(count * unanswerable)
     found = []
     for row in written[: wanted // 2]:
         found.append((row["context"], row["question"], REFUSALS[language]))

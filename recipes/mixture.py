@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
+    from engine.schema import Language
     from recipes.conversations import Conversation
 
 HELD = 0.04
@@ -30,17 +31,32 @@ TURN_TOKENS = 5
 class Amounts:
     """Rows drawn from the sources that have more than is wanted; our own rows are all used."""
 
-    questions: int = 320
-    """In each language, as the others."""
+    questions: tuple[int, int] = (320, 320)
+    """In English and in Chinese."""
+    unanswerable: tuple[float, float] = (0.36, 0.36)
+    """Of these."""
+    each: int = 1
+    """Questions of a passage, at most."""
     summaries: int = 220
+    """In each language."""
     prose: int = 40
     translations: int = 900
     """Pairs in both directions together."""
     instructions: int = 150
     assistant: int = 80
     knowing: int = 30
+    judged: str = "sentiment"
+    """Which of our judged texts."""
     judgements: int = 2
     """How many times our judged and sorted texts come, each time in another order."""
+
+
+FIRST = Amounts()
+SECOND = Amounts((560, 130), (0.14, 0.3), 3, 40, 8, 120, 40, 20, 8, "plain", 1)
+"""After the first, the model found sentiment in wit and missed it in plain words, and refused four English questions of
+ten that the text answers. So: texts that are plain to judge, and mostly questions with an answer; of the rest enough to
+keep it."""
+ROUNDS = {1: FIRST, 2: SECOND}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +69,7 @@ class Mixture:
 
 def build(data: Path, seed: int = 0, amounts: Amounts | None = None) -> Mixture:
     """Draw, split and shuffle; the same seed gives the same mixture. Raises InputError for missing data."""
-    amounts = amounts or Amounts()
+    amounts = amounts or FIRST
     random = Random(seed)
     everything = _spread(list(_everything(data, amounts, random)), random)
     groups = sorted({conversation.group for conversation in everything if conversation.group})
@@ -78,10 +94,12 @@ def _spread(conversations: list[Conversation], random: Random) -> list[Conversat
 
 
 def _everything(data: Path, amounts: Amounts, random: Random) -> Iterable[Conversation]:
-    for language in ("en", "zh"):
-        yield from drawing.sentiments(language, amounts.judgements, random)
+    languages: tuple[Language, ...] = ("en", "zh")
+    for at, language in enumerate(languages):
+        yield from drawing.sentiments(language, amounts.judged, amounts.judgements, random)
         yield from drawing.topics(language, amounts.judgements, random)
-        yield from drawing.questions(data, language, amounts.questions, random)
+        wanted = amounts.questions[at], amounts.unanswerable[at], amounts.each
+        yield from drawing.questions(data, language, *wanted, random)
         yield from drawing.summaries(data, language, amounts.summaries, random)
         yield from drawing.own_dialogues(language)
     yield from drawing.prose_summaries(data, amounts.prose, random)

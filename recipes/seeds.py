@@ -1,6 +1,7 @@
 """Rows of our own: judged texts, sorted texts and dialogues, in plain text files that are easy to read and correct.
 
-`sentiment.LANGUAGE.txt`: `+ text`, `- text` or `= text` (neutral). `topics.LANGUAGE.txt`: a label, a tab, a text.
+`sentiment.LANGUAGE.txt`, hard to judge, and `plain.LANGUAGE.txt`: `+ text`, `- text` or `= text` (neutral).
+`topics.LANGUAGE.txt`: a label, a tab, a text.
 `dialogues.LANGUAGE.txt`: turns begin with `> ` (a person) or `< ` (the reply); further lines of a turn with `| `; an
 empty line ends a dialogue.
 """
@@ -20,15 +21,15 @@ FOLDER = Path(__file__).with_name("seeds")
 SIGNS = {"+": "positive", "-": "negative", "=": "neutral"}
 
 
-def judged(language: Language, folder: Path = FOLDER) -> list[tuple[str, str]]:
+def judged(language: Language, folder: Path = FOLDER, name: str = "sentiment") -> list[tuple[str, str]]:
     """Texts and their sentiment. Raises InputError for a line of another form."""
     found = []
-    for number, line in _lines(folder / f"sentiment.{language}.txt"):
+    for number, line in _lines(folder / f"{name}.{language}.txt"):
         if not line:
             continue
         sign, _, text = line.partition(" ")
         if sign not in SIGNS or not text.strip():
-            raise InputError(f"sentiment.{language}.txt line {number}: expected + - or = and a text, got {line!r:.60}")
+            raise InputError(f"{name}.{language}.txt line {number}: expected + - or = and a text, got {line!r:.60}")
         found.append((text.strip(), SIGNS[sign]))
     return found
 

@@ -1,4 +1,4 @@
-"""From a trained adapter and its mixture to what the program carries: `python -m recipes.ship ADAPTER MIXTURE`.
+"""From a trained adapter and its mixtures to what the program carries: `python -m recipes.ship ADAPTER MIXTURE…`.
 
 The adapter goes into engine/shipped with its data's hashes, licences and attributions in it, and a card beside it.
 From then on `llm models pull` merges it.
@@ -24,7 +24,8 @@ def main(words: Sequence[str] | None = None) -> None:
     """Read the arguments and ship. Exits with a message where that fails."""
     parser = argparse.ArgumentParser(prog="python -m recipes.ship", description=__doc__)
     parser.add_argument("adapter", type=Path, help="what llm finetune wrote")
-    parser.add_argument("mixture", type=Path, help="the folder that python -m recipes wrote, with train.jsonl")
+    help_ = "the folders that python -m recipes wrote, with train.jsonl, in the order of the rounds"
+    parser.add_argument("mixture", type=Path, nargs="+", help=help_)
     parser.add_argument("--name", default=shipped.KNOWN[0].name, help="which adapter of engine/shipped it is")
     parser.add_argument(
         "--base", type=Path, help="the installed base's folder: an older adapter's turns are read there"
@@ -40,7 +41,7 @@ def main(words: Sequence[str] | None = None) -> None:
     print(f"{ours.path}: {ours.path.stat().st_size:,} bytes, sha256 {sha256_of(ours.path)}")
 
 
-def ship(path: Path, mixture: Path, ours: shipped.ShippedAdapter, base: Path | None = None) -> None:
+def ship(path: Path, mixtures: Sequence[Path], ours: shipped.ShippedAdapter, base: Path | None = None) -> None:
     """Write the adapter and its card where they are shipped from; turn markers from `base`, where it lacks them.
 
     Raises EngineError for what must not be shipped.
@@ -50,17 +51,19 @@ def ship(path: Path, mixture: Path, ours: shipped.ShippedAdapter, base: Path | N
         raise UsageError(f"{path} was trained over {found.info.get('base_name')}, not over the base of {ours.name}")
     if path.stat().st_size > shipped.LARGEST:
         raise UsageError(f"{path} has {path.stat().st_size:,} bytes, at most {shipped.LARGEST:,} can be shipped")
-    files = _files(mixture)
-    if found.info.get("files") and {one["sha256"] for one in found.info["files"]} != {one["sha256"] for one in files}:
-        raise InputError(f"{path} was trained on other files than those of {mixture}")
-    data = (mixture / "DATA.md").read_text(encoding="utf-8")
-    if ours.licence_name not in data:
-        raise InputError(f"{mixture / 'DATA.md'} does not name {ours.licence_name}, the terms of the adapter")
-    info = found.info | {"files": files, "licences": [*terms(data), f"The whole card: {ours.card.name}"]}
+    files = [record for mixture in mixtures for record in _files(mixture)]
+    told = [*found.info.get("start", {}).get("files", []), *found.info.get("files", [])]
+    if told and [one["sha256"] for one in told] != [one["sha256"] for one in files]:
+        raise InputError(f"{path} was trained on other files than those of {', '.join(map(str, mixtures))}")
+    cards = [(mixture / "DATA.md").read_text(encoding="utf-8") for mixture in mixtures]
+    if not all(ours.licence_name in data for data in cards):
+        raise InputError(f"a DATA.md does not name {ours.licence_name}, the terms of the adapter")
+    licences = dict.fromkeys(line for data in cards for line in terms(data))
+    info = found.info | {"files": files, "licences": [*licences, f"The whole card: {ours.card.name}"]}
     if "turns" not in info and base:
         info["turns"] = _turns(base, ours)
     adapter.save(ours.path, found.tensors, info)
-    write_atomically(ours.card, card(ours, info) + data)
+    write_atomically(ours.card, card(ours, info) + "\n".join(cards))
 
 
 def _files(mixture: Path) -> list[dict[str, Any]]:
@@ -96,9 +99,6 @@ def terms(data: str) -> list[str]:
 
 def card(ours: shipped.ShippedAdapter, info: dict[str, Any]) -> str:
     """What stands above the data card: what the adapter is, and how it was trained."""
-    losses = info.get("held_out_losses") or []
-    measured = f"{losses[0][1]:.3f} → {losses[-1][1]:.3f} nats a learnt token" if losses else "not measured"
-    settings = ", ".join(f"{name} {value}" for name, value in info["training"].items())
     return "\n".join(
         [
             f"# `{ours.name}`: an adapter for {info.get('base_name', 'its base')}",
@@ -107,14 +107,24 @@ def card(ours: shipped.ShippedAdapter, info: dict[str, Any]) -> str:
             f"Offered under {ours.licence_name}; the model that it changes is under {info.get('base_licence')}.",
             "",
             f"- base: sha256 `{ours.base}`",
-            f"- trained on: `{info['files'][0]['name']}`, {info['files'][0]['rows']:,} rows, "
-            f"sha256 `{info['files'][0]['sha256']}`",
-            f"- settings: {settings}",
-            f"- {info.get('rows', '?')} rows in {info.get('steps', '?')} steps; held-out loss {measured}",
+            *(
+                f"- trained on: `{one['name']}`, {one['rows']:,} rows, sha256 `{one['sha256']}`"
+                for one in info["files"]
+            ),
+            *(_round(info["start"]) if "start" in info else []),
+            *_round(info),
             "",
             "",
         ]
     )
+
+
+def _round(info: dict[str, Any]) -> list[str]:
+    losses = info.get("held_out_losses") or []
+    measured = f"{losses[0][1]:.3f} → {losses[-1][1]:.3f} nats a learnt token" if losses else "not measured"
+    settings = ", ".join(f"{name} {value}" for name, value in info["training"].items())
+    done = f"{info.get('rows', '?')} rows in {info.get('steps', '?')} steps; held-out loss {measured}"
+    return [f"- settings: {settings}", f"- {done}"]
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_papers_go_with_it(trained: Path, mixture: Path) -> None:
-    ship(trained, mixture, OURS)
+    ship(trained, [mixture], OURS)
     assert shipped.find("tasks") is not None
     found = adapter.load(OURS.path)
     assert torch.equal(found.tensors["layers.0.mlp.down.a"].float(), torch.ones(2, 4))
@@ -54,7 +54,7 @@ def test_the_papers_go_with_it(trained: Path, mixture: Path) -> None:
     card = OURS.card.read_text(encoding="utf-8")
     assert "2.500 → 1.500" in card
     assert (mixture / "DATA.md").read_text(encoding="utf-8") in card
-    ship(OURS.path, mixture, OURS)
+    ship(OURS.path, [mixture], OURS)
     assert adapter.load(OURS.path).info["licences"] == lines
 
 
@@ -63,28 +63,28 @@ def test_an_older_adapter_gets_its_turn_markers_from_its_base(
 ) -> None:
     base = tiny_model_home / "models" / "tiny"
     with pytest.raises(UsageError, match="is not the base"):
-        ship(trained, mixture, OURS, base)
+        ship(trained, [mixture], OURS, base)
     found = adapter.load(trained)
     theirs = replace(OURS, base=adapter.base_of(base))
     adapter.save(trained, found.tensors, found.info | {"base": theirs.base})
-    ship(trained, mixture, theirs, base)
+    ship(trained, [mixture], theirs, base)
     assert "<|user|>{user}<|end|>" in adapter.load(theirs.path).info["turns"]
 
 
 def test_what_must_not_be_shipped_is_refused(trained: Path, mixture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="not over the base"):
-        ship(trained, mixture, replace(OURS, base="0" * 64))
+        ship(trained, [mixture], replace(OURS, base="0" * 64))
     with pytest.raises(InputError, match="does not name"):
-        ship(trained, mixture, replace(OURS, licence_name="CC0"))
+        ship(trained, [mixture], replace(OURS, licence_name="CC0"))
     found = adapter.load(trained)
     adapter.save(trained, found.tensors, found.info | {"files": [{"sha256": "another"}]})
     with pytest.raises(InputError, match="other files"):
-        ship(trained, mixture, OURS)
+        ship(trained, [mixture], OURS)
     monkeypatch.setattr("engine.shipped.LARGEST", 10)
     with pytest.raises(UsageError, match="at most 10"):
-        ship(trained, mixture, OURS)
+        ship(trained, [mixture], OURS)
     (mixture / "train.jsonl").write_text("{}\n")
     monkeypatch.setattr("engine.shipped.LARGEST", 10**6)
     with pytest.raises(InputError, match="is not what"):
-        ship(trained, mixture, OURS)
+        ship(trained, [mixture], OURS)
     assert not OURS.path.exists()
