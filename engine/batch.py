@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from engine.fixed_step import FixedSteps
 from engine.generate import Sample, Token, prefill, score_all
+from engine.kernels import graph
 from engine.layout import Packed
+from engine.row_cache import RowCache
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
 
     from engine.kv_cache import KVCache
     from engine.model import Decoder
-    from engine.row_cache import RowCache
 
 PACK = 512
 """Tokens of a packed pass: enough to keep the matrix units busy, few enough to be interrupted soon."""
@@ -44,6 +46,7 @@ class Together:
     def __init__(self, model: Decoder, cache: RowCache, capacity: int) -> None:
         self._model, self._cache, self._capacity = model, cache, capacity
         self._device = next(model.parameters()).device
+        self._fixed = FixedSteps(model, cache) if graph.has_graphs(self._device) else None
         self.rows: list[Row] = []
         """In the order of the cache's rows."""
 
@@ -51,6 +54,11 @@ class Together:
     def full(self) -> bool:
         """Whether no row is free."""
         return len(self.rows) == self._capacity
+
+    @property
+    def longest(self) -> int:
+        """Positions filled in the longest row."""
+        return max(self._cache.lengths)
 
     @torch.inference_mode()
     def join(self, row: Row, cache: KVCache, logits: Tensor) -> Token:
@@ -70,9 +78,15 @@ class Together:
     @torch.inference_mode()
     def step(self) -> list[tuple[Row, Token]]:
         """The next token of every row."""
-        last = torch.tensor([[row.ids[-1]] for row in self.rows], device=self._device)
-        logits = self._model.logits(self._model(last, self._cache)[:, 0])  # (B, V)
+        logits = self._logits([row.ids[-1] for row in self.rows])
         return [(row, _draw(row, logits[at])) for at, row in enumerate(self.rows)]
+
+    def _logits(self, last: list[int]) -> Tensor:
+        """(B, V)."""
+        if self._fixed is not None:
+            return self._fixed.logits(last)
+        ids = torch.tensor(last, device=self._device)[:, None]
+        return self._model.logits(self._model(ids, self._cache)[:, 0])
 
     def leave(self, row: Row, cache: KVCache | None = None) -> None:
         """Give a row's place free; a cache that holds its beginning receives the rest."""
@@ -83,6 +97,28 @@ class Together:
         last = self.rows.pop()
         if last is not row:
             self.rows[at] = last
+
+
+def decode_in_row(
+    model: Decoder, cache: KVCache, logits: Tensor | None, sample: Sample, stop_ids: frozenset[int], ids: list[int]
+) -> Generator[Token, None, None]:
+    """As `engine.generate.decode`, in a row of its own: for devices whose steps are of fixed shapes.
+
+    `logits` None: go on after `ids`, all of which but the last the cache holds. It holds what was computed here once
+    this ends or is closed.
+    """
+    rows = Together(model, RowCache(model.config, 1, dtype=cache.dtype, device=cache.device), 1)
+    row = Row(0, sample, ids)
+    try:
+        if logits is None:
+            rows.enter(row, cache)
+        else:
+            yield rows.join(row, cache, logits)
+        while ids[-1] not in stop_ids and rows.longest < model.config.max_context:
+            ((_, token),) = rows.step()
+            yield token
+    finally:
+        rows.leave(row, cache)
 
 
 def _draw(row: Row, logits: Tensor) -> Token:

@@ -5,7 +5,7 @@ Also scoring: the log-probabilities of given continuations. Text, stop strings a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,7 +54,7 @@ def decode(
     stop_ids: frozenset[int],
     ids: list[int] | None = None,
     drafts: Drafts | None = None,
-) -> Iterator[Token]:
+) -> Generator[Token, None, None]:
     """Draw ids one by one, starting from the logits (V,) after the prompt, until a stop id or the context's end.
 
     The stop id is yielded as well. An id enters the cache only when the next one is asked for; with `drafts`, so do
@@ -95,7 +95,7 @@ def resume(
     stop_ids: frozenset[int],
     ids: list[int],
     drafts: Drafts | None = None,
-) -> Iterator[Token]:
+) -> Generator[Token, None, None]:
     """`decode` from where it was left: the cache holds all of `ids` but the last."""
     device = next(model.parameters()).device
     with torch.inference_mode():

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
+from engine.batch import decode_in_row
 from engine.drafts import Drafts
 from engine.generate import PREFILL_CHUNK, Token, decode, last_logits, resume
+from engine.kernels import graph
 from engine.schema import Chunk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor
 
@@ -44,7 +46,7 @@ class Generation(Generator[Chunk, None, None]):
         self.finished = False
         self._begun = False
         self._read: Tensor | None = None
-        self._alone: Iterator[Token] | None = None
+        self._alone: Generator[Token, None, None] | None = None
 
     @property
     def reading(self) -> bool:
@@ -95,23 +97,34 @@ class Generation(Generator[Chunk, None, None]):
             raise
 
     def _drawn(self) -> Token:
-        if self._alone is None:
-            drafts = Drafts([*self.prompt, *self.ids]) if self._model.steps_are_exact else None
-            told = (self.sample, self._stop_ids, self.ids, drafts)
-            if self.ids:
-                self._alone = resume(self._model, self.held.cache, *told)
-            else:
-                self._alone = decode(self._model, self.held.cache, self.logits, *told)
+        self._alone = self._alone or self._begun_alone()
         token = next(self._alone)
-        # Drafted tokens may lie in the cache in place of the last one: it is not counted.
-        self.held.ids = [*self.prompt, *self.ids[:-1]][: self.held.cache.length]
+        self._count()
         return token
+
+    def _begun_alone(self) -> Generator[Token, None, None]:
+        model, cache = self._model, self.held.cache
+        if graph.has_graphs(cache.device):
+            logits = None if self.ids else self.logits
+            return decode_in_row(model, cache, logits, self.sample, self._stop_ids, self.ids)
+        drafts = Drafts([*self.prompt, *self.ids]) if model.steps_are_exact else None
+        told = (self.sample, self._stop_ids, self.ids, drafts)
+        return resume(model, cache, *told) if self.ids else decode(model, cache, self.logits, *told)
+
+    def _count(self) -> None:
+        """Say what the cache holds. Drafted tokens may lie in it in place of the last one, which is not counted."""
+        self.held.ids = [*self.prompt, *self.ids[:-1]][: self.held.cache.length]
+
+    def _end_alone(self) -> None:
+        if self._alone is not None:
+            self._alone.close()
+            self._alone = None
+            self._count()
 
     def enter(self, rows: Together, row: Row) -> None:
         """Go on in a batch; at least one token was drawn."""
-        if self._alone is not None:
-            self._alone = None
-            self.held.cache.truncate(len(self.prompt) + len(self.ids) - 1)
+        self._end_alone()
+        self.held.cache.truncate(len(self.prompt) + len(self.ids) - 1)  # without what was drafted
         rows.enter(row, self.held.cache)
 
     def leave(self, rows: Together, row: Row) -> None:
@@ -126,4 +139,5 @@ class Generation(Generator[Chunk, None, None]):
 
     def close(self) -> None:
         """Draw no more."""
-        self.finished, self._alone = True, None
+        self.finished = True
+        self._end_alone()

@@ -58,10 +58,10 @@ class Consecutive:
 class Rows:
     """One new token for each of B sequences of their own lengths; entry i of a row's cache is its position i."""
 
-    def __init__(self, lengths: Tensor) -> None:
-        """`lengths` (B,): positions filled before the new token."""
+    def __init__(self, lengths: Tensor, end: int | None = None) -> None:
+        """`lengths` (B,): positions filled before the new token. `end`: known to be beyond them; else they are read."""
         self.lengths = lengths
-        self.end = int(lengths.max()) + 1
+        self.end = int(lengths.max()) + 1 if end is None else end
         self._masks: dict[tuple[int, int | None], Tensor] = {}
 
     def select(self, table: Tensor) -> Tensor:

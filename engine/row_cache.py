@@ -96,6 +96,10 @@ class RowCache:
             self._values[:, row, :, :length] = self._values[:, last, :, :length]
         return last
 
+    def reserve(self) -> None:
+        """Make room for one more token in every row in use."""
+        self._reserve(self.active, max(self.lengths) + 1)
+
     def _reserve(self, rows: int, positions: int) -> None:
         layers, old_rows, heads, old, dim = self._keys.shape
         size = self._sizes(rows, positions)
@@ -111,7 +115,7 @@ class RowCache:
     def layout(self, tokens: int) -> Rows:
         """One new token a row, at the row's end."""
         assert tokens == 1, tokens
-        self._reserve(self.active, max(self.lengths) + 1)
+        self.reserve()
         self._at = torch.tensor(self.lengths, device=self._device)
         self._rows = torch.arange(self.active, device=self._device)
         return Rows(self._at)

@@ -6,6 +6,8 @@ import contextlib
 import itertools
 import threading
 import time
+from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,12 +20,12 @@ from engine.generation import Generation
 from engine.held import Held
 from engine.schema import Message
 from engine.serving import crowd
-from engine.serving.crowd import AHEAD, SLICE
+from engine.serving.crowd import AHEAD, SLICE, Crowd
 from engine.serving.pool import Pool
 from engine.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from engine.schema import Chunk
@@ -86,25 +88,76 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
+class Stage:
+    """A crowd whose turns the test takes one by one, while eager clients wait for every chunk."""
+
+    def __init__(self, session: Session) -> None:
+        self._session, self._queue = session, deque[Callable[[], object]]()
+        self.crowd = Crowd(self._queue.append, session.rows)
+        self.said: dict[str, list[Chunk]] = {}
+        self.ended: list[str] = []
+        """Clients by name, in the order in which they had all."""
+
+    def enter(self, name: str, text: str, sampling: SamplingConfig) -> None:
+        generation = self._session.fork().stream([Message("user", text)], sampling)
+        assert isinstance(generation, Generation)
+
+        def read() -> None:
+            for chunk in self.crowd.follow(generation, self._compute):
+                said.append(chunk)
+            self.ended.append(name)
+
+        said, count = self.said.setdefault(name, []), len(self.crowd._seats)
+        threading.Thread(target=read, daemon=True).start()
+        wait_until(lambda: len(self.crowd._seats) > count)
+
+    def _compute(self, work: Callable[..., object], *arguments: Any) -> None:
+        done = threading.Event()
+        self._queue.append(lambda: (work(*arguments), done.set()))
+        assert done.wait(60)
+
+    def turn(self, until: int = 999) -> None:
+        """The next piece of work, once every client waits for it; none if so many clients have had all."""
+        seats = self.crowd._seats
+
+        def is_next() -> bool:
+            return bool(self._queue) and all(seat.ended or (seat.hungry and not seat.items) for seat in seats)
+
+        wait_until(lambda: is_next() or len(self.ended) >= until)
+        if self._queue:
+            self._queue.popleft()()
+
+    def run(self, count: int) -> None:
+        """Until so many clients have had all."""
+        while len(self.ended) < count:
+            self.turn(count)
+
+
 @pytest.mark.parametrize("sampling", [GREEDY, DRAWN], ids=["greedy", "drawn"])
-def test_everybody_gets_what_they_would_get_alone(
-    pool: Pool, tiny_session: Session, sampling: SamplingConfig, sizes: list[int]
-) -> None:
+def test_everybody_gets_what_they_would_get_alone(pool: Pool, tiny_session: Session, sampling: SamplingConfig) -> None:
     texts = [f"question {number} " * number for number in range(1, 7)]
     expected = [facts(tiny_session.stream([Message("user", text)], sampling)) for text in texts]
     assert at_once([lambda text=text: whole(pool, text, sampling) for text in texts]) == expected
-    assert max(sizes) >= 3
-    assert len(sizes) < sum(map(len, expected)) / 2
 
 
-def test_more_than_there_are_places_are_all_served(
-    pool: Pool, tiny_session: Session, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("most", [16, 2])
+def test_all_who_are_there_share_each_step_as_far_as_there_are_places(
+    tiny_session: Session, sizes: list[int], monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    monkeypatch.setattr(crowd, "MOST", 2)
+    monkeypatch.setattr(crowd, "MOST", most)
     texts = [f"question {number}" for number in range(5)]
-    expected = [facts(tiny_session.stream([Message("user", text)], GREEDY)) for text in texts]
-    assert at_once([lambda text=text: whole(pool, text, GREEDY) for text in texts]) == expected
-    assert max(sizes) == 2
+    stage = Stage(tiny_session)
+    for text in texts:
+        stage.enter(text, text, GREEDY)
+    stage.run(5)
+    assert [facts(iter(stage.said[text])) for text in texts] == [
+        facts(tiny_session.stream([Message("user", text)], GREEDY)) for text in texts
+    ]
+    assert max(sizes) == min(most, 5)
+    if most == 2:
+        assert stage.ended[0] == texts[0]
+    else:
+        assert len(sizes) < 60
 
 
 def test_who_would_need_too_much_memory_decodes_beside_the_rows(
@@ -118,66 +171,54 @@ def test_who_would_need_too_much_memory_decodes_beside_the_rows(
 
 
 def test_one_who_comes_late_joins_and_the_first_goes_on_alone_when_it_has_left(
-    pool: Pool, tiny_session: Session, sizes: list[int]
+    tiny_session: Session, sizes: list[int]
 ) -> None:
-    sampling = SamplingConfig(max_tokens=120)
-    first, second = (facts(tiny_session.stream([Message("user", text)], sampling)) for text in ("first", "second"))
-    with asked(pool, "first", sampling) as steps:
-        got = list(itertools.islice((chunk for chunk in steps if chunk.ids), 10))
-        assert sizes == []
-        late = threading.Thread(target=lambda: second.append(whole(pool, "second", SamplingConfig(max_tokens=30))))
-        late.start()
-        got += [chunk for chunk in steps if chunk.ids]
-        late.join(60)
-    assert facts(iter(got)) == first
-    assert [ids for ids, *_ in second.pop()] == [ids for ids, *_ in second[:30]]
-    assert 5 < len(sizes) <= 30
+    stage, first, second = Stage(tiny_session), SamplingConfig(max_tokens=120), SamplingConfig(max_tokens=30)
+    stage.enter("first", "first", first)
+    for _ in range(20):
+        stage.turn()
+    assert sizes == []
+    stage.enter("second", "second", second)
+    stage.run(2)
+    assert stage.ended == ["second", "first"]
+    for name, sampling in (("first", first), ("second", second)):
+        assert facts(iter(stage.said[name])) == facts(tiny_session.stream([Message("user", name)], sampling))
+    assert sizes == [2] * 29
 
 
 def test_a_long_prompt_is_read_in_slices_between_the_tokens_of_others(
-    pool: Pool, monkeypatch: pytest.MonkeyPatch
+    tiny_session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    order: list[int] = []
+    done: list[int] = []
     read, take = Held.read, Generation.take
 
     def reading(self: Held, model: Any, prompt: Any, tokens: int = 512) -> Any:
-        order.append(tokens)
-        return read(self, model, prompt, tokens)
+        hidden = read(self, model, prompt, tokens)
+        done.append(hidden.shape[1])
+        return hidden
 
-    with asked(pool, "first", NEVER_ENDS) as steps:
-        next(chunk for chunk in steps if chunk.ids)
-        monkeypatch.setattr(Held, "read", reading)
-        monkeypatch.setattr(Generation, "take", lambda self, token: (order.append(0), take(self, token))[1])
-        other = threading.Thread(target=lambda: whole(pool, LONG, SamplingConfig(max_tokens=2)))
-        other.start()
-        while other.is_alive():
-            next(steps)
-    slices = [tokens for tokens in order if tokens]
-    assert len(slices) >= 1100 // SLICE
-    assert set(slices) == {SLICE}
-    # The first reply's client may fall behind for a moment, as threads are scheduled; nobody waits for a whole prompt.
-    waits = [len(list(run)) for is_slice, run in itertools.groupby(order, bool) if is_slice]
-    assert max(waits) < len(slices) / 2
-    assert len(waits) > 3
+    stage = Stage(tiny_session)
+    stage.enter("writes", "first", NEVER_ENDS)
+    for _ in range(3):
+        stage.turn()
+    monkeypatch.setattr(Held, "read", reading)
+    monkeypatch.setattr(Generation, "take", lambda self, token: (done.append(0), take(self, token))[1])
+    stage.enter("reads", LONG, SamplingConfig(max_tokens=1))
+    stage.run(1)
+    slices = [tokens for tokens in done if tokens]
+    assert sum(slices) > 1100
+    assert set(slices[:-1]) == {SLICE}
+    assert done[: 2 * len(slices)] == [each for tokens in slices for each in (tokens, 0)]
 
 
-def test_short_prompts_do_not_wait_for_long_ones(pool: Pool) -> None:
-    ended: list[str] = []
-
-    def ask(text: str, name: str) -> None:
-        whole(pool, text, SamplingConfig(max_tokens=1))
-        ended.append(name)
-
-    with asked(pool, "somebody writes", NEVER_ENDS) as steps:
-        next(chunk for chunk in steps if chunk.ids)
-        long = threading.Thread(target=ask, args=(LONG, "long"))
-        long.start()
-        wait_until(lambda: len(pool._crowd._seats) == 2 and pool._crowd._seats[1].served)
-        short = threading.Thread(target=ask, args=("short", "short"))
-        short.start()
-        while long.is_alive() or short.is_alive():
-            next(steps)
-    assert ended == ["short", "long"]
+def test_short_prompts_do_not_wait_for_long_ones(tiny_session: Session) -> None:
+    stage = Stage(tiny_session)
+    for name, text in (("writes", "somebody"), ("long", LONG), ("short", "short")):
+        stage.enter(name, text, NEVER_ENDS if name == "writes" else SamplingConfig(max_tokens=1))
+        for _ in range(3):
+            stage.turn()
+    stage.run(2)
+    assert stage.ended == ["short", "long"]
 
 
 def test_what_prompts_share_is_read_once(pool: Pool, tiny_session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
