@@ -9,6 +9,7 @@ from app_pilot import ask, make_app, running, say, screen_text, settled, wait_un
 
 from tui.cli.replaying import replayed
 from tui.keeper import Keeper
+from tui.parts.memory import UNCHANGED
 from tui.screens.history import HistoryScreen
 from tui.store import Store
 
@@ -185,5 +186,27 @@ def test_the_sidebar_lists_opens_and_follows_what_is_done(tiny_model_home: Path,
             async with running(again, (160, 50)) as pilot:
                 assert again.chat.sidebar is not None
                 assert not again.chat.sidebar.display  # as it was left
+
+    play(story())
+
+
+def test_what_a_killed_app_was_writing_is_taken_up_unless_it_still_grows(tiny_model_home: Path, tmp_path: Path) -> None:
+    async def story() -> None:
+        with Store(tmp_path / "app.db") as store:
+            number = store.create("cut")
+            question = store.add(number, None, "user", "Tell me everything")
+            answer = store.add(number, question, "assistant", "Once upon")
+            app = make_app(tiny_model_home, keeper=Keeper(store))
+            async with running(app) as pilot:
+                store.update(answer, "Once upon a time")  # another app is at it
+                await pilot.pause(UNCHANGED + 0.5)
+                assert app.chat.talk.path == []
+            assert store.shown(number)[1].finish is None
+            again = make_app(tiny_model_home, keeper=Keeper(store))
+            async with running(again) as pilot:
+                await wait_until(pilot, lambda: len(again.chat.talk.path) == 2, "the conversation")
+                assert again.chat.talk.tip.text == "Once upon a time"
+                assert store.shown(number)[1].finish == "stopped"
+                await wait_until(pilot, lambda: again._notifications, "a word on it")
 
     play(story())

@@ -75,9 +75,10 @@ def test_what_was_said_until_about_a_second_before_the_kill_is_there_at_the_next
         latest = at
     assert killed - latest < EVERY + SLACK
 
-    again = Terminal(home, "chat", "--lang", "en", "-c", "--max-tokens", "4")
+    again = Terminal(home, "chat", "--lang", "en", "--max-tokens", "4")
     again.sees("Tell me everything")
     again.sees("stopped: o goes on")
+    again.sees("taken up where it was cut")
     seen = "".join(again.screen.text.split())
     words = re.findall(r"[A-Za-z]{5,}", answer.text[len(answer.text) // 2 :])
     assert words

@@ -79,6 +79,7 @@ class LlmApp(App[int]):
         self.doubting = Doubting(self)
         self.values = Values(self)
         self.tasks = Tasks(self)
+        self._fresh = talk is None and not documents
         self.chat = ChatScreen(talk or Talk(settings["system"]))
         self.chat.pending = list(documents)
         self.runner = Runner(self.chat.post_message)
@@ -88,6 +89,8 @@ class LlmApp(App[int]):
         self.set_keymap(self.strings.keys.changed)
         self.push_screen(self.chat)
         self.values.restore()
+        if self._fresh:
+            self.memory.look_for_the_cut()
         if self._remote is not None:
             self.models.take(self._remote)
         elif self.library.names():

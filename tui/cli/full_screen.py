@@ -42,14 +42,13 @@ def open_app(
     from tui.keeper import Keeper
     from tui.keymap import Keys
     from tui.strings import Strings, language_of_locale
-    from tui.talk import Talk
 
     chosen = run.settings["lang"]
     strings = Strings(language_of_locale() if chosen == "auto" else chosen, Keys(run.settings["keys"]))
-    settings = run.settings.with_flags({"model": model})
+    settings = run.settings.with_flags({"model": model, "system": system})
     with store or contextlib.nullcontext():
         keeper = Keeper(store)
-        talk = Talk(system) if conversation is None else keeper.open(conversation)
+        talk = None if conversation is None else keeper.open(conversation)
         remote = run.endpoint if run.settings["endpoint"] else None
         app = LlmApp(
             settings, run.places, run.library, strings, talk, documents, keeper,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import EngineError, UsageError
 from tui.jobs import Recall, Title
+from tui.keeper import EVERY
 from tui.screens.history import HistoryScreen
 from tui.screens.history_list import HistoryList
 from tui.talk import Talk
@@ -16,7 +17,12 @@ if TYPE_CHECKING:
     from tui import messages
     from tui.app import LlmApp
     from tui.keeper import Keeper
+    from tui.records import Entry
     from tui.talk import Turn
+
+
+UNCHANGED = 2 * EVERY
+"""Seconds after which an answer that has not grown is not being written any more."""
 
 
 class Memory:
@@ -104,6 +110,34 @@ class Memory:
             await self._app.chat.open(self.keeper.open(number))
         except EngineError as error:
             self._app.tell(error)
+
+    def look_for_the_cut(self) -> None:
+        """Go on with a conversation whose last answer has no end: the app was killed while it was written.
+
+        Another app may be writing it at this very moment: it must not have grown for a while.
+        """
+        if (cut := self._cut()) is not None:
+            self._app.set_timer(UNCHANGED, lambda: self._take_up(cut))
+
+    def _cut(self) -> tuple[int, Entry] | None:
+        store = self.keeper.store
+        try:
+            latest = store.latest() if store is not None else None
+            path = store.shown(latest.id) if store is not None and latest is not None else []
+        except EngineError:  # told where something is kept
+            return None
+        if latest is None or not path or path[-1].role != "assistant" or path[-1].finish is not None:
+            return None
+        return latest.id, path[-1]
+
+    async def _take_up(self, cut: tuple[int, Entry]) -> None:
+        app, store = self._app, self.keeper.store
+        if self._cut() != cut or store is None or app.chat.talk.path or app.chat.prompt.text or app.chat.pending:
+            return
+        number, answer = cut
+        store.finish(answer.id, answer.text, "stopped", facts=answer.facts, ids=answer.ids, logprobs=answer.logprobs)
+        await self.open(number)
+        app.note(app.strings("said.was_cut"))
 
     async def changed(self, event: HistoryList.Changed) -> None:
         """A conversation was named, pinned or deleted by hand: the open one follows."""

@@ -8,6 +8,9 @@ from textual.widgets import Static
 from tui.keymap import shown
 from tui.strings import Strings
 
+LAST = ("help", "command_palette")
+"""Always shown: they lead to every other."""
+
 
 class Hints(Static):
     """The line at the bottom."""
@@ -25,21 +28,22 @@ class Hints(Static):
         self.draw()
 
     def draw(self) -> None:
-        """Keys of the focused widget first, then those of the screen and the app."""
+        """Keys of the focused widget first, then those of the screen and the app; the ways to all others at the end."""
         if not self.is_attached:  # a screen that has just closed
             return
-        room = self.size.width - 2
-        parts: list[Content] = []
-        seen: set[str] = set()
+        parts: dict[str, Content] = {}
         for active in self.screen.active_bindings.values():
             binding = active.binding
-            if not (binding.show and binding.description and active.enabled) or binding.action in seen:
+            if not (binding.show and binding.description and active.enabled) or binding.action in parts:
                 continue
-            seen.add(binding.action)
-            part = Content.from_markup(
+            parts[binding.action] = Content.from_markup(
                 "[b $accent]$key[/] $label", key=shown(binding.key), label=self._strings(binding.description)
             )
-            if sum(other.cell_length + 2 for other in parts) + part.cell_length > room:
+        last = [parts.pop(action) for action in LAST if action in parts]
+        room = self.size.width - 2 - sum(part.cell_length + 2 for part in last)
+        fitting: list[Content] = []
+        for part in parts.values():
+            if sum(other.cell_length + 2 for other in fitting) + part.cell_length > room:
                 break
-            parts.append(part)
-        self.update(Content("  ").join(parts), layout=False)
+            fitting.append(part)
+        self.update(Content("  ").join([*fitting, *last]), layout=False)
