@@ -175,6 +175,10 @@ def test_the_sidebar_lists_opens_and_follows_what_is_done(tiny_model_home: Path,
                 await pilot.press("ctrl+d", "y")
                 await wait_until(pilot, lambda: app.chat.talk.kept is None, "an empty chat in its place")
                 await wait_until(pilot, lambda: len(store.recent()) == 2, "the deletion")
+                await wait_until(pilot, lambda: len(sidebar.shown) == 2, "the row's end")
+                await pilot.pause(0.3)
+                await pilot.click("#body #rows", offset=(2, 1))
+                await wait_until(pilot, lambda: app.chat.talk.title == "A boat on the sea", "one by mouse")
                 await pilot.press("ctrl+b", "ctrl+b")
                 await wait_until(pilot, lambda: not sidebar.display, "no sidebar")
                 assert app.chat.prompt.has_focus

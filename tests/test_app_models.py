@@ -12,8 +12,14 @@ from hub_server import HubServer
 
 from engine import catalog
 from engine.catalog import CatalogEntry, Licence
+from engine.session import Session
+from tui.app import LlmApp
+from tui.cli.installed import open_library
+from tui.paths import places
 from tui.screens.models import ModelsScreen
 from tui.screens.welcome import WelcomeScreen
+from tui.settings import Settings
+from tui.strings import Strings
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -182,5 +188,40 @@ def test_what_the_hub_has_besides_is_pulled_by_its_name(hub: HubServer, tmp_path
             await wait_until(pilot, lambda: not isinstance(app.screen, ModelsScreen), "the question")
             await pilot.press("enter")
             await wait_until(pilot, lambda: app.models.name == "one", "the model")
+
+    play(story())
+
+
+def test_an_open_session_answers_in_place_of_a_model_of_this_machine(tiny_model_home: Path, tmp_path: Path) -> None:
+    session = Session.open(tiny_model_home / "models" / "tiny", device="cpu", threads=1)
+    where = places({"LOCAL_LLM_HOME": str(tmp_path)})
+    settings = Settings.load(where.config_file, environ={}, folder=tmp_path).with_flags({"max_tokens": 4})
+    app = LlmApp(settings, where, open_library(where), Strings("en"), remote=session)
+
+    async def story() -> None:
+        async with running(app) as pilot:  # no model is installed, and none is offered
+            assert app.screen is app.chat
+            await ask(pilot, "Hello?")
+            assert app.chat.talk.tip.output_tokens == 4
+            assert app.models.count("some words") > 0
+
+    play(story())
+
+
+def test_the_manager_by_mouse_alone(hub: HubServer, tmp_path: Path) -> None:
+    async def story() -> None:
+        app = make_app(tmp_path)
+        async with running(app, (100, 30), loaded=False) as pilot:
+            await wait_until(pilot, lambda: isinstance(app.screen, WelcomeScreen), "the welcome")
+            await wait_until(pilot, lambda: "Other models" in screen_text(app), "the buttons")
+            await pilot.click("#other")
+            await wait_until(pilot, lambda: isinstance(app.screen, ModelsScreen), "the models")
+            manager = app.screen
+            await wait_until(pilot, lambda: "small" in screen_text(app), "the rows")
+            await pilot.click("#rows", offset=(3, 0))
+            await wait_until(pilot, lambda: app.screen is not manager, "the question")
+            await wait_until(pilot, lambda: "Not now" in screen_text(app), "its buttons")
+            await pilot.click("#yes")
+            await wait_until(pilot, lambda: app.models.name == "small", "the model")
 
     play(story())

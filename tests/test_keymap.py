@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from app_pilot import make_app, running, screen_text, wait_until
+from cli_process import llm
 from textual.binding import Binding
 
 from engine.errors import UsageError
@@ -20,6 +21,7 @@ from tui.screens.editing import EditingScreen
 from tui.screens.help import HelpScreen
 from tui.screens.history_list import HistoryList
 from tui.screens.models import ModelsScreen
+from tui.settings import read_file
 from tui.strings import TABLES
 from tui.widgets.prompt import Prompt
 from tui.widgets.turn_view import TurnView
@@ -92,6 +94,28 @@ def test_keys_are_named_for_people() -> None:
     named = [shown(key) for key in ("ctrl+n", "escape", "alt+left", "f1", "question_mark")]
     assert named == ["Ctrl+N", "Esc", "Alt+←", "F1", "?"]
     assert Keys({"new": "f5,ctrl+t"})["new"] == "F5"
+
+
+def test_keys_are_set_one_by_one_and_what_stands_around_them_stays(tmp_path: Path) -> None:
+    def config(*arguments: str) -> tuple[int, str]:
+        done = llm(tmp_path, "config", *arguments)
+        return done.returncode, (done.stdout + done.stderr).decode()
+
+    assert config("set", "keys.new", "ctrl+t")[0] == 0
+    path = tmp_path / "config.toml"
+    path.write_text("# mine\n" + path.read_text() + 'retry = "x"  # as elsewhere\n')
+    assert config("set", "keys.history", "f4, ctrl+o")[0] == 0
+    assert config("set", "theme", "nord")[0] == 0
+    assert "# as elsewhere" in path.read_text()
+    code, said = config("set", "keys.retry", "e")
+    assert (code, "e would be both edit and retry" in said) == (2, True)
+    code, said = config("set", "keys.nwe", "f5")
+    assert (code, "did you mean new?" in said) == (2, True)
+    assert config("unset", "keys.new")[0] == 0
+    assert read_file(path) == {"theme": "nord", "keys": {"history": "f4, ctrl+o", "retry": "x"}}
+    path.write_text("[keys]\nnew = 'n'\n")
+    code, said = config("show")
+    assert (code, "config.toml: keys: new: n is typed into the text" in said) == (2, True)
 
 
 def test_the_keys_of_the_settings_work_and_are_what_help_footer_and_texts_show(tiny_model_home: Path) -> None:

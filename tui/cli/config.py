@@ -183,7 +183,7 @@ def _keys_template() -> list[str]:
 
 def _template() -> str:
     lines = ["# Settings of local-llm. Take away a # to change one.", ""]
-    for setting in SETTINGS.values():
+    for setting in sorted(SETTINGS.values(), key=lambda setting: setting.kind is dict):  # tables come last in TOML
         example = setting.choices[0] if setting.choices else setting.default
         lines.append(f"# {setting.help}" + (f": {' | '.join(setting.choices)}" if setting.choices else ""))
         shown = {str: f'"{example or ""}"', bool: str(example).lower(), list: "[]"}.get(setting.kind, "…")

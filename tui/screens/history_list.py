@@ -26,6 +26,8 @@ from tui.widgets.text import one_line
 
 LISTED = 200
 """Rows drawn at most; typing brings others."""
+BESIDE, OVER = 28, 66
+"""Cells of a row beside the chat and over it."""
 
 
 class HistoryList(Vertical, can_focus=False):
@@ -91,6 +93,7 @@ class HistoryList(Vertical, can_focus=False):
                 rows = self._rows(self._store.search(wanted, LISTED))
             else:
                 rows = [(kept.id, _title(kept), when(kept.updated)) for kept in self._store.recent(LISTED)]
+                rows = rows or [(0, self._strings("history.empty"), "")]
         except EngineError as error:
             rows = [(0, error.message, "")]
         self.app.call_from_thread(self._list, rows)
@@ -118,11 +121,13 @@ class HistoryList(Vertical, can_focus=False):
         options.highlighted = places[0] if places else 0 if rows else None
 
     def _row(self, number: int, title: str, note: str) -> Content:
-        width = 44 if self._notes else 60
-        label = Content.styled(one_line(title, width), "bold $accent" if number and number == self.current else "")
-        if not (self._notes and note):
-            return label
-        return Content.assemble(label, "  ", (one_line(note, 66), "$foreground 50%"))
+        """One line, cut where it does not fit: Chinese takes twice the cells."""
+        style = "bold $accent" if number and number == self.current else ""
+        label = Content.styled(one_line(title, 100), style)
+        if not self._notes:
+            return label.truncate(BESIDE, ellipsis=True)
+        row = Content.assemble(label.truncate(OVER // 2, ellipsis=True), "  ", (one_line(note, 100), "$foreground 50%"))
+        return row.truncate(OVER, ellipsis=True)
 
     def _marked(self) -> int:
         at = self.query_one(OptionList).highlighted
@@ -138,9 +143,10 @@ class HistoryList(Vertical, can_focus=False):
         self.action_take()
 
     def action_take(self) -> None:
-        """Open the marked conversation."""
+        """Open the marked conversation; the search has done its work."""
         if number := self._marked():
             self.post_message(self.Opened(number))
+            self.query_one(Input).value = ""
 
     def action_move(self, step: int) -> None:
         """Mark another row."""

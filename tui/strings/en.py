@@ -275,4 +275,5 @@ TEXTS = {
     "said.for_now": "until the app ends: {origin} says otherwise",
     "said.keys_at_start": "keys are read when the app starts",
     "said.was_cut": "the app ended while this was written: taken up where it was cut",
+    "history.empty": "nothing is kept yet",
 }

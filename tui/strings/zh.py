@@ -274,4 +274,5 @@ TEXTS = {
     "said.for_now": "只到退出为止：{origin} 另有设定",
     "said.keys_at_start": "按键在启动时读取",
     "said.was_cut": "上次写到这里时程序被中断：从中断处接着来",
+    "history.empty": "还没有对话",
 }

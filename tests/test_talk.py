@@ -1,0 +1,125 @@
+"""The tree of an open conversation, and its way to the disk and back, after any sequence of what a person may do."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tui.keeper import Keeper
+from tui.store import Store
+from tui.talk import Talk, Turn
+
+
+def tree_of(turn: Turn) -> tuple[object, ...]:
+    """A turn with all below it, as plain values."""
+    return (turn.role, turn.text, turn.finish, turn.chosen, [tree_of(child) for child in turn.children])
+
+
+class Conversations(RuleBasedStateMachine):
+    """Questions, answers that grow and end, edits, retries, walks, forks, drops; kept after each as the app does."""
+
+    @initialize()
+    def begin(self) -> None:
+        home = Path(os.environ["LOCAL_LLM_HOME"]) / f"talk-{time.monotonic_ns()}"
+        self.store = Store(home / "app.db")
+        self.keeper = Keeper(self.store)
+        self.talk = Talk("be brief")
+        self.number = 0
+
+    def turns(self, role: str = "") -> list[Turn]:
+        found, waiting = list[Turn](), [*self.talk.root.children]
+        while waiting:
+            turn = waiting.pop()
+            found += [turn] if role in {"", turn.role} else []
+            waiting += turn.children
+        return found
+
+    def text(self) -> str:
+        self.number += 1
+        return f"text {self.number} 文字"
+
+    @precondition(lambda self: self.talk.tip.role != "user")
+    @rule()
+    def ask(self) -> None:
+        question = self.talk.ask(self.text())
+        assert self.talk.tip is question
+        self.keeper.keep(self.talk)
+
+    @precondition(lambda self: self.turns("user"))
+    @rule(pick=st.integers(0, 50), pieces=st.integers(1, 4), ends=st.booleans())
+    def answer(self, pick: int, pieces: int, ends: bool) -> None:
+        questions = self.turns("user")
+        turn = self.talk.begin_answer(questions[pick % len(questions)])
+        for _ in range(pieces):
+            turn.text += self.text()
+            self.keeper.keep(self.talk)
+        turn.finish = "stop" if ends else "stopped"
+        assert turn.place[0] == turn.place[1]
+        self.keeper.keep(self.talk)
+
+    @precondition(lambda self: self.turns())
+    @rule(pick=st.integers(0, 50))
+    def edit(self, pick: int) -> None:
+        turns = self.turns()
+        old = turns[pick % len(turns)]
+        before = old.text
+        fresh = self.talk.edit(old, self.text())
+        assert (old.text, fresh.role, fresh.parent) == (before, old.role, old.parent)
+        self.keeper.keep(self.talk)
+
+    @precondition(lambda self: self.turns())
+    @rule(pick=st.integers(0, 50), step=st.sampled_from([-1, 1]))
+    def walk(self, pick: int, step: int) -> None:
+        turns = self.turns()
+        turn = turns[pick % len(turns)]
+        other = self.talk.walk(turn, step)
+        assert abs(other.place[0] - turn.place[0]) <= 1
+        self.keeper.keep(self.talk)
+
+    @precondition(lambda self: self.turns())
+    @rule(pick=st.integers(0, 50))
+    def fork(self, pick: int) -> None:
+        turns = self.turns()
+        self.talk.fork(turns[pick % len(turns)])
+        self.keeper.keep(self.talk)
+
+    @precondition(lambda self: self.turns())
+    @rule(pick=st.integers(0, 50))
+    def drop(self, pick: int) -> None:
+        turns = self.turns()
+        turn = turns[pick % len(turns)]
+        self.talk.drop(turn)
+        self.keeper.drop(turn)
+        self.keeper.keep(self.talk)
+
+    @invariant()
+    def path_follows_the_tree(self) -> None:
+        if not hasattr(self, "talk"):
+            return
+        above = self.talk.root
+        for turn in self.talk.path:
+            assert turn.parent is above
+            assert turn in above.children
+            above = turn
+        assert above.chosen is None
+
+    @invariant()
+    def what_is_kept_is_what_is_open(self) -> None:
+        if not hasattr(self, "talk") or self.talk.kept is None or not self.talk.root.children:
+            return
+        again = Keeper(self.store).open(self.talk.kept)
+        assert tree_of(again.root) == tree_of(self.talk.root)
+        assert [turn.text for turn in again.path] == [turn.text for turn in self.talk.path]
+
+    def teardown(self) -> None:
+        if hasattr(self, "store"):
+            self.store.close()
+
+
+Conversations.TestCase.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+TestConversations = Conversations.TestCase
