@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.contest import Contestant, Engine
 from benchmarks.installed import default_model
+from benchmarks.pages import WORDS, text_of
 from engine.speed.figures import shown
 from engine.speed.machine import this_machine
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 DEPTHS = (0, 256, 512, 1024, 2048, 4096, 8192)
 ROWS = (1, 2, 4, 8, 16, 32)
 PAGES = (1, 2, 5, 10, 20)
-WORDS = 500
-"""Of a page."""
 KINDS = ("depth", "batch", "size", "file")
 
 
@@ -114,20 +113,15 @@ def of_size(arguments: argparse.Namespace) -> str:
 
 def of_file(arguments: argparse.Namespace) -> str:
     """`llm tokens` and `llm summarize` over files of so many pages, each a process."""
-    from engine import texts
-
-    words = " ".join(texts.read(kind, "en") for kind in ("evaluation", "calibration")).split()  # type: ignore[arg-type]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "pages.txt")
         for pages in within(PAGES, arguments):
-            count = pages * WORDS
-            written = [f"{' '.join(words[at % len(words) :][:100])}\n" for at in range(0, count, 100)]
-            file.write_text("\n".join(written), encoding="utf-8")
+            file.write_text(text_of(pages), encoding="utf-8")
             tokens = timed(["tokens", "-f", str(file)], arguments)
             flags = ["--length", "short", "--no-cache", "--threads", str(arguments.threads)]
             summary = timed(["summarize", *flags, str(file)], arguments)
-            rows.append([str(pages), str(count), shown(tokens), shown(summary), shown(summary / pages)])
+            rows.append([str(pages), str(pages * WORDS), shown(tokens), shown(summary), shown(summary / pages)])
             tell(rows[-1])
     names = ["pages", "words", "`llm tokens` s", "`llm summarize` s", "s a page"]
     return table("the default model, by length of a file", names, rows)

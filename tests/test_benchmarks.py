@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import pytest
 import toy_checkpoints
+from cli_process import environment
 
 from benchmarks.contest import KL, OURS, Contestant, contestants, held
 from benchmarks.divergence import write_float_logits
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.contest import Figures
+    from engine.session import Session
 
 PREFILL, DECODE = (Measure(name, argument, "tok/s", f"{name} {argument}") for name, argument in
                    (("prefill", 64), ("decode", 0)))  # fmt: skip
@@ -112,23 +115,40 @@ def test_models_of_random_weights_say_numbers_and_have_the_size_that_they_are_ca
     assert engine.decode(0) > 0
 
 
-def test_growth_tells_what_each_step_costs(tiny_model_home: Path, tmp_path: Path) -> None:
-    import subprocess
-
-    from cli_process import environment
-
-    command = [sys.executable, "-m", "benchmarks.growth", "depth", "batch", "size", "file", "--rounds", "1"]
-    small = ["--most", "1", "--sizes", "0.02B", "--threads", "1", "--out", str(tmp_path / "out" / "growth.md")]
+@pytest.mark.parametrize(
+    ("kinds", "headings", "first"),
+    [
+        (["depth", "size"], ["tiny, by depth", "random weights, by size"], ["0", "0.02B"]),
+        (["batch"], ["tiny, by sequences"], ["1"]),
+        (["file"], ["the default model, by length of a file"], ["1"]),
+    ],
+    ids=lambda value: value[0],
+)
+def test_growth_tells_what_each_step_costs(
+    tiny_model_home: Path, tmp_path: Path, kinds: list[str], headings: list[str], first: list[str]
+) -> None:
+    out = tmp_path / "out" / "growth.md"
+    small = ["--rounds", "1", "--most", "1", "--sizes", "0.02B", "--threads", "1", "--out", str(out)]
     done = subprocess.run(
-        [*command, *small], env=environment(tiny_model_home), capture_output=True, text=True, timeout=280, check=False
-    )
+        [sys.executable, "-m", "benchmarks.growth", *kinds, *small],
+        env=environment(tiny_model_home), capture_output=True, text=True, timeout=250, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "out" / "growth.md").read_text() == done.stdout
+    assert out.read_text() == done.stdout
     tables = done.stdout.split("\n\n**")[1:]
-    assert [text.split("**")[0] for text in tables] == [
-        "tiny, by depth", "tiny, by sequences", "random weights, by size", "the default model, by length of a file",
-    ]  # fmt: skip
+    assert [text.split("**")[0] for text in tables] == headings
     cells = [[cell.strip() for cell in text.splitlines()[4].strip("|").split("|")] for text in tables]
-    assert [row[0] for row in cells] == ["0", "1", "0.02B", "1"]
-    assert cells[0][1] == ""
+    assert [row[0] for row in cells] == first
     assert all(float(cell) > 0 for row in cells for cell in row[1:] if cell)
+
+
+def test_a_text_of_many_pages_is_summarized_and_what_was_asked_is_noted_for_the_peer(tiny_session: Session) -> None:
+    from benchmarks.pages import WORDS, summarized, text_of
+
+    text = text_of(4)
+    assert len(text.split()) == 4 * WORDS
+    seconds, recorded = summarized(tiny_session, text)
+    assert seconds > 0
+    assert len(recorded.prompts) == len(recorded.tokens) > 2
+    assert all(0 < tokens < 500 for tokens in recorded.tokens)
+    assert "".join(text.split())[:300] in "".join(recorded.prompts[0].split())
