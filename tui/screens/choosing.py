@@ -104,10 +104,9 @@ class ChoosingScreen(ModalScreen[str | None]):
         """Each letter narrows the rows."""
         self.fill(event.value)
 
-    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """A click takes a row."""
-        if value := self.shown[event.option_index].value:
-            self.dismiss(value)
+    def on_option_list_option_selected(self) -> None:
+        """A click does what Enter does."""
+        self.action_take()
 
     def action_take(self) -> None:
         """Return the marked row."""

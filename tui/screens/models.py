@@ -79,8 +79,7 @@ class ModelsScreen(ChoosingScreen):
         yield PullLine(self._strings)
 
     def on_mount(self) -> None:
-        """What is here first."""
-        super().on_mount()
+        """What is here first; all else is done by the list's own."""
         self.look_again()
 
     def look_again(self) -> None:
@@ -145,10 +144,6 @@ class ModelsScreen(ChoosingScreen):
         elif known is not None:
             text = said_of(known, self._strings)
         self.query_one("#detail", Static).update(Content(visible(text)))
-
-    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """A click does what Enter does."""
-        self.action_take()
 
     def action_take(self) -> None:
         """Use the marked model, or bring it here."""
