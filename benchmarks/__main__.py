@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.contest import KL, contestants, held
@@ -64,13 +65,13 @@ def main() -> None:
             figures = held(entered, wanted, arguments.rounds, float_logits, tell)
         except EngineError as error:
             sys.exit(error.message)
-    heading = f"{model.name}, {arguments.threads} threads, {arguments.rounds} rounds in turn, {this_machine()}"
-    table = markdown(heading, wanted, figures)
+    heading, machine = f"{model.name}, {arguments.threads} threads, {arguments.rounds} rounds in turn", this_machine()
+    table = markdown(f"{heading}, {machine}", wanted, figures)
     arguments.out.mkdir(parents=True, exist_ok=True)
     written = {
         "speed.md": table + "\n",
-        "speed.svg": bars(heading, wanted, figures),
-        "speed.json": json.dumps({"about": heading, "figures": figures}, indent=1) + "\n",
+        "speed.svg": bars(heading, str(machine), wanted, figures),
+        "speed.json": json.dumps({"about": heading, "machine": asdict(machine), "figures": figures}, indent=1) + "\n",
     }
     for name, text in written.items():
         (arguments.out / name).write_text(text, encoding="utf-8")

@@ -19,10 +19,10 @@ WIDTH, LABELS, NUMBERS = 760, 220, 110
 BAR, GAP, MARGIN, LEGEND = 14, 14, 16, 4
 
 
-def bars(title: str, wanted: Sequence[Measure], figures: Figures) -> str:
+def bars(title: str, about: str, wanted: Sequence[Measure], figures: Figures) -> str:
     """A group a measure, a bar an engine; each group has a scale of its own, so that the longest bar is full."""
     drawn = [measure for measure in wanted if any(measure.key in found for found in figures.values())]
-    body, y = [_text(MARGIN, 24, title, "title")], 44
+    body, y = [_text(MARGIN, 24, title, "title"), _text(MARGIN, 40, about, "note")], 64
     for at, name in enumerate(figures):
         x, line = MARGIN + at % LEGEND * (WIDTH - 2 * MARGIN) / LEGEND, y + at // LEGEND * (BAR + 2)
         body.append(f'<rect x="{x:.0f}" y="{line - 10:.0f}" width="10" height="10" fill="{_color(at)}"/>')

@@ -18,7 +18,7 @@ from engine.layout import Packed
 from engine.row_cache import RowCache
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from torch import Tensor
 
@@ -100,12 +100,18 @@ class Together:
 
 
 def decode_in_row(
-    model: Decoder, cache: KVCache, logits: Tensor | None, sample: Sample, stop_ids: frozenset[int], ids: list[int]
+    model: Decoder,
+    cache: KVCache,
+    logits: Tensor | None,
+    sample: Sample,
+    stop_ids: frozenset[int],
+    ids: list[int],
+    returns: Callable[[], bool] = lambda: True,
 ) -> Generator[Token, None, None]:
     """As `engine.generate.decode`, in a row of its own: for devices whose steps are of fixed shapes.
 
-    `logits` None: go on after `ids`, all of which but the last the cache holds. It holds what was computed here once
-    this ends or is closed.
+    `logits` None: go on after `ids`, all of which but the last the cache holds. It receives what was computed here once
+    this ends or is closed, if it then still `returns` to this sequence.
     """
     rows = Together(model, RowCache(model.config, 1, dtype=cache.dtype, device=cache.device), 1)
     row = Row(0, sample, ids)
@@ -118,7 +124,7 @@ def decode_in_row(
             ((_, token),) = rows.step()
             yield token
     finally:
-        rows.leave(row, cache)
+        rows.leave(row, cache if returns() else None)
 
 
 def _draw(row: Row, logits: Tensor) -> Token:

@@ -44,7 +44,7 @@ class Generation(Generator[Chunk, None, None]):
         self.ids: list[int] = []
         """Drawn so far; the last of them is not in the cache."""
         self.finished = False
-        self._begun = False
+        self._begun, self._turn = False, 0
         self._read: Tensor | None = None
         self._alone: Generator[Token, None, None] | None = None
 
@@ -71,7 +71,7 @@ class Generation(Generator[Chunk, None, None]):
     def _begin(self) -> None:
         if not self._begun:
             self.reply.cached = self.held.keep(self.prompt)
-            self._begun = True
+            self._begun, self._turn = True, self.held.turn
 
     def adopt(self, other: Generation) -> None:
         """Take over what another's cache holds more of this prompt, before it is read."""
@@ -106,7 +106,7 @@ class Generation(Generator[Chunk, None, None]):
         model, cache = self._model, self.held.cache
         if graph.has_graphs(cache.device):
             logits = None if self.ids else self.logits
-            return decode_in_row(model, cache, logits, self.sample, self._stop_ids, self.ids)
+            return decode_in_row(model, cache, logits, self.sample, self._stop_ids, self.ids, self._holds)
         drafts = Drafts([*self.prompt, *self.ids]) if model.steps_are_exact else None
         told = (self.sample, self._stop_ids, self.ids, drafts)
         return resume(model, cache, *told) if self.ids else decode(model, cache, self.logits, *told)
@@ -119,7 +119,12 @@ class Generation(Generator[Chunk, None, None]):
         if self._alone is not None:
             self._alone.close()
             self._alone = None
-            self._count()
+            if self._holds():
+                self._count()
+
+    def _holds(self) -> bool:
+        """Whether the cache is still this reply's: one that was left open may be closed after the next has begun."""
+        return self.held.turn == self._turn
 
     def enter(self, rows: Together, row: Row) -> None:
         """Go on in a batch; at least one token was drawn."""

@@ -27,12 +27,15 @@ class Held:
     def __init__(self, config: ModelConfig, dtype: torch.dtype, device: torch.device) -> None:
         self.cache = KVCache(config, dtype=dtype, device=device)
         self.ids: list[int] = []
+        self.turn = 0
+        """Counts the prompts that it was cut back for: who finds another number has lost it to somebody else."""
 
     def keep(self, prompt: Sequence[int]) -> int:
         """Cut the cache back to what it shares with a prompt; returns how many of the prompt's tokens it holds.
 
         The last token is always left to compute: its logits are what generation starts from.
         """
+        self.turn += 1
         kept = self.cache.truncate(common(self.ids, prompt[:-1]))
         self.ids = list(prompt[:kept])
         return kept

@@ -83,7 +83,7 @@ def test_ratios_are_those_of_the_rounds_and_above_1_in_our_favour() -> None:
 
 
 def test_bars_are_as_long_as_their_figures_and_stay_on_the_picture() -> None:
-    picture = ElementTree.fromstring(bars("a < b", [START, PREFILL, DECODE], FIGURES))
+    picture = ElementTree.fromstring(bars("a < b", "here", [START, PREFILL, DECODE], FIGURES))
     space = "{http://www.w3.org/2000/svg}"
     drawn = [box for box in picture.iter(f"{space}rect") if box.get("height") != "10"]
     lengths = [float(box.get("width", 0)) for box in drawn]
@@ -95,7 +95,7 @@ def test_bars_are_as_long_as_their_figures_and_stay_on_the_picture() -> None:
         assert float(box.get("x", 0)) + float(box.get("width", 0)) < WIDTH
         assert float(box.get("y", 0)) < height
     said = [text.text for text in picture.iter(f"{space}text")]
-    assert {"a < b", "a <peer> & co", "100 tok/s", "less is better"} <= set(said)
+    assert {"a < b", "here", "a <peer> & co", "100 tok/s", "less is better"} <= set(said)
 
 
 def test_models_of_random_weights_say_numbers_and_have_the_size_that_they_are_called_by(tmp_path: Path) -> None:

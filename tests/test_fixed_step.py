@@ -159,6 +159,23 @@ def test_a_session_says_the_same_and_keeps_what_it_said(tiny_session: Session, p
     assert again[-1].cached_tokens >= whole[-1].prompt_tokens
 
 
+@pytest.mark.parametrize("fixed", [False, True])
+def test_a_reply_that_is_closed_after_the_next_has_begun_does_not_touch_its_cache(
+    tiny_session: Session, monkeypatch: pytest.MonkeyPatch, fixed: bool
+) -> None:
+    monkeypatch.setattr(graph, "has_graphs", lambda device: fixed)
+    few, other = SamplingConfig(max_tokens=5), [Message("user", "other")]
+    more = [*other, Message("assistant", "x"), Message("user", "and then?")]
+    fresh = {id(told): [c.ids for c in tiny_session.fork().stream(told, few)] for told in (HELLO, other, more)}
+    for told in (HELLO, more):
+        left = tiny_session.stream(HELLO, SamplingConfig(max_tokens=60))
+        for _ in range(40):
+            next(left)
+        assert [chunk.ids for chunk in tiny_session.stream(other, few)] == fresh[id(other)]
+        left.close()
+        assert [chunk.ids for chunk in tiny_session.stream(told, few)] == fresh[id(told)]
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("name", ALL)
 @torch.inference_mode()
