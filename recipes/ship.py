@@ -26,6 +26,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("adapter", type=Path, help="what llm finetune wrote")
     help_ = "the folders that python -m recipes wrote, with train.jsonl, in the order of the rounds"
     parser.add_argument("mixture", type=Path, nargs="+", help=help_)
+    parser.add_argument("--strength", type=float, default=1.0, help="so much of the trained change (arXiv 2109.01903)")
     parser.add_argument("--name", default=shipped.KNOWN[0].name, help="which adapter of engine/shipped it is")
     parser.add_argument(
         "--base", type=Path, help="the installed base's folder: an older adapter's turns are read there"
@@ -35,13 +36,19 @@ def main(words: Sequence[str] | None = None) -> None:
         ours = next((one for one in shipped.KNOWN if one.name == arguments.name), None)
         if ours is None:
             raise UsageError(f"engine/shipped knows no adapter {arguments.name!r}")
-        ship(arguments.adapter, arguments.mixture, ours, arguments.base)
+        ship(arguments.adapter, arguments.mixture, ours, arguments.base, arguments.strength)
     except (EngineError, OSError) as error:
         sys.exit(f"{error}\n{getattr(error, 'hint', '')}".strip())
     print(f"{ours.path}: {ours.path.stat().st_size:,} bytes, sha256 {sha256_of(ours.path)}")
 
 
-def ship(path: Path, mixtures: Sequence[Path], ours: shipped.ShippedAdapter, base: Path | None = None) -> None:
+def ship(
+    path: Path,
+    mixtures: Sequence[Path],
+    ours: shipped.ShippedAdapter,
+    base: Path | None = None,
+    strength: float = 1.0,
+) -> None:
     """Write the adapter and its card where they are shipped from; turn markers from `base`, where it lacks them.
 
     Raises EngineError for what must not be shipped.
@@ -60,6 +67,7 @@ def ship(path: Path, mixtures: Sequence[Path], ours: shipped.ShippedAdapter, bas
         raise InputError(f"a DATA.md does not name {ours.licence_name}, the terms of the adapter")
     licences = dict.fromkeys(line for data in cards for line in terms(data))
     info = found.info | {"files": files, "licences": [*licences, f"The whole card: {ours.card.name}"]}
+    info |= {"scale": found.info["scale"] * strength, "strength": strength}
     if "turns" not in info and base:
         info["turns"] = _turns(base, ours)
     adapter.save(ours.path, found.tensors, info)
@@ -113,6 +121,7 @@ def card(ours: shipped.ShippedAdapter, info: dict[str, Any]) -> str:
             ),
             *(_round(info["start"]) if "start" in info else []),
             *_round(info),
+            f"- strength: {info['strength']:g} of the trained change, chosen on development rows",
             "",
             "",
         ]

@@ -38,6 +38,8 @@ class Question:
     before: tuple[Message, ...]
     """Instruction and judged examples, the same for every text: computed once."""
     ask: str = "{text}"
+    calibrated: bool = True
+    """Whether the prior is taken off."""
 
     def __post_init__(self) -> None:
         """Raises UsageError unless there are at least two different labels with different replies."""
@@ -63,7 +65,7 @@ def judge(
     limit = session.context - frame - longest
     if limit < 16:
         raise InputTooLong(f"instruction, examples and labels need {frame} of {session.context} tokens of context")
-    prior = _prior(session, question)
+    prior = _prior(session, question) if question.calibrated else [0.0] * len(question.labels)
     for window in windows(texts):
         cut = [[(p.text.strip(), p.tokens) for p in split(text.strip(), session.count, limit)] for text in window]
         asked = [text for passages in cut for text, _ in passages]
