@@ -24,7 +24,6 @@ class FilesScreen(ChoosingScreen):
 
     def on_mount(self) -> None:
         """The files come as they are found."""
-        super().on_mount()
         self._search()
 
     @work(thread=True, exclusive=True, group="files")

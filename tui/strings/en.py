@@ -86,7 +86,8 @@ TEXTS = {
     "help.turn": "On a message ({key[stop]} or Shift+Tab leads there)",
     "help.screen": "Everywhere",
     "help.words": "Words",
-    "help.more": "//text sends /text to the model · @ at a word's start attaches a file",
+    "help.more": "//text sends /text to the model · @ at a word's start attaches a file\n"
+    "Other keys: llm config set keys.ACTION KEY; llm config edit lists the actions",
     "error": "{message}",
     "error.hint": "{message}\n→ {hint}",
     "models.here": "installed · {size}",

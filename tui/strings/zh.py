@@ -84,7 +84,8 @@ TEXTS = {
     "help.turn": "在一条消息上（{key[stop]} 或 Shift+Tab 进入）",
     "help.screen": "任何地方",
     "help.words": "命令",
-    "help.more": "//文字 会把 /文字 发给模型 · 词首的 @ 附上文件",
+    "help.more": "//文字 会把 /文字 发给模型 · 词首的 @ 附上文件\n"
+    "换按键：llm config set keys.动作 按键；llm config edit 列出所有动作",
     "error": "{message}",
     "error.hint": "{message}\n→ {hint}",
     "models.here": "已安装 · {size}",
