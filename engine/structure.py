@@ -78,6 +78,15 @@ def compile_schema(schema: Schema) -> Grammar:
     raise UsageError(f"the schema can't be guaranteed: {_first_line(refused or problem)}", hint=_advice(refused))
 
 
+def literally(text: str) -> Grammar:
+    """The one reply that is this text."""
+    import re
+
+    import llguidance
+
+    return Grammar({"const": text}, llguidance.LLMatcher.grammar_from_regex(re.escape(text)))
+
+
 @cache
 def _bytewise() -> llguidance.LLTokenizer:
     """A vocabulary of the 256 bytes."""

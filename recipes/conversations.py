@@ -16,9 +16,6 @@ from engine.tasks.length import Length, words_in
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-REFUSALS: dict[Language, str] = {"en": "The text does not say.", "zh": "文中没有提到。"}
-"""In the words that `engine.tasks.answer` asks for."""
-
 
 @dataclass(frozen=True, slots=True)
 class Conversation:

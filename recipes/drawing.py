@@ -8,8 +8,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from engine.schema import Language, Message, Role
+from engine.tasks.answer import REFUSALS
 from recipes.conversations import (
-    REFUSALS,
     Conversation,
     asking,
     chatting,

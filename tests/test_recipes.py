@@ -12,9 +12,10 @@ from recipe_data import write as write_data
 from engine.errors import InputError
 from engine.language import language_of
 from engine.tasks import answer, classify, sentiment, summarize, translate
+from engine.tasks.answer import REFUSALS
 from recipes import mixture, seeds
 from recipes.__main__ import write
-from recipes.conversations import REFUSALS, asking, judging
+from recipes.conversations import asking, judging
 from recipes.sources import distinct, plain
 
 if TYPE_CHECKING:

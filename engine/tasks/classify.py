@@ -13,6 +13,7 @@ from engine.schema import LabelScores, Language, Message
 from engine.tasks import labels as scoring
 from engine.tasks.labels import Question
 from engine.tasks.likeness import Likeness, enough
+from engine.tasks.weighing import weigh
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
@@ -58,7 +59,12 @@ def classify(
     With two examples of each label or more, likeness to them counts beside what the model would reply.
     """
     asked = question(labels, examples)
-    likeness = Likeness(session, labels, examples) if enough(labels, examples) else None
+    likeness = None
+    if enough(labels, examples):
+        likeness = Likeness(session, labels, examples)
+        likeness.prior, likeness.weight = weigh(
+            session, labels, examples, lambda some: question(labels, some), likeness.gap
+        )
     yield from scoring.judge(session, asked, texts, likeness)
 
 

@@ -58,26 +58,33 @@ def judge(
 ) -> Generator[LabelScores | EngineError, None, None]:
     """Scores for each text, in order, or why there are none; a text longer than the context is judged in passages.
 
-    `likeness`: its scores count as well.
+    `likeness`: its scores count as well, and it says what the replies' are worth.
     """
     frame = session.count_messages(question.messages("")) + 16
     longest = max(session.count(reply) for reply in question.replies)
     limit = session.context - frame - longest
     if limit < 16:
         raise InputTooLong(f"instruction, examples and labels need {frame} of {session.context} tokens of context")
-    prior = _prior(session, question) if question.calibrated else [0.0] * len(question.labels)
+    weight = likeness.weight if likeness else 1.0
+    prior = [weight * log for log in _taken_off(session, question, likeness)]
     for window in windows(texts):
         cut = [[(p.text.strip(), p.tokens) for p in split(text.strip(), session.count, limit)] for text in window]
         asked = [text for passages in cut for text, _ in passages]
         more = iter(likeness.scores(asked) if likeness and asked else [[0.0] * len(prior)] * len(asked))
         logs = log_scores(session, question, asked)
         for passages in cut:
-            measured = [(_sum(next(logs), next(more)), tokens) for _, tokens in passages]
+            measured = [(_sum(next(logs), weight, next(more)), tokens) for _, tokens in passages]
             yield _combined(question.labels, prior, measured)
 
 
-def _sum(logs: list[float] | InputTooLong, more: Sequence[float]) -> list[float] | InputTooLong:
-    return logs if isinstance(logs, InputTooLong) else [a + float(b) for a, b in zip(logs, more, strict=True)]
+def _sum(logs: list[float] | InputTooLong, weight: float, more: Sequence[float]) -> list[float] | InputTooLong:
+    return logs if isinstance(logs, InputTooLong) else [weight * a + float(b) for a, b in zip(logs, more, strict=True)]
+
+
+def _taken_off(session: Session, question: Question, likeness: Likeness | None) -> list[float]:
+    if likeness:
+        return likeness.prior
+    return _prior(session, question) if question.calibrated else [0.0] * len(question.labels)
 
 
 def windows(texts: Iterable[str]) -> Iterator[list[str]]:

@@ -37,7 +37,16 @@ class Likeness:
         self._count = len(labels)
         every = numpy.arange(len(examples))
         left_out = numpy.concatenate([self._cosines(every != at, self._vectors[at : at + 1]) for at in every])
-        self._bias = numpy.stack([left_out[self._owners == label].mean(0) for label in range(self._count)]).mean(0)
+        means = numpy.stack([left_out[self._owners == label].mean(0) for label in range(self._count)])
+        self._bias = means.mean(0)
+        own = means.diagonal()
+        others = (means.sum(1) - own) / (self._count - 1)
+        self.gap = WEIGHT * float((own - others).mean())
+        """By how much it prefers an example's own label, left out of its own centre."""
+        self.prior: list[float] = [0.0] * self._count
+        """What is taken off the log-probability of each label's reply."""
+        self.weight = 1.0
+        """A factor on what remains of it."""
 
     def scores(self, texts: Sequence[str]) -> NDArray[float32]:
         """(N, labels): what to add to each label's log-probability."""
