@@ -31,13 +31,18 @@ class Chat(Terminal):
         self.press("enter")
 
     def goes_to_the_last_message(self) -> None:
-        while "y copy" not in self.screen.text.splitlines()[-1]:
+        while "y copy" not in (before := self.keys):
             self.press("escape")
+            self.sees(lambda before=before: self.keys != before)
         self.press("G")
 
     def has_its_answer(self) -> None:
         """Nothing is being written, and the title, if one is due, has been written too."""
         self.sees(lambda: "qwen2.5-coder-0.5b-instruct · cpu" in self.status)
+
+    @property
+    def keys(self) -> str:
+        return self.screen.text.splitlines()[-1]
 
     @property
     def status(self) -> str:
