@@ -31,12 +31,15 @@ class Pool {
         std::lock_guard<std::mutex> one_at_a_time(mutex_);
         while (static_cast<int>(helpers_.size()) < threads - 1)
             helpers_.emplace_back(&Pool::help, this, static_cast<int>(helpers_.size()));
-        wanted_.store(threads - 1, std::memory_order_relaxed);
-        work_.store(work, std::memory_order_relaxed);
-        context_.store(context, std::memory_order_relaxed);
-        tasks_.store(tasks, std::memory_order_relaxed);
-        done_.store(0, std::memory_order_relaxed);
-        const uint64_t turn = (state_.load(std::memory_order_relaxed) >> 32) + 1;
+        // The last turn is closed before its work is replaced: who still looks at its counter finds nothing left, and
+        // who sees any of what follows sees that as well.
+        const uint64_t last = state_.load(std::memory_order_relaxed) >> 32, turn = last + 1;
+        state_.store(last << 32 | kClosed, std::memory_order_release);
+        wanted_.store(threads - 1, std::memory_order_release);
+        work_.store(work, std::memory_order_release);
+        context_.store(context, std::memory_order_release);
+        tasks_.store(tasks, std::memory_order_release);
+        done_.store(0, std::memory_order_release);
         state_.store(turn << 32, std::memory_order_release);
         turn_.store(static_cast<uint32_t>(turn), std::memory_order_seq_cst);
         if (sleeping_.load(std::memory_order_seq_cst) > 0) turn_.notify_all();
@@ -46,12 +49,13 @@ class Pool {
     }
 
   private:
+    static constexpr uint64_t kClosed = 0xffffffff;  // more than any number of tasks
     static constexpr int kSpins = 1000;  // some 20 microseconds: longer than the gaps inside a step
 
     void take(uint64_t turn) {
-        auto work = work_.load(std::memory_order_relaxed);
-        auto context = context_.load(std::memory_order_relaxed);
-        const uint32_t tasks = tasks_.load(std::memory_order_relaxed);
+        auto work = work_.load(std::memory_order_acquire);
+        auto context = context_.load(std::memory_order_acquire);
+        const uint32_t tasks = tasks_.load(std::memory_order_acquire);
         uint64_t state = state_.load(std::memory_order_acquire);
         // The turn stands beside the counter, so nobody who comes late takes a task of the next turn for one of this.
         while (state >> 32 == turn && static_cast<uint32_t>(state) < tasks) {
