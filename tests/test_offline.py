@@ -98,8 +98,9 @@ COMMANDS: list[tuple[list[str], str]] = [
     (["demo"], ""),
 ]
 PULL = (["models", "pull", "hf:acme/other"], "")
-ELSEWHERE = {"models pull", "config edit"}
-"""`pull` is for the network; `edit` only opens the user's editor, on a terminal."""
+ELSEWHERE = {"models pull", "config edit", "bench"}
+"""`pull` is for the network; `edit` only opens the user's editor, on a terminal; `bench` times starts of the program, as
+processes out of sight, and each is a command that is run here."""
 
 
 def name_of(command: tuple[list[str], str]) -> str:

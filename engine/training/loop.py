@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from engine.training.stepping import Measured, Step
 
 
+HEAP = 1.7
+"""What the allocator holds at most, of what is in use: 10.1 GB where 6.0 were, after 486 steps of the default model."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a run will do, told before it starts."""
@@ -102,6 +106,7 @@ class Trainer:
         )
         memory = frozen + 16 * trained + kept * max(self.config.pass_tokens, *(len(row.ids) for row in self.rows))
         memory += 3 * 4 * learnt * shape.vocab_size
+        memory = round(HEAP * memory)
         return Plan(
             len(self.rows), len(self.held), self._left_out, sum(len(row.ids) for row in self.rows),
             sum(len(row.learnt) for row in self.rows), len(self.steps), trained, memory,
