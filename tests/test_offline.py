@@ -99,7 +99,7 @@ COMMANDS: list[tuple[list[str], str]] = [
 ]
 PULL = (["models", "pull", "hf:acme/other"], "")
 ELSEWHERE = {"models pull", "config edit", "bench"}
-"""`pull` is for the network; `edit` only opens the user's editor, on a terminal; `bench` times starts of the program, as
+"""`pull` is for the network; `edit` only opens the user's editor, on a terminal; `bench` times starts of the program in
 processes out of sight, and each is a command that is run here."""
 
 
