@@ -24,6 +24,7 @@ NETWORK = {
     "socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr", "socket.getnameinfo",
 }  # fmt: skip
 CHILDREN = {"subprocess.Popen", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system"}
+LOADER = "/sbin/ldconfig"
 INTERNET = {socket.AF_INET, socket.AF_INET6}
 REASON = "the network is refused"
 
@@ -38,7 +39,9 @@ class Watch:
         self._refuse = refuse
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event in CHILDREN:
+        if event in CHILDREN and arguments[0] == LOADER:
+            pass  # PyTorch's build for CUDA asks where the system's libraries lie
+        elif event in CHILDREN:
             self.children.append(f"{event} {arguments[0]!r}")
         elif event.startswith("socket.") and getattr(arguments[0], "family", None) == socket.AF_UNIX:
             pass  # reaches nothing beyond this machine
