@@ -120,7 +120,7 @@ def test_int8_costs_little_of_the_float_model(name: str, request: pytest.Fixture
         told = f"{name} {language}: KL {divergence:.4f}, perplexity {float_perplexity:.2f} -> {int8_perplexity:.2f}"
         print(told)  # noqa: T201 - shown with -s, and where it fails
         assert divergence <= KL_BOUND, told
-        # What it may cost: less than the float model's is no loss, and how far it is from it is the divergence's to say.
+        # Less than the float model's is no loss; how far it is from it, the divergence says.
         assert int8_perplexity / float_perplexity - 1 <= PERPLEXITY_BOUND, told
 
 
