@@ -36,6 +36,8 @@ class ShippedAdapter:
     licence_name: str
     aliases: tuple[str, ...] = ()
     """Short names that mean that model, no longer its base."""
+    default: bool = True
+    """Whether it takes the place of its base as the default."""
 
     @property
     def path(self) -> Path:
@@ -57,7 +59,8 @@ KNOWN: tuple[ShippedAdapter, ...] = (
         zh="Qwen2.5-Coder 0.5B，另外训练了各命令的中英文任务；小而快。",
         licence="CC-BY-SA-4.0",
         licence_name="CC BY-SA 4.0",
-        aliases=("qwen", "qwen-0.5b", "qwen0.5b"),
+        aliases=("qwen-tasks", "tasks"),
+        default=False,  # its summaries of prose are titles, whatever length is asked for
     ),
 )
 
