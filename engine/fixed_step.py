@@ -27,7 +27,7 @@ class FixedSteps:
     def __init__(self, model: Decoder, cache: RowCache) -> None:
         self._model, self._cache = model, cache
         self._device = cache.buffers[0].device
-        self._pool = graph.shared_pool(self._device)
+        self._pool: object = None
         self._keys: Tensor | None = None
         self._steps: dict[int, _Step] = {}
 
@@ -38,6 +38,7 @@ class FixedSteps:
         cache.reserve()
         if self._keys is not cache.buffers[0]:  # grown: the buffers that were captured are gone
             self._steps.clear()
+            self._pool = graph.shared_pool(self._device)  # one whose graphs are all gone takes no new ones
             self._keys = cache.buffers[0]
         step = self._steps.get(len(ids))
         if step is None:
