@@ -23,7 +23,7 @@ from tui.messages import (
     TokensCounted,
     WordsWeighed,
 )
-from tui.runner import Runner
+from tui.runner import Runner, settle_memory
 from tui.talk import Piece, fit
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ class Take(Job):
 def take_up(room: Runner, key: int, session: Session, counter: TextCounter, seconds: float) -> None:
     """Let a session answer from here on."""
     room.session = session
+    settle_memory()
     place = f"{session.device}/{session.kernel}"
     room.post(ModelLoaded(key, session.name, place, session.context, session.memory_bytes, seconds, counter))
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
+import os
 import queue
 import sys
 import threading
@@ -20,7 +22,24 @@ if TYPE_CHECKING:
 
 _SWITCH = 0.001
 """Seconds that a thread may hold the interpreter while another wants it: the default of 5 ms is felt when typing."""
+_NICENESS = 5
 _keys = itertools.count(1)
+
+
+def _after_the_keys() -> None:
+    """The calling thread, and those that it starts, give way to the one that draws: else a key waits for a step."""
+    if sys.platform == "linux":  # elsewhere a priority is the whole process's
+        with contextlib.suppress(OSError):
+            thread = threading.get_native_id()
+            os.setpriority(os.PRIO_PROCESS, thread, max(_NICENESS, os.getpriority(os.PRIO_PROCESS, thread)))
+
+
+def settle_memory() -> None:
+    """What has been loaded stays: the garbage collector need not look through it again and again, for a tenth of a
+    second each time, in which no key is answered."""
+    gc.unfreeze()  # a model that was let go of
+    gc.collect()
+    gc.freeze()
 
 
 class Work(Protocol):
@@ -81,6 +100,7 @@ class Runner:
         self._thread.join(patience)
 
     def _work(self) -> None:
+        _after_the_keys()
         while (job := self._jobs.get()) is not None:
             if not self._closed.is_set():
                 self._do(job)
