@@ -66,6 +66,9 @@ def finetune(
     longest: Annotated[
         int | None, _number("--longest", "Longer rows are left out, in tokens; 1024 unless told.")
     ] = None,
+    step_tokens: Annotated[
+        int | None, _number("--step-tokens", "Tokens of a step: its batch; 1024 unless told.")
+    ] = None,
     pass_tokens: Annotated[
         int | None, _number("--pass-tokens", "Tokens at once, memory grows with them; 1024 unless told.")
     ] = None,
@@ -103,7 +106,8 @@ def finetune(
     run = Run(options)
     typed = {
         "rank": rank, "alpha": alpha, "targets": targets, "epochs": epochs, "learning_rate": rate,
-        "held_out": held_out, "longest": longest, "pass_tokens": pass_tokens,
+        "held_out": held_out, "longest": longest, "step_tokens": step_tokens,
+        "pass_tokens": pass_tokens,
     }  # fmt: skip
     given = {key: value for key, value in typed.items() if value is not None}
     _require_new(out)
