@@ -25,7 +25,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("data", type=Path, help="the folder that holds sft/ and eval/")
     parser.add_argument("out", type=Path, help="a folder that is made for the result")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--round", type=int, choices=(1, 2), default=1, help="the second mends what the first left")
+    parser.add_argument("--round", type=int, choices=(1, 2), default=1, help="the second is judgements above all")
     parser.add_argument("--tokens", type=int, help="no more than so many to train on; its beginning is as mixed")
     parser.add_argument("--model", type=Path, help="whose tokens are counted; the installed default model unless told")
     arguments = parser.parse_args(words)
@@ -46,11 +46,11 @@ def main(words: Sequence[str] | None = None) -> None:
 def write(
     data: Path, out: Path, count: Callable[[str], int], seed: int = 0, budget: int | None = None, number: int = 1
 ) -> None:
-    """Make the mixture and its papers. Raises InputError for missing data."""
-    from recipes import mixture
+    """Make the mixture of a round and its papers. Raises InputError for missing data."""
+    from recipes import mixture, second
     from recipes.card import card
 
-    mixed = mixture.build(data, seed, mixture.ROUNDS[number])
+    mixed = mixture.build(data, seed) if number == 1 else mixture.Mixture(second.build(data, seed), ())
     train, evaluated = mixture.unseen(data, mixed.train)
     held, more = mixture.unseen(data, mixed.held)
     if budget is not None:

@@ -29,10 +29,10 @@ def card(manifest: Mapping[str, Any], conversations: Iterable[Conversation]) -> 
     ]
     lines += ["| task and language | source | conversations | replies | tokens |", "|---|---|--:|--:|--:|"]
     for name, row in manifest["train"].items():
-        kind, source = name.split(" ")
+        kind, source = name.split(" ", 1)
         lines.append(f"| {kind} | {source} | {row['conversations']:,} | {row['replies']:,} | {row['tokens']:,} |")
     lines += ["", "| source | file | licence | where it is said |", "|---|---|---|---|"]
-    names = [name for name in SOURCES if any(one.source == name for one in used)]
+    names = [name for name in SOURCES if any(name in one.source.split("+") for one in used)]
     for name in names:
         source = SOURCES[name]
         lines.append(f"| {name} | `{source.file}` | {source.licence} | {source.confirmed} |")

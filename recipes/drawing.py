@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from engine.schema import Language, Message, Role
@@ -13,8 +12,11 @@ from recipes.conversations import (
     Conversation,
     asking,
     chatting,
+    group_of,
     judging,
+    judging_alone,
     sorting,
+    sorting_alone,
     summarizing,
     translating,
 )
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 NAMES = ("passage", "stdin", "notes.txt", "article.md", "page.txt", "report.txt")
 """What a document may be called."""
-LENGTHS: dict[Language, tuple[int, int, int]] = {"en": (160, 900, 80), "zh": (60, 450, 40)}
+LENGTHS: dict[Language, tuple[int, int, int]] = {"en": (160, 1800, 90), "zh": (60, 900, 45)}
 """Characters of a passage, at least and at most, and of an answer at most."""
 TRADITIONAL = frozenset(
     "這個們來時說對國會過還學為麼沒開關點後見話種經無東長問給頭動幾讓樣車書電愛請聽買賣錢誰寫號妳裡著嗎該"
@@ -38,48 +40,54 @@ FOREIGN = re.compile(r"open.?assistant|laion|chatgpt|openai|开源|https?://|as 
 """Replies that speak of another assistant, or send people to the network."""
 
 
-def sentiments(language: Language, name: str, times: int, random: Random) -> list[Conversation]:
-    """All our judged texts, about a dozen a conversation, so many times in another order; neutral ones apart."""
-    everything = _once(judged(language, name=name))
+def sentiments(language: Language, times: int, random: Random) -> list[Conversation]:
+    """All our judged texts: alone, and so many times by the dozen, each time in another order; neutral ones apart."""
+    everything = once([*judged(language, name="sentiment"), *judged(language, name="plain")])
     random.shuffle(everything)
     neutral = [pair for pair in everything if pair[1] == "neutral"]
     rest = [pair for pair in everything if pair[1] != "neutral"]
     mixed, rest = rest[: 2 * len(neutral)], rest[2 * len(neutral) :]
     three = [*neutral, *mixed]
     random.shuffle(three)
-    parts = [*_parts(rest, 14), *_parts(three, 14)]
-    return [judging(language, random.sample(part, len(part))) for part in parts for _ in range(times)]
+    found = []
+    for part in (*parts(rest, 14), *parts(three, 14)):
+        group, offered = group_of(part), any(label == "neutral" for _, label in part)
+        found += [judging_alone(language, text, label, group, neutral=offered) for text, label in part]
+        found += [judging(language, random.sample(part, len(part))) for _ in range(times)]
+    return found
 
 
 def topics(language: Language, times: int, random: Random) -> list[Conversation]:
-    """Our sorted texts; each conversation offers the labels that it needs and some that it does not, so many times."""
-    everything = _once(sorted_texts(language))
+    """Our sorted texts, alone and by the dozen, so many times; labels are offered that fit, and some that do not."""
+    everything = once(sorted_texts(language))
     random.shuffle(everything)
     found = []
     for spam in (True, False):
         kind = [pair for pair in everything if (pair[1] in SPAM) == spam]
-        labels = list(dict.fromkeys(label for _, label in sorted(kind)))
-        for part in _parts(kind, 14):
-            needed = {label for _, label in part}
-            for _ in range(times):
-                offered = [label for label in labels if label in needed or random.random() < 0.4]
-                if len(offered) > 1:
-                    random.shuffle(offered)
-                    found.append(sorting(offered, random.sample(part, len(part)), language))
+        labels = list(dict.fromkeys(label for _, label in sorted(kind, key=lambda pair: pair[1])))
+        for part in parts(kind, 14) * times:
+            if len(choice := _offered(labels, {label for _, label in part}, random)) > 1:
+                found.append(sorting(choice, random.sample(part, len(part)), language))
+            for text, label in part:
+                if len(choice := _offered(labels, {label}, random)) > 1:
+                    found.append(sorting_alone(choice, text, label, language, group_of(part)))
     return found
 
 
+def _offered(labels: Sequence[str], needed: set[str], random: Random) -> list[str]:
+    some = [label for label in labels if label in needed or random.random() < OFFERED]
+    return random.sample(some, len(some))
+
+
+OFFERED = 0.4
+"""Of the labels that no text of a conversation has."""
 SPAM = frozenset({"spam", "ham", "垃圾信息", "正常信息"})
 """Labels of messages; never offered beside topics."""
 
 
-def questions(
-    data: Path, language: Language, count: int, unanswerable: float, each: int, random: Random
-) -> list[Conversation]:
-    """At most `each` questions of a passage, with answers, without, or both.
-
-    The unanswerable are those written so, and questions put to a passage like theirs.
-    """
+def questions(data: Path, language: Language, count: int, unanswerable: float, random: Random) -> list[Conversation]:
+    """Questions with answers and without; the unanswerable are those written so, and questions put to a passage like
+    theirs."""
     source = "squad" if language == "en" else "cmrc"
     low, high, longest = LENGTHS[language]
     fitting = [
@@ -92,15 +100,12 @@ def questions(
     known = {passage: plain(passage) for passage in passages}
     answerable: list[Row] = []
     written: list[Row] = []
-    used: Counter[str] = Counter()
     for row in fitting:
-        if used[row["context"]] < each:
-            used[row["context"]] += 1
-            (answerable if row["answers"] else written).append(row)
-    count = min(count, used.total())
+        (answerable if row["answers"] else written).append(row)
+    count = min(count, len(fitting))
     wanted = round(count * unanswerable)
     found = []
-    for row in written[: wanted // 2]:
+    for row in written[:wanted]:
         found.append((row["context"], row["question"], REFUSALS[language]))
     for row in answerable[: wanted - len(found)]:
         away = [passage for passage in passages if plain(row["answers"][0]) not in known[passage]]
@@ -113,12 +118,14 @@ def questions(
 
 
 def summaries(data: Path, language: Language, count: int, random: Random) -> list[Conversation]:
-    """Abstracts with what people wrote of them: half asked for as short, half in so many words."""
-    source, high = ("scitldr", 1200) if language == "en" else ("csl", 330)
+    """Abstracts with what people wrote of them, in so many words; half of the English ones, which are sentences, are
+    asked for as short. The Chinese ones are titles: whoever asks for a short summary does not want one."""
+    source, high = ("scitldr", 1600) if language == "en" else ("csl", 500)
+    lengths = ("short", "own") if language == "en" else ("own",)
     fitting = [row for row in distinct(rows(data, source), "text") if 150 <= len(row["text"]) <= high]
     chosen = random.sample(fitting, min(count, len(fitting)))
     return [
-        summarizing(language, row["text"], row["summaries"][0], ("short", "own")[number % 2], source)
+        summarizing(language, row["text"], row["summaries"][0], lengths[number % len(lengths)], source)
         for number, row in enumerate(chosen)
     ]
 
@@ -129,7 +136,7 @@ def prose_summaries(data: Path, count: int, random: Random) -> list[Conversation
         row
         for row in distinct(rows(data, "dolly"), "instruction")
         if re.search(r"\bsummar", row["instruction"], re.I)
-        and 400 <= len(row["context"]) <= 1600
+        and 400 <= len(row["context"]) <= 2400
         and 150 <= len(row["response"]) <= len(row["context"]) / 2
         and row["response"].rstrip().endswith(".")
         and "\n" not in row["response"].strip()
@@ -152,7 +159,7 @@ def translations(data: Path, count: int, random: Random) -> list[Conversation]:
     chosen = random.sample(fitting, min(count, len(fitting)))
     half = len(chosen) // 2
     directions: tuple[tuple[Language, list[Row]], ...] = (("zh", chosen[:half]), ("en", chosen[half:]))
-    return [translating(to, part) for to, pairs in directions for part in _parts(pairs, 12)]
+    return [translating(to, part) for to, pairs in directions for part in parts(pairs, 12)]
 
 
 def own_dialogues(language: Language) -> list[Conversation]:
@@ -161,12 +168,12 @@ def own_dialogues(language: Language) -> list[Conversation]:
 
 
 def instructions(data: Path, count: int, random: Random) -> list[Conversation]:
-    """Dolly's requests without a text, with replies of one or two whole sentences or lines."""
+    """Dolly's requests without a text, with replies of a few whole sentences or lines."""
     fitting = [
         row
         for row in distinct(rows(data, "dolly"), "instruction")
-        if not row["context"].strip() and len(row["instruction"]) <= 120
-        if 50 <= len(row["response"]) <= 320 and row["response"].rstrip()[-1] in ".!?"
+        if not row["context"].strip() and len(row["instruction"]) <= 160
+        if 50 <= len(row["response"]) <= 700 and row["response"].rstrip()[-1] in ".!?"
     ]
     fitting = [row for row in fitting if not FOREIGN.search(row["response"])]
     chosen = random.sample(fitting, min(count, len(fitting)))
@@ -174,24 +181,24 @@ def instructions(data: Path, count: int, random: Random) -> list[Conversation]:
 
 
 def assistant_english(data: Path, count: int, random: Random) -> list[Conversation]:
-    """Best-ranked first replies of OASST1, short ones that passed review."""
+    """Best-ranked first replies of OASST1 that passed review."""
     messages = rows(data, "oasst.en")
     asked = {row["message_id"]: row for row in messages if row["role"] == "prompter" and not row["parent_id"]}
     fitting = [
         {"asked": asked[row["parent_id"]]["text"], "reply": row["text"]}
         for row in messages
         if row["parent_id"] in asked and row["rank"] == 0 and row["review_result"] and row["lang"] == "en"
-        if 30 <= len(row["text"]) <= 500 and not FOREIGN.search(row["text"])
+        if 30 <= len(row["text"]) <= 1000 and not FOREIGN.search(row["text"])
     ]
     return _drawn("en", fitting, count, random, "oasst.en")
 
 
 def assistant_chinese(data: Path, count: int, random: Random) -> list[Conversation]:
-    """Short first exchanges of OASST1 in Chinese, one reply a request."""
+    """First exchanges of OASST1 in Chinese, one reply a request."""
     fitting = [
         {"asked": asked, "reply": reply}
         for asked, reply in (row["turns"][0] for row in rows(data, "oasst.zh"))
-        if len(asked) <= 80 and 15 <= len(reply) <= 200 and not FOREIGN.search(asked + reply)
+        if len(asked) <= 120 and 15 <= len(reply) <= 400 and not FOREIGN.search(asked + reply)
         if reply.rstrip()[-1] in "。！？.!?" and not TRADITIONAL & set(asked + reply)
     ]
     return _drawn("zh", fitting, count, random, "oasst.zh")
@@ -218,12 +225,12 @@ def _exchange(asked: str, reply: str) -> list[Message]:
     return [Message("user", asked.strip()), Message("assistant", reply.strip())]
 
 
-def _once(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+def once(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """Each text once, compared without case, spaces and punctuation."""
     return list({plain(text): (text, label) for text, label in pairs}.values())
 
 
-def _parts(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
+def parts(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
     """Pieces of about `size`, none of them tiny."""
     count = max(1, round(len(items) / size))
     bounds = [round(number * len(items) / count) for number in range(count + 1)]

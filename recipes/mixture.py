@@ -10,7 +10,8 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import InputError
-from recipes import drawing
+from recipes import drawing, ours
+from recipes.ours import Texts
 from recipes.seeds import FOLDER
 from recipes.sources import SOURCES, plain
 
@@ -31,32 +32,25 @@ TURN_TOKENS = 5
 class Amounts:
     """Rows drawn from the sources that have more than is wanted; our own rows are all used."""
 
-    questions: tuple[int, int] = (320, 320)
+    questions: tuple[int, int] = (4000, 3000)
     """In English and in Chinese."""
-    unanswerable: tuple[float, float] = (0.36, 0.36)
-    """Of these."""
-    each: int = 1
-    """Questions of a passage, at most."""
-    summaries: int = 220
+    unanswerable: tuple[float, float] = (0.2, 0.2)
+    """Of these; most of our own questions have no answer either."""
+    summaries: int = 1200
     """In each language."""
-    prose: int = 40
-    translations: int = 900
+    prose: int = 300
+    translations: int = 2400
     """Pairs in both directions together."""
-    instructions: int = 150
-    assistant: int = 80
-    knowing: int = 30
-    judged: str = "sentiment"
-    """Which of our judged texts."""
-    judgements: int = 2
-    """How many times our judged and sorted texts come, each time in another order."""
-
-
-FIRST = Amounts()
-SECOND = Amounts((560, 130), (0.14, 0.3), 3, 40, 8, 120, 40, 20, 8, "plain", 1)
-"""After the first, the model found sentiment in wit and missed it in plain words, and refused four English questions of
-ten that the text answers. So: texts that are plain to judge, and mostly questions with an answer; of the rest enough to
-keep it."""
-ROUNDS = {1: FIRST, 2: SECOND}
+    instructions: int = 2000
+    assistant: int = 600
+    knowing: int = 60
+    judgements: int = 1
+    """How many times our judged texts come by the dozen, each time in another order."""
+    topics: int = 2
+    again: int = 2
+    """How many times our summaries and translations come."""
+    dialogues: int = 3
+    """How many times our dialogues come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +63,7 @@ class Mixture:
 
 def build(data: Path, seed: int = 0, amounts: Amounts | None = None) -> Mixture:
     """Draw, split and shuffle; the same seed gives the same mixture. Raises InputError for missing data."""
-    amounts = amounts or FIRST
+    amounts = amounts or Amounts()
     random = Random(seed)
     everything = _spread(list(_everything(data, amounts, random)), random)
     groups = sorted({conversation.group for conversation in everything if conversation.group})
@@ -94,14 +88,19 @@ def _spread(conversations: list[Conversation], random: Random) -> list[Conversat
 
 
 def _everything(data: Path, amounts: Amounts, random: Random) -> Iterable[Conversation]:
-    languages: tuple[Language, ...] = ("en", "zh")
-    for at, language in enumerate(languages):
-        yield from drawing.sentiments(language, amounts.judged, amounts.judgements, random)
-        yield from drawing.topics(language, amounts.judgements, random)
-        wanted = amounts.questions[at], amounts.unanswerable[at], amounts.each
-        yield from drawing.questions(data, language, *wanted, random)
+    texts: dict[Language, Texts] = {"en": Texts(data, "en"), "zh": Texts(data, "zh")}
+    for at, language in enumerate(texts):
+        yield from drawing.sentiments(language, amounts.judgements, random)
+        yield from drawing.topics(language, amounts.topics, random)
+        yield from drawing.questions(data, language, amounts.questions[at], amounts.unanswerable[at], random)
+        yield from ours.own_questions(texts[language], language, drawing.NAMES, random)
         yield from drawing.summaries(data, language, amounts.summaries, random)
-        yield from drawing.own_dialogues(language)
+        for _ in range(amounts.again):
+            yield from ours.own_summaries(texts[language], language)
+        for _ in range(amounts.dialogues):
+            yield from drawing.own_dialogues(language)
+    for _ in range(amounts.again):
+        yield from ours.own_translations(texts)
     yield from drawing.prose_summaries(data, amounts.prose, random)
     yield from drawing.translations(data, amounts.translations, random)
     yield from drawing.instructions(data, amounts.instructions, random)

@@ -1,24 +1,52 @@
-"""Rows of our own: judged texts, sorted texts and dialogues, in plain text files that are easy to read and correct.
+"""Rows of our own, in plain text files that are easy to read and correct.
 
 `sentiment.LANGUAGE.txt`, hard to judge, and `plain.LANGUAGE.txt`: `+ text`, `- text` or `= text` (neutral).
 `topics.LANGUAGE.txt`: a label, a tab, a text.
 `dialogues.LANGUAGE.txt`: turns begin with `> ` (a person) or `< ` (the reply); further lines of a turn with `| `; an
 empty line ends a dialogue.
+
+What we wrote about texts of other sets names them by `digest`; the texts themselves stay in their sets:
+`questions.LANGUAGE.txt`: digest of the passage, a tab, a question; where the passage answers it, a tab and the answer.
+`translations.LANGUAGE.txt`, into that language: digest of the sentence, a tab, its translation.
+`summaries.LANGUAGE.jsonl`: digests of one passage or several, and the summaries by their lengths.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import InputError
 from engine.schema import Message
+from recipes.sources import plain
 
 if TYPE_CHECKING:
     from engine.schema import Language
 
 FOLDER = Path(__file__).with_name("seeds")
 SIGNS = {"+": "positive", "-": "negative", "=": "neutral"}
+
+
+@dataclass(frozen=True, slots=True)
+class Summaries:
+    """What we wrote of a text."""
+
+    texts: tuple[str, ...]
+    """Digests of the passages that it consists of, in order."""
+    cuts: tuple[int, ...] = ()
+    """Where a single passage is cut into parts, in characters."""
+    parts: tuple[str, ...] = ()
+    """A sentence on each part."""
+    whole: dict[str, str] = field(default_factory=dict)
+    """By length: one (sentence), short, medium, long."""
+
+
+def digest(text: str) -> str:
+    """What a text of another set is named by: its letters and digits alone count."""
+    return hashlib.sha256(plain(text).encode()).hexdigest()[:12]
 
 
 def judged(language: Language, folder: Path = FOLDER, name: str = "sentiment") -> list[tuple[str, str]]:
@@ -65,6 +93,49 @@ def dialogues(language: Language, folder: Path = FOLDER) -> list[list[Message]]:
             raise InputError(f"dialogues.{language}.txt line {number}: a turn that can't stand there: {line!r:.60}")
     if odd := next((turns for turns in found if len(turns) % 2), None):
         raise InputError(f"dialogues.{language}.txt: no reply to {odd[-1].content!r:.60}")
+    return found
+
+
+def questions(language: Language, folder: Path = FOLDER) -> list[tuple[str, str, str]]:
+    """Digest of a passage, question, and the answer, empty where the passage has none."""
+    name = f"questions.{language}.txt"
+    found = []
+    for number, line in _lines(folder / name):
+        if not line:
+            continue
+        passage, *said = line.split("\t")
+        if not said or not said[0].strip() or len(said) > 2:
+            raise InputError(f"{name} line {number}: expected a digest, a question, an answer, got {line!r:.60}")
+        found.append((passage, said[0].strip(), said[1].strip() if len(said) > 1 else ""))
+    return found
+
+
+def translations(to: Language, folder: Path = FOLDER) -> list[tuple[str, str]]:
+    """Digest of a sentence, and what it is in the language `to`."""
+    name = f"translations.{to}.txt"
+    found = []
+    for number, line in _lines(folder / name):
+        sentence, tab, translation = line.partition("\t")
+        if line and not (tab and translation.strip()):
+            raise InputError(f"{name} line {number}: expected a digest, a tab, a translation, got {line!r:.60}")
+        if line:
+            found.append((sentence, translation.strip()))
+    return found
+
+
+def summaries(language: Language, folder: Path = FOLDER) -> list[Summaries]:
+    """What we wrote of texts, in the order of the file."""
+    name = f"summaries.{language}.jsonl"
+    found = []
+    for number, line in _lines(folder / name):
+        if not line:
+            continue
+        try:
+            row = json.loads(line)
+            texts, cuts, parts = (tuple(row.pop(key, ())) for key in ("texts", "cuts", "parts"))
+            found.append(Summaries(texts, cuts, parts, {str(key): str(value) for key, value in row.items()}))
+        except (ValueError, TypeError, AttributeError) as error:
+            raise InputError(f"{name} line {number}: {error}") from error
     return found
 
 

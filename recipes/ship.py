@@ -59,7 +59,7 @@ def ship(
     if path.stat().st_size > shipped.LARGEST:
         raise UsageError(f"{path} has {path.stat().st_size:,} bytes, at most {shipped.LARGEST:,} can be shipped")
     files = [record for mixture in mixtures for record in _files(mixture)]
-    told = [*found.info.get("start", {}).get("files", []), *found.info.get("files", [])]
+    told = [one for made in _made(found.info) for one in (*made.get("start", {}).get("files", []), *made["files"])]
     if {one["sha256"] for one in told} - {one["sha256"] for one in files}:  # an older first round knows of no files
         raise InputError(f"{path} was trained on other files than those of {', '.join(map(str, mixtures))}")
     cards = [(mixture / "DATA.md").read_text(encoding="utf-8") for mixture in mixtures]
@@ -119,13 +119,25 @@ def card(ours: shipped.ShippedAdapter, info: dict[str, Any]) -> str:
                 f"- trained on: `{one['name']}`, {one['rows']:,} rows, sha256 `{one['sha256']}`"
                 for one in info["files"]
             ),
-            *(_round(info["start"]) if "start" in info else []),
-            *_round(info),
+            *(line for made in _made(info) for line in _rounds(made)),
             f"- strength: {info['strength']:g} of the trained change, chosen on development rows",
             "",
             "",
         ]
     )
+
+
+def _made(info: dict[str, Any]) -> list[dict[str, Any]]:
+    """The runs that an adapter is made of: one, or those that were averaged."""
+    return [{"files": [], **one} for one in info.get("average", [info])]
+
+
+def _rounds(made: dict[str, Any]) -> list[str]:
+    share = []
+    if "weight" in made:
+        strength = made.get("strength", 1.0)
+        share = [f"- {made['weight']:g} of the run with sha256 `{made['sha256']}`, at strength {strength:g}:"]
+    return [*share, *(_round(made["start"]) if "start" in made else []), *_round(made)]
 
 
 def _round(info: dict[str, Any]) -> list[str]:

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
+from recipe_data import ENGLISH, passage
 from recipe_data import write as write_data
 
 from engine.errors import InputError
 from engine.language import language_of
 from engine.tasks import answer, classify, sentiment, summarize, translate
 from engine.tasks.answer import REFUSALS
-from recipes import mixture, seeds
+from recipes import mixture, ours, second, seeds
 from recipes.__main__ import write
 from recipes.conversations import asking, judging
+from recipes.ours import PIECE
 from recipes.sources import distinct, plain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-SEEDS = [(kind, language) for kind in ("sentiment", "topics", "dialogues") for language in ("en", "zh")]
+    from engine.schema import Language
+
+SEEDS = [(kind, language) for kind in ("sentiment", "plain", "topics", "dialogues") for language in ("en", "zh")]
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +68,9 @@ def test_the_commands_own_templates_ask(mixed: mixture.Mixture) -> None:
         first, last = one.messages[0].content, one.messages[-1].content
         if task == "sentiment":
             neutral = first == sentiment.question(language, neutral=True).before[0].content
+            exactly = sentiment.question(language, neutral=neutral).before
+            # The examples that the command gives are no rows: only what comes after them is learnt.
+            assert one.every != (one.messages[: len(exactly)] == exactly)
             assert neutral or first == sentiment.question(language).before[0].content
             words = sentiment.question(language, neutral=neutral).replies
             assert {message.content for message in one.messages[2::2]} <= set(words)
@@ -77,11 +87,12 @@ def test_the_commands_own_templates_ask(mixed: mixture.Mixture) -> None:
             assert last == REFUSALS[language] or last in one.group
         elif task == "summarize":
             assert first.endswith(summarize.WHOLE[language].rsplit("}", 1)[-1])
+            assert one.source != "csl" or "个字" in first  # titles are asked for by their length alone
         elif task == "translate":
             assert first == translate.INSTRUCTIONS[language]
             assert all(language_of(message.content) == language for message in one.messages[2::2])
     asked = sum(one.kind.startswith("qa.") for one in mixed.train)
-    assert 0.25 < refusals / asked < 0.45
+    assert 0.15 < refusals / asked < 0.35
 
 
 def test_a_question_put_to_another_passage_has_no_answer_there(mixed: mixture.Mixture) -> None:
@@ -90,6 +101,92 @@ def test_a_question_put_to_another_passage_has_no_answer_there(mixed: mixture.Mi
     for one in refused:
         name = one.messages[0].content.rsplit("问题：", 1)[1].partition("港")[0]
         assert f"{name}港" not in one.group
+
+
+@pytest.fixture
+def ours_over(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, str, str]:
+    """Rows of ours about two passages of the data folder, and those passages."""
+    first, second = (passage(ENGLISH, f"Port{n}", n)["context"] for n in (3, 4))
+    sentence = PIECE["en"].split(first)[1]
+    folder = tmp_path / "seeds"
+    shutil.copytree(seeds.FOLDER, folder)
+    (folder / "questions.en.txt").write_text(
+        f"{seeds.digest(first)}\tWho lit the lighthouse?\n"
+        f"{seeds.digest(first)}\tHow many piers are there?\ttwo piers\n"
+        f"{seeds.digest('a text that nobody has')}\tWhat is missing?\n",
+        encoding="utf-8",
+    )
+    (folder / "translations.zh.txt").write_text(f"{seeds.digest(sentence)}\t它有两座石码头。\n", encoding="utf-8")
+    (folder / "summaries.en.jsonl").write_text(
+        json.dumps(
+            {
+                "texts": [seeds.digest(first), seeds.digest(second)],
+                "parts": ["Port3 has two piers.", "Port4 has two piers."],
+                "short": "Both ports have piers.",
+                "long": "One.\n\nTwo.\n\nThree.",
+            }
+        ),
+        encoding="utf-8",
+    )
+    for name in ("questions", "translations", "summaries"):
+        read = getattr(seeds, name)
+        monkeypatch.setattr(ours, name, lambda language, read=read: read(language, folder))
+    return data, first, second
+
+
+def test_what_we_wrote_meets_the_texts_that_it_is_about(ours_over: tuple[Path, str, str]) -> None:
+    data, first, second = ours_over
+    texts: dict[Language, ours.Texts] = {"en": ours.Texts(data, "en"), "zh": ours.Texts(data, "zh")}
+    asked = list(ours.own_questions(texts["en"], "en", ("a",), Random(0)))
+    assert [(one.group, one.messages[-1].content) for one in asked] == [(first, REFUSALS["en"]), (first, "two piers")]
+    there, back = (one for one in ours.own_translations(texts) if "石码头" in str(one.messages))
+    assert (there.kind, back.kind) == ("translate.zh", "translate.en")
+    assert there.messages[-1].content == back.messages[-2].content == "它有两座石码头。"
+    assert there.messages[-2].content == back.messages[-1].content in first
+    written = list(ours.own_summaries(texts["en"], "en"))
+    assert {one.group for one in written} == {first}
+    wanted = [(one.messages[0].content, one.messages[1].content) for one in written]
+    assert [reply for _, reply in wanted] == [
+        "Port3 has two piers.", "Port4 has two piers.", "Both ports have piers.", "Both ports have piers.",
+        "One.\n\nTwo.\n\nThree.",
+    ]  # fmt: skip
+    assert [second in text for text, _ in wanted] == [False, True, False, True, True]
+    assert "one sentence" in wanted[0][0]
+    assert "one or two sentences" in wanted[3][0]
+    assert "three paragraphs" in wanted[4][0]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "read"),
+    [
+        ("questions.en.txt", "0123456789ab\n", lambda folder: seeds.questions("en", folder)),
+        ("questions.en.txt", "0123456789ab\ta\tb\tc\n", lambda folder: seeds.questions("en", folder)),
+        ("translations.zh.txt", "0123456789ab\n", lambda folder: seeds.translations("zh", folder)),
+        ("summaries.en.jsonl", "{\n", lambda folder: seeds.summaries("en", folder)),
+        ("summaries.en.jsonl", "3\n", lambda folder: seeds.summaries("en", folder)),
+    ],
+)
+def test_a_line_of_another_form_is_refused(
+    tmp_path: Path, name: str, text: str, read: Callable[[Path], object]
+) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match="line 1"):
+        read(tmp_path)
+
+
+def test_the_second_round_is_judgements_above_all_and_the_same_by_seed(data: Path, tmp_path: Path) -> None:
+    drawn = second.build(data, 3)
+    assert mixture.encoded(drawn) == mixture.encoded(second.build(data, 3))
+    assert mixture.encoded(drawn) != mixture.encoded(second.build(data, 4))
+    judged = [one for one in drawn if one.kind.startswith("sentiment")]
+    assert all(one.every for one in judged)
+    replies = sum(len(one.messages) // 2 for one in judged)
+    assert replies > len(drawn) - len(judged)
+    hard = {text for text, _ in seeds.judged("en")}
+    assert not hard & {message.content for one in judged for message in one.messages}
+    write(data, tmp_path / "out", len, seed=3, number=2)
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text(encoding="utf-8"))
+    assert (manifest["round"], manifest["held"]) == (2, {})
 
 
 def test_refusals_are_the_words_that_the_template_asks_for() -> None:
@@ -102,8 +199,7 @@ def test_conversations_alternate_and_end_with_a_reply(mixed: mixture.Mixture) ->
         turns = roles[1:] if roles[0] == "system" else roles
         assert turns == ["user", "assistant"] * (len(turns) // 2)
         assert all(message.content.strip() for message in one.messages)
-        replies = turns.count("assistant")
-        assert one.row()["train"] == ("all" if replies > 1 else "last")
+        assert one.row()["train"] == ("all" if one.every else "last")
 
 
 def test_an_evaluation_text_is_left_out_whatever_its_case_and_punctuation(data: Path, mixed: mixture.Mixture) -> None:
@@ -178,18 +274,19 @@ def test_duplicates_are_found_whatever_their_case_and_width() -> None:
 
 @pytest.mark.parametrize(("kind", "language"), SEEDS)
 def test_our_rows_are_read_once_each_and_in_their_language(kind: str, language: str) -> None:
-    if kind == "dialogues":
-        keys = [plain(turns[0].content) for turns in seeds.dialogues(language)]
+    if kind == "dialogues":  # people ask some things twice, and may be answered in other words
+        keys = [plain("".join(turn.content for turn in turns)) for turns in seeds.dialogues(language)]
     else:
-        pairs = seeds.judged(language) if kind == "sentiment" else seeds.sorted_texts(language)
+        pairs = seeds.sorted_texts(language) if kind == "topics" else seeds.judged(language, name=kind)
         keys = [plain(text) for text, _ in pairs]
         assert sum(language_of(text) == language for text, _ in pairs) >= 0.97 * len(pairs)
     assert [key for key, count in Counter(keys).items() if count > 1] == []
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_judgements_are_balanced(language: str) -> None:
-    labels = Counter(label for _, label in seeds.judged(language))
+@pytest.mark.parametrize("name", ["sentiment", "plain"])
+def test_judgements_are_balanced(language: str, name: str) -> None:
+    labels = Counter(label for _, label in seeds.judged(language, name=name))
     assert 0.9 < labels["positive"] / labels["negative"] < 1.1
 
 

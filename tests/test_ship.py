@@ -11,6 +11,7 @@ from recipe_data import write as write_data
 
 from engine import adapter, shipped
 from engine.errors import InputError, UsageError
+from recipes import average
 from recipes.__main__ import write
 from recipes.ship import ship
 
@@ -88,3 +89,41 @@ def test_what_must_not_be_shipped_is_refused(trained: Path, mixture: Path, monke
     with pytest.raises(InputError, match="is not what"):
         ship(trained, [mixture], OURS)
     assert not OURS.path.exists()
+
+
+def changed(one: adapter.Adapter) -> torch.Tensor:
+    """What an adapter adds to the weight."""
+    a, b = (one.tensors[f"layers.0.mlp.down.{part}"].float() for part in "ab")
+    return b @ a * float(one.info["scale"])
+
+
+def test_an_average_of_one_rank_is_exact_and_tells_of_each(trained: Path, mixture: Path) -> None:
+    torch.manual_seed(0)
+    first = adapter.load(trained)
+    other = trained.with_name("other")
+    tensors = {"layers.0.mlp.down.a": torch.randn(2, 4), "layers.0.mlp.down.b": torch.randn(3, 2)}
+    adapter.save(other, tensors, first.info | {"scale": 0.5, "steps": 7, "strength": 0.25})
+    second = adapter.load(other)
+    average.main([str(trained.with_name("mean")), "0.25", str(trained), "0.75", str(other)])
+    found = adapter.load(trained.with_name("mean"))
+    wanted = 0.25 * changed(first) + 0.75 * changed(second)
+    u, values, v = torch.linalg.svd(wanted, full_matrices=False)
+    best = u[:, :2] * values[:2] @ v[:2]  # what two ranks can hold of three
+    assert (changed(found) - best).abs().max() <= 0.05 * wanted.abs().max()  # kept in bfloat16
+    ship(trained.with_name("mean"), [mixture], OURS)
+    card = OURS.card.read_text(encoding="utf-8")
+    assert f"0.25 of the run with sha256 `{first.sha256}`, at strength 1:" in card
+    assert f"0.75 of the run with sha256 `{second.sha256}`, at strength 0.25:" in card
+    assert "5 rows in 7 steps" in card
+
+
+def test_adapters_of_other_bases_have_no_average(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = adapter.load(trained)
+    adapter.save(trained.with_name("other"), found.tensors, found.info | {"base": "0" * 64})
+    mean = trained.with_name("mean")
+    with pytest.raises(SystemExit, match="other models"):
+        average.main([str(mean), "0.5", str(trained), "0.5", str(trained.with_name("other"))])
+    with pytest.raises(SystemExit, match="OUT"):
+        average.main([str(mean), "0.5"])
+    assert not mean.exists()
+    assert capsys.readouterr().out == ""
