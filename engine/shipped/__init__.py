@@ -59,8 +59,7 @@ KNOWN: tuple[ShippedAdapter, ...] = (
         zh="Qwen2.5-Coder 0.5B，另外训练了各命令的中英文任务；小而快。",
         licence="CC-BY-SA-4.0",
         licence_name="CC BY-SA 4.0",
-        aliases=("qwen-tasks", "tasks"),
-        default=False,  # its summaries of prose are titles, whatever length is asked for
+        aliases=("qwen", "qwen-0.5b", "qwen0.5b", "qwen-tasks", "tasks"),
     ),
 )
 
