@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from engine.config import ModelConfig, QuantizationConfig
 from engine.errors import CheckpointError
 from engine.fused import FusedDecoder
-from engine.kernels import choose
 from engine.kernels.native import NativeKernel
 from engine.linear import Int8Embedding, Int8Linear
 from engine.model import Decoder
@@ -63,15 +62,6 @@ def load(folder: Path, kernel: Kernel, device: torch.device) -> Decoder:
     return build(config, quantization, map_tensors(folder / WEIGHTS_FILE), kernel, device)
 
 
-def kernel_for(quantization: QuantizationConfig, device: torch.device) -> Kernel:
-    """The fastest kernel that keeps a model as near to the float one as it was measured to be.
-
-    Models whose recipe went beyond the first have activations with outliers, which two digits hold and the native
-    kernel's one scale for each 64 inputs does not: Gemma 3 270M, Chinese, KL 0.028 instead of 0.011.
-    """
-    return choose(device, portable=quantization.digits("out") > 1)
-
-
 def map_tensors(path: Path) -> dict[str, Tensor]:
     """Name -> tensor, memory-mapped. Raises CheckpointError if the file is missing, truncated or no safetensors."""
     import safetensors
@@ -97,13 +87,24 @@ def build(
     vocabulary = (config.vocab_size, config.hidden_size)
     model.embedding = cast("nn.Embedding", _embedding(weights, vocabulary))
     head = "embedding" if config.tied_head else "head"
-    swap_linear(model, "head", weights, kernel, quantization.digits("head"), stored=head)
+    swap_linear(model, "head", weights, kernel, digits_for("head", quantization, kernel), stored=head)
     for index, block in enumerate(model.layers):
         swap_block(block, f"layers.{index}.", weights, kernel, quantization)
     model.norm.weight = nn.Parameter(weights.plain("norm.weight", (config.hidden_size,)), requires_grad=False)
     if isinstance(model, FusedDecoder):
         model.fuse()
     return model.eval()
+
+
+def digits_for(kind: str, quantization: QuantizationConfig, kernel: Kernel) -> int:
+    """Int8 digits of what a kind of linear layer meets in a kernel.
+
+    A native digit has a scale for each 64 inputs and is then worth two of a recipe, but for models whose recipe went
+    beyond the first: one digit each cost Gemma 3 270M a KL of 0.027 in Chinese, the recipe's digits cost it 0.010.
+    """
+    if isinstance(kernel, NativeKernel) and quantization.digits("out") == 1:
+        return 1
+    return quantization.digits(kind)
 
 
 def _embedding(weights: Weights, shape: tuple[int, int]) -> Int8Embedding:
@@ -116,7 +117,8 @@ def swap_block(
     """Fill one (meta) block from its tensors: int8 linear layers, float norms."""
     for module, name in (("attention", "qkv"), ("attention", "out"), ("mlp", "gate_up"), ("mlp", "down")):
         stored = f"{prefix}{module}.{name}"
-        swap_linear(block.get_submodule(module), name, weights, kernel, quantization.digits(name), stored=stored)
+        digits = digits_for(name, quantization, kernel)
+        swap_linear(block.get_submodule(module), name, weights, kernel, digits, stored=stored)
     for name, parameter in list(block.named_parameters()):
         owner, _, attribute = name.rpartition(".")
         value = weights.plain(prefix + name, tuple(parameter.shape))

@@ -259,4 +259,4 @@ def _layer(block: Block, kind: int, config: ModelConfig) -> _Layer:
 def _weight(linear: Any) -> Weight:
     packed = linear.product.weight
     bias = None if linear.bias is None else linear.bias.data_ptr()
-    return Weight(packed.values, packed.scales, bias, packed.outputs, packed.inputs)
+    return Weight(packed.values, packed.scales, bias, packed.outputs, packed.inputs, packed.digits)

@@ -90,7 +90,7 @@ class Session(TextCounter):
         where = kernels.resolve_device(device)
         tokenizer = Tokenizer.load(folder)
         config, quantization = checkpoint.read_config(folder)
-        kernel = checkpoint.kernel_for(quantization, where)
+        kernel = kernels.choose(where)
         tensors = checkpoint.map_tensors(folder / checkpoint.WEIGHTS_FILE)
         change = adapters.load(adapter) if adapter else None
         if change:

@@ -14,15 +14,17 @@ from safetensors.torch import load_file, save_file
 from toy_decoders import CONFIGS, DecoderSource, decoder, some_ids
 
 from engine import checkpoint
-from engine.config import ModelConfig, QuantizationConfig
+from engine.config import LINEAR_KINDS, ModelConfig, QuantizationConfig
 from engine.convert.quantize import quantize
 from engine.errors import CheckpointError
-from engine.kernels import choose
 from engine.kernels.generic import GenericKernel
+from engine.kernels.native import NativeKernel
 from engine.kernels.reference import ReferenceKernel
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from engine.kernels import Kernel
 
 CPU = torch.device("cpu")
 RECIPE = QuantizationConfig(activation_digits={"down": 2}, smoothing={"gate_up": 0.5})
@@ -166,9 +168,14 @@ def test_every_wild_value_in_a_config_is_refused_or_harmless(folder: Path) -> No
                     model.logits(model(torch.tensor([[1, 2, 3]])))
 
 
-def test_a_model_that_needed_more_digits_keeps_the_kernel_that_has_them() -> None:
-    cpu = torch.device("cpu")
+def test_a_second_native_digit_is_for_models_that_needed_more_than_the_first_recipe() -> None:
     easy = QuantizationConfig(activation_digits={"qkv": 2, "down": 2, "head": 2})
     hard = QuantizationConfig(activation_digits={"qkv": 2, "out": 2, "down": 2, "head": 2})
-    assert checkpoint.kernel_for(easy, cpu).name == choose(cpu).name
-    assert checkpoint.kernel_for(hard, cpu).name == choose(cpu, portable=True).name
+
+    def digits(recipe: QuantizationConfig, kernel: Kernel) -> list[int]:
+        return [checkpoint.digits_for(kind, recipe, kernel) for kind in LINEAR_KINDS]
+
+    assert digits(easy, NativeKernel()) == [1, 1, 1, 1, 1]
+    assert digits(hard, NativeKernel()) == [2, 2, 1, 2, 2]
+    assert digits(easy, ReferenceKernel()) == [2, 1, 1, 2, 2]
+    assert digits(hard, ReferenceKernel()) == [2, 2, 1, 2, 2]

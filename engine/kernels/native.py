@@ -1,7 +1,8 @@
-"""Any CPU where the native library could be compiled: int8 activations with one scale for each 64 inputs.
+"""Any CPU where the native library could be compiled: int8 digits of activations with one scale for each 64 inputs.
 
-As good as two digits with one scale a token, at half the work, and weights are used where they are mapped. Rows of
-activations give bit by bit what each gives alone.
+For most models one digit is then as good as two with one scale a token, at half the work; the others get their second,
+which reads no weight again. Weights are used where they are mapped. Rows of activations give bit by bit what each
+gives alone.
 """
 
 from __future__ import annotations
@@ -30,16 +31,17 @@ class Weight(ctypes.Structure):
         ("bias", ctypes.c_void_p),
         ("outputs", ctypes.c_int32),
         ("inputs", ctypes.c_int32),
+        ("digits", ctypes.c_int32),
     )
 
 
 class NativeProduct:
     """A weight where it lies, and its product."""
 
-    def __init__(self, native: ctypes.CDLL, values: Tensor, scales: Tensor) -> None:
+    def __init__(self, native: ctypes.CDLL, values: Tensor, scales: Tensor, digits: int = 1) -> None:
         self.values, self.scales = values.contiguous(), scales.float().contiguous()
         outputs, inputs = values.shape
-        self.weight = Weight(self.values.data_ptr(), self.scales.data_ptr(), None, outputs, inputs)
+        self.weight = Weight(self.values.data_ptr(), self.scales.data_ptr(), None, outputs, inputs, digits)
         self._multiply = native.llm_multiply
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -65,10 +67,10 @@ class NativeKernel:
         return found if isinstance(found, str) else ""
 
     def pack(self, values: Tensor, scales: Tensor, digits: int) -> Product:
-        """Nothing is packed. `digits` is not needed: a scale for each 64 inputs keeps what a second digit would."""
+        """Nothing is packed. Two digits of a number, x = scale * (256 * first + second), carry 16 bits."""
         found = library()
         assert not isinstance(found, str), found
-        return NativeProduct(found, values, scales)
+        return NativeProduct(found, values, scales, digits)
 
 
 def lanes() -> str:

@@ -51,7 +51,7 @@ class Ours:
             torch.set_num_threads(threads)
         where = kernels.resolve_device(device)
         config, quantization = checkpoint.read_config(folder)
-        kernel = checkpoint.kernel_for(quantization, where)
+        kernel = kernels.choose(where)
         tensors = checkpoint.map_tensors(folder / checkpoint.WEIGHTS_FILE)
         return cls(folder, checkpoint.build(config, quantization, tensors, kernel, where), where, kernel.name)
 

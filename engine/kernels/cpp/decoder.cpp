@@ -110,7 +110,7 @@ void gate(float *row, int middle, bool gelu) {
 void before(const Model &m, const Layer &layer, const float *x, int rows, const float *cosines, const float *sines, float *qkv, int threads) {
     Space &s = space();
     float *normal = s.floats(s.narrow, static_cast<size_t>(rows) * m.hidden);
-    s.digits.reserve(rows, m.hidden);
+    s.digits.reserve(rows, layer.qkv);
     for_rows(rows, threads, [&](int row) {
         float *y = normal + static_cast<size_t>(row) * m.hidden;
         normalize(x + static_cast<size_t>(row) * m.hidden, layer.attention_norm, m.hidden, m.eps, y);
@@ -132,17 +132,17 @@ void before(const Model &m, const Layer &layer, const float *x, int rows, const 
 void after(const Model &m, const Layer &layer, const float *attention, float *x, int rows, int threads) {
     Space &s = space();
     const size_t hidden = m.hidden, middle = m.middle;
-    quantize(s.digits, attention, rows, layer.out.inputs, threads);
+    quantize(s.digits, attention, rows, layer.out, threads);
     float *y = s.floats(s.narrow, rows * hidden), *both = s.floats(s.wide, rows * 2 * middle);
     multiply(layer.out, s.digits, rows, y, threads);
-    s.digits.reserve(rows, m.hidden);
+    s.digits.reserve(rows, layer.gate_up);
     for_rows(rows, threads, [&](int row) {
         add_normalized(x + row * hidden, y + row * hidden, layer.post_attention_norm, m.hidden, m.eps);
         normalize(x + row * hidden, layer.mlp_norm, m.hidden, m.eps, y + row * hidden);
         s.digits.set(row, y + row * hidden, m.hidden);
     });
     multiply(layer.gate_up, s.digits, rows, both, threads);
-    s.digits.reserve(rows, m.middle);
+    s.digits.reserve(rows, layer.down);
     for_rows(rows, threads, [&](int row) {
         gate(both + row * 2 * middle, m.middle, m.gelu);
         s.digits.set(row, both + row * 2 * middle, m.middle);
@@ -266,11 +266,11 @@ const char *llm_lanes() {
 }
 
 // Changes whenever a structure or a function here does.
-int llm_version() { return 4; }
+int llm_version() { return 5; }
 
 void llm_multiply(const Weight *weight, const float *x, int rows, float *y, int threads) {
     Space &s = space();
-    quantize(s.digits, x, rows, weight->inputs, threads);
+    quantize(s.digits, x, rows, *weight, threads);
     multiply(*weight, s.digits, rows, y, threads);
 }
 

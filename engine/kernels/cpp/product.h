@@ -1,4 +1,5 @@
-// Int8 rows times int8 activations with a scale for each GROUP inputs. Weights are read where they lie.
+// Int8 rows times activations of one or two int8 digits with a scale for each GROUP inputs. Weights are read where they
+// lie, once for both digits.
 #pragma once
 
 #include <algorithm>
@@ -16,25 +17,25 @@ struct Weight {
     const int8_t *values;  // (outputs, inputs)
     const float *scales;   // (outputs,)
     const float *bias;     // (outputs,) or null
-    int32_t outputs, inputs;
+    int32_t outputs, inputs, digits;
 };
 
 static int groups_of(int inputs) { return (inputs + GROUP - 1) / GROUP; }
 
-// Quantized activations of some rows: x = scale of its group * digit.
+// Quantized activations of some rows: x = scale of its group * digit, or * (256 * first digit + second digit).
 struct Digits {
-    int groups;
-    std::vector<int8_t> values;    // (rows, groups * GROUP), zeros at the end
+    int groups, digits;
+    std::vector<int8_t> values;    // (rows, digits, groups * GROUP), zeros at the end
     std::vector<float> scales;     // (rows / 16, groups, 16)
-    std::vector<int32_t> offsets;  // (rows / 16, groups, 16): -OFFSET * the group's sum
+    std::vector<int32_t> offsets;  // (rows / 16, groups, 16): -OFFSET * the sum of the group's digits, firsts 256 times
 
     size_t cell(int row, int group) const { return (static_cast<size_t>(row / 16) * groups + group) * 16 + row % 16; }
 
     // Whole tiles of rows: what stands in those that are not set does not matter.
-    void reserve(int rows, int inputs) {
-        groups = groups_of(inputs);
+    void reserve(int rows, const Weight &w) {
+        groups = groups_of(w.inputs), digits = w.digits;
         const size_t cells = static_cast<size_t>((rows + 15) / 16 * 16) * groups;
-        if (values.size() < cells * GROUP) values.resize(cells * GROUP);
+        if (values.size() < cells * GROUP * digits) values.resize(cells * GROUP * digits);
         if (scales.size() < cells) scales.resize(cells), offsets.resize(cells);
     }
 
@@ -46,21 +47,31 @@ struct Digits {
                 part[i] = load(x + group * GROUP + 16 * i, std::max(0, std::min(16, left - 16 * i)));
                 peak = larger(peak, magnitude(part[i]));
             }
-            const float most = std::max(largest(peak), 1e-30f), inverse = 127.0f / most;
-            int8_t *to = &values[(static_cast<size_t>(row) * groups + group) * GROUP];
+            const float steps = digits == 1 ? 127.0f : 127.0f * 256;
+            const float most = std::max(largest(peak), 1e-30f), inverse = steps / most;
+            int8_t *to = &values[(static_cast<size_t>(row) * digits * groups + group) * GROUP];
             i32x16 total{};
             for (int i = 0; i < 4; i++) {
-                const i32x16 digit = nearest(part[i] * inverse);
-                const i8x16 bytes = __builtin_convertvector(digit, i8x16);
-                std::memcpy(to + 16 * i, &bytes, 16);
+                i32x16 digit = nearest(part[i] * inverse);
                 total += digit;
+                if (digits == 2) {
+                    const i32x16 first = (digit + 128) >> 8;
+                    write(to + static_cast<size_t>(groups) * GROUP + 16 * i, digit - (first << 8));
+                    digit = first;
+                }
+                write(to + 16 * i, digit);
             }
-            scales[cell(row, group)] = most / 127.0f;
+            scales[cell(row, group)] = most / steps;
             int32_t lanes[16], whole = 0;
             std::memcpy(lanes, &total, sizeof lanes);
             for (int lane : lanes) whole += lane;
             offsets[cell(row, group)] = -OFFSET * whole;
         }
+    }
+
+    static void write(int8_t *to, i32x16 digit) {
+        const i8x16 bytes = __builtin_convertvector(digit, i8x16);
+        std::memcpy(to, &bytes, 16);
     }
 };
 
@@ -88,7 +99,7 @@ INLINE __m512i sums(__m512i v[16]) {
 }
 
 // One row of activations: the weights pass through registers once, nothing is packed.
-static void one_row(const Weight &w, int first, const Digits &x, float *y) {
+template <int DIGITS> static void one_row(const Weight &w, int first, const Digits &x, float *y) {
     const __m512i offset = _mm512_set1_epi8(-128);  // 128 more, as xor
     const int count = std::min(PANEL, w.outputs - first);
     const int8_t *rows[PANEL];
@@ -98,11 +109,13 @@ static void one_row(const Weight &w, int first, const Digits &x, float *y) {
     for (int group = 0; group < x.groups; group++) {
         const int at = group * GROUP, left = w.inputs - at;
         const __m512i a = _mm512_loadu_si512(&x.values[at]);
+        const __m512i low = DIGITS == 2 ? _mm512_loadu_si512(&x.values[x.groups * GROUP + at]) : a;
         __m512i dots[16];
         for (int i = 0; i < 16; i++) {
             __builtin_prefetch(rows[i] + at + ahead, 0, 2);
             const __m512i weights = _mm512_xor_si512(some_bytes(rows[i] + at, left), offset);
             dots[i] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), weights, a);
+            if (DIGITS == 2) dots[i] = _mm512_dpbusd_epi32(_mm512_slli_epi32(dots[i], 8), weights, low);
         }
         const i32x16 whole = (i32x16)sums(dots) + x.offsets[group * 16];
         total = as_float(whole) * x.scales[group * 16] + total;
@@ -158,24 +171,26 @@ static void pack(const Weight &w, int first, int groups, uint8_t *to, int8_t mid
     }
 }
 
-// ROWS rows of activations times two packed panels.
-template <int ROWS> static void tile(const uint8_t *panels, const Digits &x, int row, f32x16 total[ROWS][2]) {
+// ROWS rows of activations times two packed panels. With two digits the rows of digits come in pairs.
+template <int ROWS, int DIGITS> static void tile(const uint8_t *panels, const Digits &x, int row, f32x16 total[ROWS][2]) {
+    constexpr int EACH = ROWS * DIGITS;
     const int groups = x.groups;
     const size_t next = static_cast<size_t>(groups) * PANEL * GROUP;
-    const int8_t *a = &x.values[static_cast<size_t>(row) * groups * GROUP];
+    const int8_t *a = &x.values[static_cast<size_t>(row) * DIGITS * groups * GROUP];
     size_t cells[ROWS];
     for (int r = 0; r < ROWS; r++) cells[r] = x.cell(row + r, 0);
 #pragma GCC unroll 6
     for (int r = 0; r < ROWS; r++) total[r][0] = total[r][1] = f32x16{};
     for (int group = 0; group < groups; group++) {
-        i32x16 dots[ROWS][2];
+        i32x16 dots[EACH][2];
 #pragma GCC unroll 6
-        for (int r = 0; r < ROWS; r++) dots[r][0] = dots[r][1] = x.offsets[cells[r] + group * 16] - i32x16{};
+        for (int r = 0; r < EACH; r++)
+            dots[r][0] = dots[r][1] = (r % DIGITS == DIGITS - 1 ? x.offsets[cells[r / DIGITS] + group * 16] : 0) - i32x16{};
         for (int quad = 0; quad < 16; quad++) {
             const size_t at = static_cast<size_t>(group) * 16 + quad;
             const Quads left = load_quads(panels + 64 * at), right = load_quads(panels + next + 64 * at);
 #pragma GCC unroll 6
-            for (int r = 0; r < ROWS; r++) {
+            for (int r = 0; r < EACH; r++) {
                 int32_t four;
                 std::memcpy(&four, a + static_cast<size_t>(r) * groups * GROUP + 4 * at, 4);
                 dots[r][0] = multiply_add(dots[r][0], left, four);
@@ -185,15 +200,19 @@ template <int ROWS> static void tile(const uint8_t *panels, const Digits &x, int
 #pragma GCC unroll 6
         for (int r = 0; r < ROWS; r++) {
             const float scale = x.scales[cells[r] + group * 16];
-            total[r][0] = as_float(dots[r][0]) * scale + total[r][0];
-            total[r][1] = as_float(dots[r][1]) * scale + total[r][1];
+#pragma GCC unroll 2
+            for (int p = 0; p < 2; p++) {
+                i32x16 whole = dots[r * DIGITS][p];
+                if (DIGITS == 2) whole = (whole << 8) + dots[r * DIGITS + DIGITS - 1][p];
+                total[r][p] = as_float(whole) * scale + total[r][p];
+            }
         }
     }
 }
 
-template <int ROWS> static void finish(const Weight &w, int first, const uint8_t *panels, const Digits &x, int row, float *y) {
+template <int ROWS, int DIGITS> static void finish(const Weight &w, int first, const uint8_t *panels, const Digits &x, int row, float *y) {
     f32x16 total[ROWS][2];
-    tile<ROWS>(panels, x, row, total);
+    tile<ROWS, DIGITS>(panels, x, row, total);
     for (int p = 0; p < 2; p++) {
         const int at = first + PANEL * p, count = std::min(PANEL, w.outputs - at);
         if (count <= 0) break;
@@ -202,69 +221,72 @@ template <int ROWS> static void finish(const Weight &w, int first, const uint8_t
     }
 }
 
-static void many_rows(const Weight &w, int first, const Digits &x, int rows, float *y) {
+template <int DIGITS> static void many_rows(const Weight &w, int first, const Digits &x, int rows, float *y) {
     thread_local std::vector<uint8_t> panels;
     const size_t size = static_cast<size_t>(x.groups) * PANEL * GROUP;
     if (panels.size() < 2 * size) panels.resize(2 * size);
     pack(w, first, x.groups, panels.data());
     if (first + PANEL < w.outputs) pack(w, first + PANEL, x.groups, panels.data() + size);
+    constexpr int AT_ONCE = TILE / DIGITS;
     int row = 0;
-    for (; row + TILE <= rows; row += TILE) finish<TILE>(w, first, panels.data(), x, row, y);
-    switch (rows - row) {
-        case 1: return finish<1>(w, first, panels.data(), x, row, y);
-        case 2: return finish<2>(w, first, panels.data(), x, row, y);
-        case 3: return finish<3>(w, first, panels.data(), x, row, y);
-        case 4: return finish<4>(w, first, panels.data(), x, row, y);
-        case 5: return finish<5>(w, first, panels.data(), x, row, y);
-        default: return;
+    for (; row + AT_ONCE <= rows; row += AT_ONCE) finish<AT_ONCE, DIGITS>(w, first, panels.data(), x, row, y);
+    const int left = rows - row;
+    if (left == 1) finish<1, DIGITS>(w, first, panels.data(), x, row, y);
+    if (left == 2) finish<2, DIGITS>(w, first, panels.data(), x, row, y);
+    if constexpr (DIGITS == 1) {
+        if (left == 3) finish<3, DIGITS>(w, first, panels.data(), x, row, y);
+        if (left == 4) finish<4, DIGITS>(w, first, panels.data(), x, row, y);
+        if (left == 5) finish<5, DIGITS>(w, first, panels.data(), x, row, y);
     }
 }
 
 #if TILES
-// Sixteen rows of activations from `row` on, of which `rows` are wanted, times one signed panel.
+// Sixteen rows of digits, those of the activations from `row` on, of which `rows` are wanted, times one signed panel.
 // Every loop over the rows is unrolled: the sums stay in registers.
-static void finish_tile(const Weight &w, int first, const uint8_t *panel, const Digits &x, int row, int rows, float *y) {
+template <int DIGITS> static void finish_tile(const Weight &w, int first, const uint8_t *panel, const Digits &x, int row, int rows, float *y) {
     alignas(64) int32_t dots[2 * LAG][16][16];
     const int groups = x.groups, count = std::min(PANEL, w.outputs - first);
     const size_t stride = static_cast<size_t>(groups) * GROUP;
-    const int8_t *a = &x.values[row * stride];
+    const int8_t *a = &x.values[static_cast<size_t>(row) * DIGITS * stride];
     const float *scales = &x.scales[x.cell(row, 0)];
-    f32x16 total[16];
+    f32x16 total[TILE_ROWS / DIGITS];
 #pragma GCC unroll 16
-    for (int r = 0; r < 16; r++) total[r] = f32x16{};
+    for (int r = 0; r < TILE_ROWS / DIGITS; r++) total[r] = f32x16{};
     for (int group = 0; group < groups + LAG; group++) {
         if (group < groups) multiply_tile(a + group * GROUP, stride, panel + static_cast<size_t>(group) * PANEL * GROUP, dots[group % (2 * LAG)]);
         if (group < LAG) continue;
         const int32_t(*sums)[16] = dots[(group - LAG) % (2 * LAG)];
         const float *scale = scales + (group - LAG) * 16;
 #pragma GCC unroll 16
-        for (int r = 0; r < 16; r++) {
-            i32x16 whole;
-            std::memcpy(&whole, sums[r], sizeof whole);
+        for (int r = 0; r < TILE_ROWS / DIGITS; r++) {
+            i32x16 whole, low;
+            std::memcpy(&whole, sums[r * DIGITS], sizeof whole);
+            if (DIGITS == 2) std::memcpy(&low, sums[r * DIGITS + DIGITS - 1], sizeof low), whole = (whole << 8) + low;
             total[r] = as_float(whole) * scale[r] + total[r];
         }
     }
     float *to = y + static_cast<size_t>(row) * w.outputs + first;
 #pragma GCC unroll 16
-    for (int r = 0; r < 16; r++)
+    for (int r = 0; r < TILE_ROWS / DIGITS; r++)
         if (r < rows) store(to + static_cast<size_t>(r) * w.outputs, scaled(w, first, count, total[r]), count);
 }
 
-static void many_tiles(const Weight &w, int first, const Digits &x, int rows, float *y) {
+template <int DIGITS> static void many_tiles(const Weight &w, int first, const Digits &x, int rows, float *y) {
     thread_local std::vector<uint8_t> panels;
     const size_t size = static_cast<size_t>(x.groups) * PANEL * GROUP;
     if (panels.size() < 2 * size) panels.resize(2 * size);
     const int count = first + PANEL < w.outputs ? 2 : 1;
     for (int p = 0; p < count; p++) pack(w, first + PANEL * p, x.groups, panels.data() + p * size, 0);
     const TileShapes shapes;
-    for (int row = 0; row < rows; row += TILE_ROWS)
+    constexpr int AT_ONCE = TILE_ROWS / DIGITS;
+    for (int row = 0; row < rows; row += AT_ONCE)
         for (int p = 0; p < count; p++)
-            finish_tile(w, first + PANEL * p, panels.data() + p * size, x, row, std::min(TILE_ROWS, rows - row), y);
+            finish_tile<DIGITS>(w, first + PANEL * p, panels.data() + p * size, x, row, std::min(AT_ONCE, rows - row), y);
 }
 #endif
 
 // y (rows, outputs) = x (rows, inputs) times the weight, plus the bias.
-static void multiply(const Weight &w, const Digits &x, int rows, float *y, int threads) {
+template <int DIGITS> static void multiply_digits(const Weight &w, const Digits &x, int rows, float *y, int threads) {
     const int pairs = (w.outputs + 2 * PANEL - 1) / (2 * PANEL);
     // Tasks of some 64 kB: long enough to be worth taking, short enough that no thread waits for another.
     const int each = rows > TILE ? 1 : std::max(1, 65536 / (2 * PANEL * w.inputs));
@@ -273,27 +295,32 @@ static void multiply(const Weight &w, const Digits &x, int rows, float *y, int t
             const int first = pair * 2 * PANEL;
 #if OFFSET
             if (rows == 1) {
-                one_row(w, first, x, y);
-                if (first + PANEL < w.outputs) one_row(w, first + PANEL, x, y);
+                one_row<DIGITS>(w, first, x, y);
+                if (first + PANEL < w.outputs) one_row<DIGITS>(w, first + PANEL, x, y);
                 continue;
             }
 #endif
 #if TILES
-            if (rows >= FEWEST_ROWS && tiles_allowed()) {
-                many_tiles(w, first, x, rows, y);
+            if (rows * DIGITS >= FEWEST_ROWS && tiles_allowed()) {
+                many_tiles<DIGITS>(w, first, x, rows, y);
                 continue;
             }
 #endif
-            many_rows(w, first, x, rows, y);
+            many_rows<DIGITS>(w, first, x, rows, y);
         }
     });
 }
 
-static void quantize(Digits &digits, const float *x, int rows, int inputs, int threads) {
-    digits.reserve(rows, inputs);
+static void multiply(const Weight &w, const Digits &x, int rows, float *y, int threads) {
+    x.digits == 2 ? multiply_digits<2>(w, x, rows, y, threads) : multiply_digits<1>(w, x, rows, y, threads);
+}
+
+// What the weight will meet.
+static void quantize(Digits &digits, const float *x, int rows, const Weight &w, int threads) {
+    digits.reserve(rows, w);
     const int each = 16;
     parallel(threads, (rows + each - 1) / each, [&](int task) {
         for (int row = task * each; row < std::min(rows, (task + 1) * each); row++)
-            digits.set(row, x + static_cast<size_t>(row) * inputs, inputs);
+            digits.set(row, x + static_cast<size_t>(row) * w.inputs, w.inputs);
     });
 }
