@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -84,10 +85,11 @@ def test_what_must_not_be_shipped_is_refused(trained: Path, mixture: Path, monke
     monkeypatch.setattr("engine.shipped.LARGEST", 10)
     with pytest.raises(UsageError, match="at most 10"):
         ship(trained, [mixture], OURS)
-    (mixture / "train.jsonl").write_text("{}\n")
+    changed_since = shutil.copytree(mixture, trained.with_name("copy"))
+    (changed_since / "train.jsonl").write_text("{}\n")
     monkeypatch.setattr("engine.shipped.LARGEST", 10**6)
     with pytest.raises(InputError, match="is not what"):
-        ship(trained, [mixture], OURS)
+        ship(trained, [changed_since], OURS)
     assert not OURS.path.exists()
 
 
