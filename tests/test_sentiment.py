@@ -120,7 +120,7 @@ def test_a_text_longer_than_the_context_is_judged_in_all_its_parts(tiny_session:
     whole = judge(tiny_session, "".join(halves)).scores
     assert sum(whole.values()) == pytest.approx(1)
     assert abs(first["positive"] - second["positive"]) > 0.05
-    assert whole["positive"] == pytest.approx((first["positive"] + second["positive"]) / 2, abs=0.05)
+    assert whole["positive"] == pytest.approx((first["positive"] + second["positive"]) / 2, abs=0.02)
 
 
 def test_a_context_without_room_for_the_examples_is_an_error_that_says_so(tiny_model_home: Path) -> None:
