@@ -46,10 +46,22 @@ def last_logits(model: Decoder, hidden: Tensor) -> Tensor:
     return model.logits(hidden[0, -1])
 
 
+@torch.inference_mode()
+def logits_after(model: Decoder, cache: KVCache, prompt: Sequence[int]) -> Tensor:
+    """Prefill what the cache lacks of `prompt` (its length says how much it has); the logits (V,) after all of it."""
+    hidden = None
+    for hidden in prefill(model, cache, prompt[cache.length :]):  # noqa: B007
+        pass
+    if hidden is None:
+        told = f"{len(prompt)} tokens, {cache.length} held"
+        raise ValueError(f"the prompt must be longer than what the cache holds, got {told}")
+    return last_logits(model, hidden)
+
+
 def decode(
     model: Decoder,
     cache: KVCache,
-    logits: Tensor,
+    logits: Tensor | None,
     sample: Sample,
     stop_ids: frozenset[int],
     ids: list[int] | None = None,
@@ -60,10 +72,13 @@ def decode(
     The stop id is yielded as well. An id enters the cache only when the next one is asked for; with `drafts`, so do
     those that may follow it, and those that were not drawn leave it again. Drafts change no id: they need a model that
     gives each token the same among others as alone (`Decoder.steps_are_exact`). `ids`: drawn before, to which those
-    drawn now are added.
+    drawn now are added. `logits` None: go on after these, all of which but the last the cache holds.
     """
     device = next(model.parameters()).device
     ids = [] if ids is None else ids
+    if logits is None:
+        with torch.inference_mode():
+            logits = last_logits(model, model(torch.tensor([ids[-1:]], device=device), cache))
     rows, draft = logits[None], list[int]()
     while True:
         first = cache.length - len(draft)
@@ -88,31 +103,11 @@ def decode(
             rows = model.logits(model(torch.tensor([[token.id, *draft]], device=device), cache)[0])
 
 
-def resume(
-    model: Decoder,
-    cache: KVCache,
-    sample: Sample,
-    stop_ids: frozenset[int],
-    ids: list[int],
-    drafts: Drafts | None = None,
-) -> Generator[Token, None, None]:
-    """`decode` from where it was left: the cache holds all of `ids` but the last."""
-    device = next(model.parameters()).device
-    with torch.inference_mode():
-        logits = last_logits(model, model(torch.tensor([ids[-1:]], device=device), cache))
-    yield from decode(model, cache, logits, sample, stop_ids, ids, drafts)
-
-
 def generate(
     model: Decoder, cache: KVCache, prompt: Sequence[int], sample: Sample, stop_ids: frozenset[int]
 ) -> Iterator[Token]:
-    """Prefill what the cache lacks of `prompt` (its length says how much it has), then decode."""
-    hidden = None
-    for hidden in prefill(model, cache, prompt[cache.length :]):  # noqa: B007
-        pass
-    if hidden is None:
-        raise ValueError("the prompt must be longer than what the cache holds")
-    yield from decode(model, cache, last_logits(model, hidden), sample, stop_ids)
+    """Prefill what the cache lacks of `prompt`, then decode."""
+    yield from decode(model, cache, logits_after(model, cache, prompt), sample, stop_ids)
 
 
 @torch.inference_mode()
@@ -159,12 +154,7 @@ def score_all(
     The cache must hold less than all of the prompt; afterwards it holds the prompt and nothing after it, unless a
     sliding window has moved past the prompt's end: then it holds less.
     """
-    hidden = None
-    for hidden in prefill(model, cache, prompt[cache.length :]):  # noqa: B007
-        pass
-    if hidden is None:
-        raise ValueError("the prompt must be longer than what the cache holds")
-    first = last_logits(model, hidden).float().log_softmax(0)
+    first = logits_after(model, cache, prompt).float().log_softmax(0)
     rows = []
     for ids in continuations:
         row = [first[id_].item() for id_ in ids[:1]]

@@ -7,20 +7,43 @@ from typing import TYPE_CHECKING, Any
 
 from engine.batch import decode_in_row
 from engine.drafts import Drafts
-from engine.generate import PREFILL_CHUNK, Token, decode, last_logits, resume
+from engine.generate import PREFILL_CHUNK, Token, decode, last_logits
 from engine.kernels import graph
 from engine.schema import Chunk
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
     from engine.batch import Row, Together
     from engine.generate import Sample
     from engine.held import Held
+    from engine.kv_cache import KVCache
     from engine.model import Decoder
     from engine.reply import Reply
+
+
+def decode_alone(
+    model: Decoder,
+    cache: KVCache,
+    logits: Tensor | None,
+    sample: Sample,
+    stop_ids: frozenset[int],
+    ids: list[int],
+    prompt: Sequence[int] | None = None,
+    returns: Callable[[], bool] = lambda: True,
+) -> Generator[Token, None, None]:
+    """`engine.generate.decode` of one sequence, in the way that is fastest where it runs: what a reply does, and what
+    `llm bench` therefore times.
+
+    Where a device has graphs, in captured steps over a row of its own (`decode_in_row`); else with drafts taken from
+    the `prompt`, if there is one and the model's steps are exact.
+    """
+    if graph.has_graphs(cache.device):
+        return decode_in_row(model, cache, logits, sample, stop_ids, ids, returns)
+    drafts = Drafts([*prompt, *ids]) if prompt is not None and model.steps_are_exact else None
+    return decode(model, cache, logits, sample, stop_ids, ids, drafts)
 
 
 class Generation(Generator[Chunk, None, None]):
@@ -97,19 +120,13 @@ class Generation(Generator[Chunk, None, None]):
             raise
 
     def _drawn(self) -> Token:
-        self._alone = self._alone or self._begun_alone()
+        if self._alone is None:
+            logits = None if self.ids else self.logits
+            told = (self.sample, self._stop_ids, self.ids, self.prompt, self._holds)
+            self._alone = decode_alone(self._model, self.held.cache, logits, *told)
         token = next(self._alone)
         self._count()
         return token
-
-    def _begun_alone(self) -> Generator[Token, None, None]:
-        model, cache = self._model, self.held.cache
-        if graph.has_graphs(cache.device):
-            logits = None if self.ids else self.logits
-            return decode_in_row(model, cache, logits, self.sample, self._stop_ids, self.ids, self._holds)
-        drafts = Drafts([*self.prompt, *self.ids]) if model.steps_are_exact else None
-        told = (self.sample, self._stop_ids, self.ids, drafts)
-        return resume(model, cache, *told) if self.ids else decode(model, cache, self.logits, *told)
 
     def _count(self) -> None:
         """Say what the cache holds. Drafted tokens may lie in it in place of the last one, which is not counted."""

@@ -13,7 +13,7 @@ from toy_decoders import CONFIGS, decoder, some_ids, windowed
 from engine import batch, row_cache
 from engine.batch import Row, Together, score_packed
 from engine.config import SamplingConfig
-from engine.generate import decode, generate_naive, last_logits, prefill, resume, score
+from engine.generate import decode, generate_naive, last_logits, logits_after, prefill, score
 from engine.kv_cache import KVCache
 from engine.layout import Packed
 from engine.row_cache import RowCache
@@ -117,11 +117,10 @@ def test_a_sequence_goes_into_rows_and_out_again_as_if_it_had_stayed_alone(name:
     model, prompt = MODELS[name], some_ids(9)
     expected = alone(model, prompt, 25, GREEDY)
     cache, other, row = KVCache(model.config), KVCache(model.config), Row(0, Sampler(GREEDY))
-    for hidden in prefill(model, cache, prompt):  # noqa: B007
-        pass
+    logits = logits_after(model, cache, prompt)
     for _ in prefill(model, other, some_ids(14, seed=2)):
         pass
-    stream = decode(model, cache, last_logits(model, hidden), row.sample, frozenset(), row.ids)
+    stream = decode(model, cache, logits, row.sample, frozenset(), row.ids)
     for _ in range(5):
         next(stream)
     for count in (9, 1, 8):
@@ -132,7 +131,7 @@ def test_a_sequence_goes_into_rows_and_out_again_as_if_it_had_stayed_alone(name:
             rows.step()
         rows.leave(row, cache)
         assert cache.length == len(prompt) + len(row.ids) - 1
-        next(resume(model, cache, row.sample, frozenset(), row.ids))
+        next(decode(model, cache, None, row.sample, frozenset(), row.ids))
     assert row.ids[:25] == expected
 
 

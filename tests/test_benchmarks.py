@@ -108,8 +108,7 @@ def test_models_of_random_weights_say_numbers_and_have_the_size_that_they_are_ca
         weights = synthetic.shape(name).num_parameters / 1e9
         assert weights == pytest.approx(float(name.removesuffix("B")), rel=0.1), name
     engine = Ours.open(synthetic.write(synthetic.shape("0.02B"), tmp_path), "cpu", 1)
-    hidden, _ = engine.hidden([5, 6, 7])
-    logits = engine.model.logits(hidden)
+    logits = engine.model.logits(engine.model(torch.tensor([[5, 6, 7]])))
     assert torch.isfinite(logits).all()
     assert logits.std() > 0.1
     assert engine.decode(0) > 0

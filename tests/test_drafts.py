@@ -16,7 +16,7 @@ from engine.config import QuantizationConfig, SamplingConfig
 from engine.convert.quantize import quantize
 from engine.drafts import LONGEST, Drafts
 from engine.fused import FEW
-from engine.generate import decode, last_logits, prefill
+from engine.generate import decode, logits_after
 from engine.kernels.native import NativeKernel
 from engine.kernels.reference import ReferenceKernel
 from engine.kv_cache import KVCache
@@ -58,9 +58,7 @@ class Told(Drafts):
 
 def start(model: Decoder, prompt: list[int], sampling: SamplingConfig, guesser: Drafts | None) -> Iterator[Token]:
     cache = KVCache(model.config)
-    for hidden in prefill(model, cache, prompt):  # noqa: B007
-        pass
-    return decode(model, cache, last_logits(model, hidden), Sampler(sampling), NEVER, drafts=guesser)
+    return decode(model, cache, logits_after(model, cache, prompt), Sampler(sampling), NEVER, drafts=guesser)
 
 
 @needs_native

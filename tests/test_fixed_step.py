@@ -23,6 +23,8 @@ from engine.sampling import Sampler
 from engine.schema import Message
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from engine.model import Decoder
     from engine.session import Session
 
@@ -144,6 +146,16 @@ def test_it_ends_with_a_stop_id_and_with_the_context() -> None:
     assert [token.id for token in found] == [token.id for token in expected]
     long = some_ids(model.config.max_context - 3)
     assert len(list(decode_in_row(model, filled(model, long), torch.ones(61), Sampler(GREEDY), frozenset(), []))) == 4
+
+
+def test_the_benchmark_decodes_in_the_steps_that_replies_do(tiny_model_home: Path, prepared: list[int]) -> None:
+    from engine.speed.ours import Ours
+
+    engine = Ours.open(tiny_model_home / "models" / "tiny", "cpu", 1)
+    for measure in (engine.decode, engine.decode, engine.copying):
+        before = len(prepared)
+        assert measure(0) > 0
+        assert len(prepared) > before
 
 
 def test_a_session_says_the_same_and_keeps_what_it_said(tiny_session: Session, prepared: list[int]) -> None:

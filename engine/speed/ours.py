@@ -7,6 +7,7 @@ import time
 BEGUN = time.perf_counter()
 
 import sys  # noqa: E402
+from contextlib import closing  # noqa: E402
 from itertools import islice  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import TYPE_CHECKING, Any, Self  # noqa: E402
@@ -55,23 +56,18 @@ class Ours:
         tensors = checkpoint.map_tensors(folder / checkpoint.WEIGHTS_FILE)
         return cls(folder, checkpoint.build(config, quantization, tensors, kernel, where), where, kernel.name)
 
-    def hidden(self, ids: list[int]) -> tuple[Tensor, KVCache]:
-        """The last pass's hidden states (1, T, C) over these tokens, and a cache of all of them."""
-        from engine.generate import prefill
+    def cache(self) -> KVCache:
+        """An empty one, as a session has it."""
         from engine.kv_cache import KVCache
 
-        cache, hidden = KVCache(self.model.config, dtype=self._dtype, device=self.device), None
-        for hidden in prefill(self.model, cache, ids):  # noqa: B007
-            pass
-        assert hidden is not None
-        return hidden, cache
+        return KVCache(self.model.config, dtype=self._dtype, device=self.device)
 
     def _filled(self, ids: list[int]) -> tuple[KVCache, Tensor]:
         """A cache of these tokens, and the logits after them."""
-        from engine.generate import last_logits
+        from engine.generate import logits_after
 
-        hidden, cache = self.hidden(ids)
-        return cache, last_logits(self.model, hidden)
+        cache = self.cache()
+        return cache, logits_after(self.model, cache, ids)
 
     def _ids(self, count: int) -> list[int]:
         return ids_of(count, self.model.config.vocab_size)
@@ -97,19 +93,19 @@ class Ours:
             cache, logits = self._held[depth] = self._filled(self._ids(depth))
         return self._decoded(cache, logits, DECODED, None)
 
-    def _decoded(self, cache: KVCache, logits: Tensor, count: int, guessed: list[int] | None) -> float:
-        """Tokens a second; with drafts from what was `guessed` to be read."""
+    def _decoded(self, cache: KVCache, logits: Tensor, count: int, prompt: list[int] | None) -> float:
+        """Tokens a second as a reply draws them; with drafts from a `prompt`, if there is one."""
         from engine.config import SamplingConfig
-        from engine.drafts import Drafts
-        from engine.generate import decode
+        from engine.generation import decode_alone
         from engine.sampling import Sampler
 
-        drafts = None if guessed is None else Drafts(guessed)
-        stream = decode(self.model, cache, logits, Sampler(SamplingConfig()), frozenset(), drafts=drafts)
-        next(stream)
-        begun = time.perf_counter()
-        drawn = sum(1 for _ in islice(stream, count))
-        return drawn / (time.perf_counter() - begun)
+        drawing = decode_alone(self.model, cache, logits, Sampler(SamplingConfig()), frozenset(), [], prompt)
+        with closing(drawing):
+            next(drawing)  # from the logits
+            next(drawing)  # with the first step: where steps are captured, this is when
+            begun = time.perf_counter()
+            drawn = sum(1 for _ in islice(drawing, count))
+            return drawn / (time.perf_counter() - begun)
 
     def together(self, rows: int) -> float:
         """Tokens a second of so many sequences, all of them counted."""
@@ -144,7 +140,7 @@ class Ours:
         chat = ChatFormat.load(self._folder, Tokenizer.load(self._folder))
         prompt = chat.encode([Message("user", text)])
         cache, logits = self._filled(prompt)
-        return self._decoded(cache, logits, REPLY, prompt if drafts and self.model.steps_are_exact else None)
+        return self._decoded(cache, logits, REPLY, prompt if drafts else None)
 
     def resident(self, _: Any = None) -> float:
         """MB now in use."""
