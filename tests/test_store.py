@@ -121,6 +121,45 @@ def test_a_continued_answer_is_found_by_its_new_words_only_once(store: Store) ->
     assert [hit.message for hit in store.search("beginning")] == [answer]
 
 
+def test_an_answer_that_is_continued_for_a_while_keeps_its_end_and_its_index(store: Store) -> None:
+    _, _, answer = exchange(store, "长城在哪里？", "长城位于")
+    text = "长城位于"
+    for number in range(40):
+        text += f"第{number}段，翻过山岭，"
+        store.update(answer, text, facts={"output_tokens": number}, ids=(number,), logprobs=(-1.0,))
+    assert store.search("位于") == [], "while it grows its words are not known"
+    store.finish(answer, text + "直到海边。", "stop")
+    assert [hit.message for hit in store.search("海边")] == [answer]
+    store.finish(answer, "此段已删。", "stop")
+    assert store.search("海边") == []
+    assert store.search("位于") == []
+
+
+def test_what_an_unfinished_answer_is_made_of_is_kept_with_it(store: Store) -> None:
+    conversation = store.create("cut")
+    question = store.add(conversation, None, "user", "tell me")
+    answer = store.add(conversation, question, "assistant", "a", facts={"output_tokens": 1})
+    store.update(answer, "a marmalade", facts={"output_tokens": 3}, ids=(5, 6, 7), logprobs=(-1.0, -0.5, -2.0))
+    kept = store.shown(conversation)[1]
+    assert (kept.text, kept.facts, kept.ids) == ("a marmalade", {"output_tokens": 3}, (5, 6, 7))
+
+
+def test_a_damaged_index_is_made_anew_and_costs_no_message(store: Store) -> None:
+    _, _, answer = exchange(store, "tell", "the quick brown fox")
+    exchange(store, "and", "a lazy dog")
+    behind = "words that the index was never told of: " + " ".join(f"word{number}" for number in range(200))
+    store._db.execute("UPDATE messages SET text = ? WHERE id = ?", (behind, answer))
+    made_anew = []
+    make = store._index_anew
+    store._index_anew = lambda: made_anew.append(make())  # type: ignore[method-assign]
+    store.finish(answer, "the quick brown zebra", "stop")
+    assert made_anew, "SQLite did not notice: this test tests nothing"
+    assert store.shown(1)[1].text == "the quick brown zebra"
+    assert [hit.message for hit in store.search("zebra")] == [answer]
+    assert store.search("fox") == []
+    assert store.search("lazy")
+
+
 def test_deleting_takes_the_words_off_the_disk(store: Store) -> None:
     secret, kept = "Xylophonsekret", "Kaleidoskopwort"
     conversation, _, _ = exchange(store, f"my {secret} 秘密暗号", f"never tell {secret}")

@@ -94,7 +94,7 @@ class Keeper:
         elif self._saved.get(turn.kept) == state:
             return
         elif turn.role == "assistant" and turn.finish is None:
-            self.store.update(turn.kept, turn.text)
+            self.store.update(turn.kept, turn.text, facts=_facts(turn), ids=turn.ids, logprobs=turn.logprobs)
         if turn.role == "assistant" and turn.finish is not None and self._saved.get(turn.kept) != state:
             self.store.finish(
                 turn.kept, turn.text, turn.finish, facts=_facts(turn), ids=turn.ids, logprobs=turn.logprobs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 
 from engine import words
@@ -73,7 +74,18 @@ class Searchable:
         self._db.execute("UPDATE messages SET indexed = 1 WHERE id = ?", (message,))
 
     def _unindex(self, message: int, text: str) -> None:
-        # The words themselves keep no text: what is deleted has to be said once more.
-        self._db.execute(
-            "INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)", (message, words.spaced(text))
-        )
+        self._db.execute("UPDATE messages SET indexed = 0 WHERE id = ?", (message,))
+        try:  # The words themselves keep no text: what is deleted has to be said once more.
+            self._db.execute(
+                "INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)", (message, words.spaced(text))
+            )
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_CORRUPT_VTAB:
+                raise
+            self._index_anew()
+
+    def _index_anew(self) -> None:
+        """An index that is damaged must cost nobody a message: it is made again from the texts."""
+        self._db.execute("INSERT INTO words (words) VALUES ('delete-all')")
+        for message, text in self._db.execute("SELECT id, text FROM messages WHERE indexed = 1").fetchall():
+            self._index(message, text)

@@ -187,10 +187,18 @@ class Store(Searchable):
         if self._db.execute(query, (value,)).fetchone() is None:
             raise UsageError("the conversation was deleted meanwhile", hint="what is written now is not kept")
 
-    def update(self, message: int, text: str) -> None:
+    def update(
+        self,
+        message: int,
+        text: str,
+        *,
+        facts: dict[str, Any] | None = None,
+        ids: Sequence[int] = (),
+        logprobs: Sequence[float] = (),
+    ) -> None:
         """What an answer says so far. One that another process deleted stays deleted."""
         with self._change():
-            self._db.execute("UPDATE messages SET text = ?, updated = ? WHERE id = ?", (text, time.time(), message))
+            self._rewrite(message, text, facts, ids, logprobs)
 
     def finish(
         self,
@@ -203,24 +211,32 @@ class Store(Searchable):
         logprobs: Sequence[float] = (),
     ) -> None:
         """The end of an answer, or of what continues it; it can be searched from then on."""
-        now = time.time()
         with self._change():
-            known = self._db.execute(
-                "SELECT conversation, text, indexed FROM messages WHERE id = ?", (message,)
-            ).fetchone()
-            if known is None:
+            if not self._rewrite(message, text, facts, ids, logprobs):
                 return
-            conversation, before, indexed = known
-            if indexed:
-                self._unindex(message, before)
-            self._db.execute(
-                "UPDATE messages SET text = ?, finish = ?, facts = ?, ids = ?, logprobs = ?, updated = ? WHERE id = ?",
-                (text, finish, _json(facts or {}), array("i", ids).tobytes(), array("f", logprobs).tobytes(), now,
-                 message),
-            )  # fmt: skip
-            self._db.execute("DELETE FROM vectors WHERE message = ?", (message,))
+            self._db.execute("UPDATE messages SET finish = ? WHERE id = ?", (finish, message))
             self._index(message, text)
-            self._db.execute("UPDATE conversations SET updated = ? WHERE id = ?", (now, conversation))
+            self._db.execute(
+                "UPDATE conversations SET updated = ? WHERE id = (SELECT conversation FROM messages WHERE id = ?)",
+                (time.time(), message),
+            )
+
+    def _rewrite(
+        self, message: int, text: str, facts: dict[str, Any] | None, ids: Sequence[int], logprobs: Sequence[float]
+    ) -> bool:
+        """Another text, out of the index until it is settled; False if the message was deleted meanwhile."""
+        known = self._db.execute("SELECT text, indexed FROM messages WHERE id = ?", (message,)).fetchone()
+        if known is None:
+            return False
+        before, indexed = known
+        if indexed:
+            self._unindex(message, before)
+            self._db.execute("DELETE FROM vectors WHERE message = ?", (message,))
+        self._db.execute(
+            "UPDATE messages SET text = ?, facts = ?, ids = ?, logprobs = ?, updated = ? WHERE id = ?",
+            (text, _json(facts or {}), array("i", ids).tobytes(), array("f", logprobs).tobytes(), time.time(), message),
+        )
+        return True
 
     def choose(self, conversation: int, parent: int | None, child: int | None) -> None:
         """Let the shown path go on with a child of `parent` (None: the beginning), or end there."""
