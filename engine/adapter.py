@@ -57,8 +57,8 @@ def save(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> 
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file that appears complete, by rename."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    """Write a file that appears complete, by rename; what a kill left of it is written over the next time."""
+    part = path.with_name(f".{path.name}.part")
     try:
         with part.open("wb") as file:
             file.write(data)

@@ -343,6 +343,28 @@ def test_the_command_trains_applies_and_merges(home: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are Unix's")
+def test_a_kill_amid_a_write_leaves_nothing_behind(home: Path) -> None:
+    script = (
+        "import os, signal, sys; from engine.training import stepping; stepping.SAVE_EVERY = 0.0\n"
+        "kind = int(sys.argv.pop(1)); os.fsync = lambda _: os.kill(os.getpid(), kind)\n"
+        "from tui.cli.main import main; sys.argv[0] = 'llm'; main()"
+    )
+    words = ["finetune", "rows.jsonl", "--out", "mine", "--epochs", "1", "--threads", "1"]
+
+    def killed(kind: int) -> tuple[int, list[str]]:
+        done = subprocess.run([sys.executable, "-c", script, str(kind), *words], env=environment(home), cwd=home,
+                              capture_output=True, check=False, timeout=240)  # fmt: skip
+        return done.returncode, sorted(path.name for path in home.glob("*mine*"))
+
+    code, left = killed(signal.SIGTERM)
+    assert code == 143
+    assert left == ["mine.training"]  # saved as it left
+    assert killed(signal.SIGKILL) == (-signal.SIGKILL, [".mine.part", "mine.training"])
+    assert llm(home, *words, timeout=240).returncode == 0
+    assert [path.name for path in home.glob("*mine*")] == ["mine"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are Unix's")
 def test_a_killed_command_goes_on_to_the_same_adapter(home: Path) -> None:
     script = (
         "import sys; from engine.training import stepping; stepping.SAVE_EVERY = 0.0\n"

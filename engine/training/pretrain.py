@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -182,7 +181,7 @@ class Pretrainer:
 
     def _write(self, known: state.State) -> None:
         """The folder, whole or not at all: weights and tokenizer, what was held out, and what it was made of."""
-        part = self.out.with_name(f".{self.out.name}.{os.getpid()}.part")
+        part = self.out.with_name(f".{self.out.name}.part")
         shutil.rmtree(part, ignore_errors=True)
         try:
             part.mkdir()
