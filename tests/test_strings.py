@@ -40,6 +40,17 @@ def test_every_key_that_the_code_names_exists() -> None:
     assert named <= set(TABLES["en"])
 
 
+def test_every_text_is_asked_for() -> None:
+    code = "".join(path.read_text("utf-8") for path in (ROOT / "tui").rglob("*.py") if path.parent.name != "strings")
+    code = code.replace("'", '"')
+    put_together = set(re.findall(r'f"(\w+)\.\{', code))
+    assert put_together
+    for key in TABLES["en"]:
+        start, _, rest = key.partition(".")
+        name = rest.removesuffix(".help").removesuffix(".asked")
+        assert f'"{key}"' in code or (start in put_together and f'"{name}"' in code), key
+
+
 @pytest.mark.parametrize(
     ("environ", "language"),
     [({"LANG": "zh_CN.UTF-8"}, "zh"), ({"LC_ALL": "C", "LANG": "zh_CN.UTF-8"}, "en"), ({}, "en")],

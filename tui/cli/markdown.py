@@ -14,7 +14,6 @@ from collections.abc import Callable
 from tui.cli.console import visible
 
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})(.*)$")
-_ITEM = re.compile(r"^ {0,3}([-*+]|\d{1,9}[.)])(\s|$)")
 _INTERVAL = 0.1
 
 

@@ -115,7 +115,6 @@ TEXTS = {
     "words.alternatives": "after “{before}” it could have said",
     "words.weighing": "weighing each word …",
     "words.end": "(the end)",
-    "words.waiting": "the model is busy: this waits for it …",
     "key.words_left": "word",
     "key.words_right": "word",
     "key.words_weak": "next doubt",

@@ -115,7 +115,6 @@ TEXTS = {
     "words.alternatives": "在“{before}”之后，它还可能说",
     "words.weighing": "正在掂量每个词 …",
     "words.end": "（结束）",
-    "words.waiting": "模型正忙：要等它一会儿 …",
     "key.words_left": "前一个词",
     "key.words_right": "后一个词",
     "key.words_weak": "下一处存疑",
