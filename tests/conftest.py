@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
+TEST_MODELS = Path(os.environ.get("LOCAL_LLM_TEST_MODELS") or ROOT / ".cache" / "test-models").absolute()
+"""Read here: by the time that a test asks for a model, it has a home of its own and no such variable."""
 _homes = itertools.count()
 
 
@@ -131,8 +133,7 @@ def _link(source: str, target: str) -> None:
 @pytest.fixture(scope="session")
 def real_models() -> RealModels:
     """Session fixtures are made before a test's own home and socket guard: these may pull."""
-    home = os.environ.get("LOCAL_LLM_TEST_MODELS") or ROOT / ".cache" / "test-models"
-    return RealModels(Path(home).absolute())
+    return RealModels(TEST_MODELS)
 
 
 @pytest.fixture(scope="session")
