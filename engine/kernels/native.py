@@ -23,7 +23,7 @@ GROUP = 64
 
 
 class Weight(ctypes.Structure):
-    """`Weight` of product.h."""
+    """`Weight` of digits.h."""
 
     _fields_ = (
         ("values", ctypes.c_void_p),

@@ -10,8 +10,7 @@
 
 constexpr int BLOCK = 256;  // positions
 constexpr int KEYS = 16;    // positions of a tile
-constexpr int SHARE = 4;    // tokens that share the reading of a block
-constexpr int ROWS = 8;     // query heads whose scores stay in registers
+constexpr int SHARE = 16;   // tokens, at most, that share the reading of a block
 
 // One layer's keys and values, (rows, heads, capacity, width) of float or bfloat16; entry 0 is position `first`.
 struct LayerCache {
@@ -80,18 +79,21 @@ INLINE void transpose(const float *from, int stride, float *to) {
 #undef PAIR
 }
 
-// Scores of COUNT queries (COUNT, wide) with sixteen keys (wide, 16) -> (COUNT, BLOCK).
-template <int COUNT> INLINE void score(const float *queries, const float *keys, int wide, float *scores) {
-    f32x16 dots[COUNT];
+// Scores of ROWS of 16 queries, side by side (wide, 16), with twice sixteen keys (2, wide, 16) -> (ROWS, BLOCK).
+template <int ROWS> INLINE void score(const float *queries, const float *keys, int wide, float *scores) {
+    f32x16 left[ROWS], right[ROWS];
 #pragma GCC unroll 8
-    for (int i = 0; i < COUNT; i++) dots[i] = f32x16{};
+    for (int i = 0; i < ROWS; i++) left[i] = right[i] = f32x16{};
     for (int d = 0; d < wide; d++) {
-        const f32x16 key = load(keys + 16 * d);
+        const f32x16 a = load(keys + KEYS * d), b = load(keys + KEYS * (wide + d));
 #pragma GCC unroll 8
-        for (int i = 0; i < COUNT; i++) dots[i] = key * queries[i * wide + d] + dots[i];
+        for (int i = 0; i < ROWS; i++) {
+            const float query = queries[16 * d + i];
+            left[i] = a * query + left[i], right[i] = b * query + right[i];
+        }
     }
 #pragma GCC unroll 8
-    for (int i = 0; i < COUNT; i++) store(scores + i * BLOCK, dots[i]);
+    for (int i = 0; i < ROWS; i++) store(scores + i * BLOCK, left[i]), store(scores + i * BLOCK + KEYS, right[i]);
 }
 
 // A block's part of the attention of one token and one key/value head, for all query heads that share it.
@@ -118,22 +120,38 @@ INLINE void soften(float *row, int count, float *peak, float *weight) {
     *weight = sum(total);
 }
 
-// Adds `count` values (count, wide), each times its weight.
-INLINE void add_values(const float *values, const float *weights, int count, int wide, float *to) {
-    int d = 0;
-    for (; d + 64 <= wide; d += 64) {
-        f32x16 a = load(to + d), b = load(to + d + 16), c = load(to + d + 32), e = load(to + d + 48);
-        for (int k = 0; k < count; k++) {
-            const float *v = values + k * wide + d;
-            a = load(v) * weights[k] + a, b = load(v + 16) * weights[k] + b;
-            c = load(v + 32) * weights[k] + c, e = load(v + 48) * weights[k] + e;
+// Adds `count` values (count, wide) to the sums of ROWS query heads, each times its weight; `sums` lie `wide` apart,
+// weights BLOCK.
+template <int ROWS> INLINE void add_values(const float *values, const float *weights, int count, int wide, float *sums) {
+    constexpr int STRIP = 4;
+    for (int d = 0; d < wide; d += 16 * STRIP) {
+        const int strips = std::min(STRIP, (wide - d) / 16);
+        if (strips == STRIP) {
+            f32x16 total[ROWS][STRIP];
+#pragma GCC unroll 4
+            for (int r = 0; r < ROWS; r++)
+#pragma GCC unroll 4
+                for (int i = 0; i < STRIP; i++) total[r][i] = load(sums + r * wide + d + 16 * i);
+            for (int k = 0; k < count; k++) {
+                const float *v = values + k * wide + d;
+                const f32x16 some[STRIP] = {load(v), load(v + 16), load(v + 32), load(v + 48)};
+#pragma GCC unroll 4
+                for (int r = 0; r < ROWS; r++)
+#pragma GCC unroll 4
+                    for (int i = 0; i < STRIP; i++) total[r][i] = some[i] * weights[r * BLOCK + k] + total[r][i];
+            }
+#pragma GCC unroll 4
+            for (int r = 0; r < ROWS; r++)
+#pragma GCC unroll 4
+                for (int i = 0; i < STRIP; i++) store(sums + r * wide + d + 16 * i, total[r][i]);
+            continue;
         }
-        store(to + d, a), store(to + d + 16, b), store(to + d + 32, c), store(to + d + 48, e);
-    }
-    for (; d < wide; d += 16) {
-        f32x16 a = load(to + d);
-        for (int k = 0; k < count; k++) a = load(values + k * wide + d) * weights[k] + a;
-        store(to + d, a);
+        for (int r = 0; r < ROWS; r++)
+            for (int i = d; i < d + 16 * strips; i += 16) {
+                f32x16 total = load(sums + r * wide + i);
+                for (int k = 0; k < count; k++) total = load(values + k * wide + i) * weights[r * BLOCK + k] + total;
+                store(sums + r * wide + i, total);
+            }
     }
 }
 
@@ -141,25 +159,37 @@ INLINE void add_values(const float *values, const float *weights, int count, int
 static void attend_block(const LayerCache &cache, int64_t base, const Part *const *parts, const float *const *queries, const Result *results,
                          int tokens, const Shape &shape) {
     const int group = shape.heads / shape.kv_heads, width = shape.width, wide = padded(width), rows = tokens * group;
-    thread_local std::vector<float> space;
-    const size_t needed = static_cast<size_t>(rows) * (BLOCK + wide) + 2 * static_cast<size_t>(KEYS) * wide;
+    thread_local Lines<float> space;
+    const int most = padded(rows);
+    const size_t needed = static_cast<size_t>(most) * (BLOCK + wide) + static_cast<size_t>(16 + 3 * KEYS) * wide;
     if (space.size() < needed) space.resize(needed);
-    float *scores = space.data(), *query = scores + rows * BLOCK, *some = query + rows * wide, *columns = some + KEYS * wide;
+    float *scores = space.data(), *query = scores + most * BLOCK, *some = query + most * wide, *columns = some + KEYS * wide;
+    float *turned = columns + 2 * KEYS * wide;  // sixteen queries before they stand side by side
     int longest = 0;
-    for (int t = 0; t < tokens; t++) {
-        longest = std::max(longest, parts[t]->end - parts[t]->begin);
-        for (int h = 0; h < group; h++)
-            for (int d = 0; d < wide; d += 16)
-                store(query + (t * group + h) * wide + d, load(queries[t] + h * width + d, std::max(0, std::min(16, width - d))) * shape.scale);
+    for (int t = 0; t < tokens; t++) longest = std::max(longest, parts[t]->end - parts[t]->begin);
+    for (int first = 0; first < rows; first += 16) {
+        for (int row = first; row < first + 16; row++)
+            for (int d = 0; d < wide; d += 16) {
+                const int here = row < rows ? std::max(0, std::min(16, width - d)) : 0;
+                store(turned + (row - first) * wide + d, here ? load(queries[row / group] + row % group * width + d, here) * shape.scale : f32x16{});
+            }
+        for (int d = 0; d < wide; d += 16) transpose(turned + d, wide, query + first * wide + 16 * d);
     }
     const int64_t first = base + static_cast<int64_t>(parts[0]->begin) * width;
-    for (int at = 0; at < longest; at += KEYS) {
-        read_tile(cache.keys, cache.bfloat, first + static_cast<int64_t>(at) * width, std::min(KEYS, longest - at), width, some);
-        for (int d = 0; d < wide; d += 16) transpose(some + d, wide, columns + 16 * d);
-        int row = 0;
-        for (; row + ROWS <= rows; row += ROWS) score<ROWS>(query + row * wide, columns, wide, scores + row * BLOCK + at);
-        for (; row + 3 <= rows; row += 3) score<3>(query + row * wide, columns, wide, scores + row * BLOCK + at);
-        for (; row < rows; row++) score<1>(query + row * wide, columns, wide, scores + row * BLOCK + at);
+    for (int at = 0; at < longest; at += 2 * KEYS) {
+        for (int half = 0; half < 2; half++) {
+            const int here = at + half * KEYS, count = std::max(0, std::min(KEYS, longest - here));
+            read_tile(cache.keys, cache.bfloat, first + static_cast<int64_t>(here) * width, count, width, some);
+            for (int d = 0; d < wide; d += 16) transpose(some + d, wide, columns + KEYS * (half * wide + d));
+        }
+        for (int row = 0; row < rows; row += 8) {
+            const float *side = query + row / 16 * 16 * wide + row % 16;
+            if (rows - row > 4) {
+                score<8>(side, columns, wide, scores + row * BLOCK + at);
+            } else {
+                score<4>(side, columns, wide, scores + row * BLOCK + at);
+            }
+        }
     }
     for (int t = 0; t < tokens; t++)
         for (int h = 0; h < group; h++) {
@@ -170,8 +200,13 @@ static void attend_block(const LayerCache &cache, int64_t base, const Part *cons
         read_tile(cache.values, cache.bfloat, first + static_cast<int64_t>(at) * width, std::min(KEYS, longest - at), width, some);
         for (int t = 0; t < tokens; t++) {
             const int here = std::min(KEYS, parts[t]->end - parts[t]->begin - at);
-            for (int h = 0; here > 0 && h < group; h++)
-                add_values(some, scores + (t * group + h) * BLOCK + at, here, wide, results[t].sums + h * wide);
+            if (here <= 0) continue;
+            const float *weights = scores + t * group * BLOCK + at;
+            float *sums = results[t].sums;
+            int h = 0;
+            for (; h + 4 <= group; h += 4) add_values<4>(some, weights + h * BLOCK, here, wide, sums + h * wide);
+            for (; h + 3 <= group; h += 3) add_values<3>(some, weights + h * BLOCK, here, wide, sums + h * wide);
+            for (; h < group; h++) add_values<1>(some, weights + h * BLOCK, here, wide, sums + h * wide);
         }
     }
 }

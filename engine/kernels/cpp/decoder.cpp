@@ -37,12 +37,12 @@ namespace {
 
 // Buffers of one call; a thread keeps them for the next.
 struct Space {
-    Digits digits;
-    std::vector<float> wide, narrow, parts, rotated;
+    Digits digits, gated;
+    Lines<float> wide, narrow, parts, rotated;
     std::vector<Part> tasks;
     std::vector<int> shared;  // tasks in the order in which they are worked on
     std::vector<int> starts;  // of those that are worked on together
-    float *floats(std::vector<float> &of, size_t count) {
+    float *floats(Lines<float> &of, size_t count) {
         if (of.size() < count) of.resize(count);
         return of.data();
     }
@@ -99,13 +99,6 @@ INLINE f32x16 gelu_tanh(f32x16 x) {
     return x / (1.0f + exponential(-2.0f * u));
 }
 
-void gate(float *row, int middle, bool gelu) {
-    for (int i = 0; i < middle; i += 16) {
-        const f32x16 g = load(row + i, middle - i), up = load(row + middle + i, middle - i);
-        store(row + i, (gelu ? gelu_tanh(g) : silu(g)) * up, middle - i);
-    }
-}
-
 // qkv (rows, heads + 2 * kv_heads, width): normalized, multiplied, queries and keys rotated.
 void before(const Model &m, const Layer &layer, const float *x, int rows, const float *cosines, const float *sines, float *qkv, int threads) {
     Space &s = space();
@@ -131,9 +124,9 @@ void before(const Model &m, const Layer &layer, const float *x, int rows, const 
 // x += what attention (rows, heads * width) and the feed-forward block give.
 void after(const Model &m, const Layer &layer, const float *attention, float *x, int rows, int threads) {
     Space &s = space();
-    const size_t hidden = m.hidden, middle = m.middle;
+    const size_t hidden = m.hidden;
     quantize(s.digits, attention, rows, layer.out, threads);
-    float *y = s.floats(s.narrow, rows * hidden), *both = s.floats(s.wide, rows * 2 * middle);
+    float *y = s.floats(s.narrow, rows * hidden);
     multiply(layer.out, s.digits, rows, y, threads);
     s.digits.reserve(rows, layer.gate_up);
     for_rows(rows, threads, [&](int row) {
@@ -141,13 +134,12 @@ void after(const Model &m, const Layer &layer, const float *attention, float *x,
         normalize(x + row * hidden, layer.mlp_norm, m.hidden, m.eps, y + row * hidden);
         s.digits.set(row, y + row * hidden, m.hidden);
     });
-    multiply(layer.gate_up, s.digits, rows, both, threads);
-    s.digits.reserve(rows, layer.down);
-    for_rows(rows, threads, [&](int row) {
-        gate(both + row * 2 * middle, m.middle, m.gelu);
-        s.digits.set(row, both + row * 2 * middle, m.middle);
-    });
-    multiply(layer.down, s.digits, rows, y, threads);
+    if (m.gelu) {
+        multiply_gated(layer.gate_up, s.digits, rows, s.wide, s.gated, layer.down, [](f32x16 g) { return gelu_tanh(g); }, threads);
+    } else {
+        multiply_gated(layer.gate_up, s.digits, rows, s.wide, s.gated, layer.down, [](f32x16 g) { return silu(g); }, threads);
+    }
+    multiply(layer.down, s.gated, rows, y, threads);
     for_rows(rows, threads, [&](int row) { add_normalized(x + row * hidden, y + row * hidden, layer.post_mlp_norm, m.hidden, m.eps); });
 }
 
@@ -163,9 +155,10 @@ void cut(std::vector<Part> &tasks, int row, int kv_heads, int first, int begin, 
 // Which tasks are worked on together: those of up to SHARE tokens in a row that begin at one entry of one sequence.
 void share(Space &s, const Place *places, int rows, const std::vector<size_t> &ends) {
     s.shared.clear(), s.starts.clear();
-    for (int first = 0; first < rows; first += SHARE) {
+    const int most = rows < 4 * SHARE ? 4 : SHARE;  // of few rows there must be a part for every thread
+    for (int first = 0; first < rows; first += most) {
         size_t next[SHARE], end[SHARE];
-        const int tokens = std::min(SHARE, rows - first);
+        const int tokens = std::min(most, rows - first);
         for (int t = 0; t < tokens; t++) next[t] = first + t ? ends[first + t - 1] : 0, end[t] = ends[first + t];
         for (;;) {
             const Part *least = nullptr;

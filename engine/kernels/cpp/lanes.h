@@ -7,6 +7,8 @@
 
 #include <cstdint>
 #include <cstring>
+#include <new>
+#include <vector>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -20,6 +22,18 @@ typedef int32_t i32x16 __attribute__((vector_size(64)));
 typedef int8_t i8x16 __attribute__((vector_size(16)));
 typedef uint16_t u16x16 __attribute__((vector_size(32)));
 #define INLINE static inline __attribute__((always_inline))
+
+// Numbers that begin at a line of the cache: what is read 64 bytes at a time must not cross two.
+template <typename T> struct AtLine {
+    using value_type = T;
+    static constexpr std::align_val_t LINE{64};
+    AtLine() = default;
+    template <typename U> AtLine(const AtLine<U> &) {}
+    T *allocate(size_t count) { return static_cast<T *>(::operator new(count * sizeof(T), LINE)); }
+    void deallocate(T *from, size_t) { ::operator delete(from, LINE); }
+    bool operator==(const AtLine &) const { return true; }
+};
+template <typename T> using Lines = std::vector<T, AtLine<T>>;
 
 INLINE f32x16 all(float value) { return value - f32x16{}; }
 INLINE f32x16 load(const float *from) {
@@ -38,6 +52,10 @@ INLINE f32x16 load(const float *from, int count) {
 INLINE void store(float *to, f32x16 v, int count) {
     if (count >= 16) return store(to, v);
     for (int i = 0; i < count; i++) to[i] = v[i];
+}
+INLINE f32x16 first_of(f32x16 v, int count) {
+    for (int i = count; i < 16; i++) v[i] = 0;
+    return v;
 }
 INLINE u16x16 load(const uint16_t *from, int count) {
     u16x16 v{};

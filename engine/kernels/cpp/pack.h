@@ -1,0 +1,58 @@
+// A panel of a weight, sixteen of its rows, packed so that quads of inputs of all of them lie side by side.
+#pragma once
+
+#include "digits.h"
+
+#if OFFSET
+INLINE __m512i some_bytes(const int8_t *from, int count) {
+    if (count >= 64) return _mm512_loadu_si512(from);
+    return _mm512_maskz_loadu_epi8(count <= 0 ? 0 : (~0ull >> (64 - count)), from);
+}
+
+// (16 rows, one group) -> quads side by side. `middle`: what is added, as xor.
+INLINE void pack_group(const int8_t *const rows[PANEL], int at, int left, uint8_t *to, int8_t middle = -128) {
+    const __m512i offset = _mm512_set1_epi8(middle);
+    __m512i a[16], b[16];
+    for (int i = 0; i < 16; i++) a[i] = _mm512_xor_si512(some_bytes(rows[i] + at, left), offset);
+    for (int i = 0; i < 8; i++) {
+        b[2 * i] = _mm512_unpacklo_epi32(a[2 * i], a[2 * i + 1]);
+        b[2 * i + 1] = _mm512_unpackhi_epi32(a[2 * i], a[2 * i + 1]);
+    }
+    for (int i = 0; i < 4; i++) {  // a[4 * i + c]: rows 4 * i to 4 * i + 3, quad c of each 128 bits
+        a[4 * i] = _mm512_unpacklo_epi64(b[4 * i], b[4 * i + 2]);
+        a[4 * i + 1] = _mm512_unpackhi_epi64(b[4 * i], b[4 * i + 2]);
+        a[4 * i + 2] = _mm512_unpacklo_epi64(b[4 * i + 1], b[4 * i + 3]);
+        a[4 * i + 3] = _mm512_unpackhi_epi64(b[4 * i + 1], b[4 * i + 3]);
+    }
+    for (int c = 0; c < 4; c++) {
+        const __m512i even01 = _mm512_shuffle_i32x4(a[c], a[4 + c], 0x88), odd01 = _mm512_shuffle_i32x4(a[c], a[4 + c], 0xdd);
+        const __m512i even23 = _mm512_shuffle_i32x4(a[8 + c], a[12 + c], 0x88), odd23 = _mm512_shuffle_i32x4(a[8 + c], a[12 + c], 0xdd);
+        _mm512_storeu_si512(to + 64 * c, _mm512_shuffle_i32x4(even01, even23, 0x88));
+        _mm512_storeu_si512(to + 64 * (8 + c), _mm512_shuffle_i32x4(even01, even23, 0xdd));
+        _mm512_storeu_si512(to + 64 * (4 + c), _mm512_shuffle_i32x4(odd01, odd23, 0x88));
+        _mm512_storeu_si512(to + 64 * (12 + c), _mm512_shuffle_i32x4(odd01, odd23, 0xdd));
+    }
+}
+#else
+INLINE void pack_group(const int8_t *const rows[PANEL], int at, int left, uint8_t *to, int8_t = 0) {
+    if (left < GROUP) std::memset(to, 0, PANEL * GROUP);
+    const int bytes = std::min(left, GROUP);
+    for (int row = 0; row < PANEL; row++) {
+        const int8_t *from = rows[row] + at;
+        int quad = 0;
+        for (; 4 * quad + 4 <= bytes; quad++) std::memcpy(to + 64 * quad + 4 * row, from + 4 * quad, 4);
+        if (4 * quad < bytes) std::memcpy(to + 64 * quad + 4 * row, from + 4 * quad, static_cast<size_t>(bytes - 4 * quad));
+    }
+}
+#endif
+
+static void pack(const Weight &w, int first, int groups, uint8_t *to, int8_t middle = -128) {
+    const int count = std::min(PANEL, w.outputs - first);
+    const int8_t *rows[PANEL];
+    for (int i = 0; i < PANEL; i++) rows[i] = w.values + static_cast<size_t>(first + std::min(i, count - 1)) * w.inputs;
+    const size_t ahead = 2 * static_cast<size_t>(PANEL) * w.inputs;  // what the next pair of panels is made of
+    for (int group = 0; group < groups; group++, to += PANEL * GROUP) {
+        for (const int8_t *row : rows) __builtin_prefetch(row + group * GROUP + ahead, 0, 2);
+        pack_group(rows, group * GROUP, w.inputs - group * GROUP, to, middle);
+    }
+}
