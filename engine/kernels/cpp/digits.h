@@ -20,22 +20,20 @@ static int groups_of(int inputs) { return (inputs + GROUP - 1) / GROUP; }
 // Quantized activations of some rows: x = scale of its group * digit, or * (256 * first digit + second digit).
 struct Digits {
     int groups, digits;
-    Lines<int8_t> values;    // (rows / each, groups, each, digits, GROUP), `each` 16 / digits; zeros at the end
+    int each;                // rows that lie side by side, group by group: as a tile holds them, or one
+    Lines<int8_t> values;    // (rows / each, groups, each, digits, GROUP), zeros at the end
     Lines<float> scales;     // (rows / 16, groups, 16)
     Lines<int32_t> offsets;  // (rows / 16, groups, 16): -OFFSET * the sum of the group's digits, firsts 256 times
 
     size_t cell(int row, int group) const { return (static_cast<size_t>(row / 16) * groups + group) * 16 + row % 16; }
-
-    // Where a row's digits begin, those of its second 64 bytes later, those of its next group 1 kB later.
-    const int8_t *at(int row) const { return &values[first_of_row(row)]; }
-    size_t first_of_row(int row) const {
-        const int each = 16 / digits;
-        return (static_cast<size_t>(row / each) * groups * each + row % each) * digits * GROUP;
-    }
+    size_t place(int row) const { return (static_cast<size_t>(row / each) * groups * each + row % each) * digits * GROUP; }
+    // A row's digits of its first group, those of the second after them; `step` bytes on are those of the next group.
+    const int8_t *at(int row) const { return &values[place(row)]; }
+    size_t step() const { return static_cast<size_t>(each) * digits * GROUP; }
 
     // Whole tiles of rows: what stands in those that are not set does not matter.
-    void reserve(int rows, const Weight &w) {
-        groups = groups_of(w.inputs), digits = w.digits;
+    void reserve(int rows, const Weight &w, bool tiles) {
+        groups = groups_of(w.inputs), digits = w.digits, each = tiles ? 16 / digits : 1;
         const size_t cells = static_cast<size_t>((rows + 15) / 16 * 16) * groups;
         if (values.size() < cells * GROUP * digits) values.resize(cells * GROUP * digits);
         if (scales.size() < cells) scales.resize(cells), offsets.resize(cells);
@@ -55,7 +53,7 @@ struct Digits {
         for (int i = 0; i < 4; i++) peak = larger(peak, magnitude(part[i]));
         const float steps = digits == 1 ? 127.0f : 127.0f * 256;
         const float most = std::max(largest(peak), 1e-30f), inverse = steps / most;
-        int8_t *to = &values[first_of_row(row) + static_cast<size_t>(group) * 16 * GROUP];
+        int8_t *to = &values[place(row) + group * step()];
         i32x16 total{};
         for (int i = 0; i < 4; i++) {
             i32x16 digit = nearest(part[i] * inverse);

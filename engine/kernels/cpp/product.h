@@ -29,8 +29,8 @@ template <int DIGITS> static void one_row(const Weight &w, int first, const Digi
     f32x16 total{};
     for (int group = 0; group < x.groups; group++) {
         const int at = group * GROUP, left = w.inputs - at;
-        const __m512i a = _mm512_loadu_si512(x.at(0) + 16 * at);
-        const __m512i low = DIGITS == 2 ? _mm512_loadu_si512(x.at(0) + 16 * at + GROUP) : a;
+        const __m512i a = _mm512_loadu_si512(x.at(0) + group * x.step());
+        const __m512i low = DIGITS == 2 ? _mm512_loadu_si512(x.at(0) + group * x.step() + GROUP) : a;
         __m512i dots[16];
         for (int i = 0; i < 16; i++) {
             __builtin_prefetch(rows[i] + at + ahead, 0, 2);
@@ -68,7 +68,7 @@ template <int ROWS, int DIGITS> static void tile(const uint8_t *panels, const Di
 #pragma GCC unroll 6
             for (int r = 0; r < EACH; r++) {
                 int32_t four;
-                std::memcpy(&four, a[r] + static_cast<size_t>(group) * 16 * GROUP + 4 * quad, 4);
+                std::memcpy(&four, a[r] + group * x.step() + 4 * quad, 4);
                 dots[r][0] = multiply_add(dots[r][0], left, four);
                 dots[r][1] = multiply_add(dots[r][1], right, four);
             }
@@ -189,7 +189,7 @@ static void multiply(const Weight &w, const Digits &x, int rows, float *y, int t
 // The digits that `down` will meet: of gate(upper half of x times the weight) * its lower half.
 template <typename Gate>
 static void multiply_gated(const Weight &w, const Digits &x, int rows, Lines<float> &room, Digits &y, const Weight &down, const Gate &gate, int threads) {
-    y.reserve(rows, down);
+    y.reserve(rows, down, tiles_pay(rows, down));
 #if TILES
     if (tiles_pay(rows, w)) {
         parallel(threads, y.groups, [&](int group) {
@@ -213,7 +213,7 @@ static void multiply_gated(const Weight &w, const Digits &x, int rows, Lines<flo
 
 // What the weight will meet.
 static void quantize(Digits &digits, const float *x, int rows, const Weight &w, int threads) {
-    digits.reserve(rows, w);
+    digits.reserve(rows, w, tiles_pay(rows, w));
     const int each = 16;
     parallel(threads, (rows + each - 1) / each, [&](int task) {
         for (int row = task * each; row < std::min(rows, (task + 1) * each); row++)

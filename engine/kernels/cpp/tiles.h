@@ -139,4 +139,6 @@ template <int DIGITS, typename Finish> static void for_tiles(const Panels &panel
         finish(from, to);
     }
 }
+#else
+static bool tiles_pay(int, const Weight &) { return false; }
 #endif
