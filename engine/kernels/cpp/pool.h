@@ -1,9 +1,11 @@
-// A few threads that take numbered tasks from one counter until none is left.
+// A few threads that take numbered tasks until none is left: each from a stretch of its own first, one after the other,
+// since what a task reads is fetched while the one before it is worked on, then from the others'.
 //
 // Tasks, not threads, are waited for: a helper whose core is busy with something else holds nothing up, the caller then
 // does the work alone. What a task computes never depends on who takes it.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -29,40 +31,49 @@ class Pool {
             return;
         }
         std::lock_guard<std::mutex> one_at_a_time(mutex_);
+        threads = std::min(threads, kMost);
         while (static_cast<int>(helpers_.size()) < threads - 1)
             helpers_.emplace_back(&Pool::help, this, static_cast<int>(helpers_.size()));
-        // The last turn is closed before its work is replaced: who still looks at its counter finds nothing left, and
+        // The last turn is closed before its work is replaced: who still looks at its counters finds nothing left, and
         // who sees any of what follows sees that as well.
-        const uint64_t last = state_.load(std::memory_order_relaxed) >> 32, turn = last + 1;
-        state_.store(last << 32 | kClosed, std::memory_order_release);
+        const uint64_t last = stretches_[0].next.load(std::memory_order_relaxed) >> 32, turn = last + 1;
+        for (Stretch &one : stretches_) one.next.store(last << 32 | kClosed, std::memory_order_release);
         wanted_.store(threads - 1, std::memory_order_release);
         work_.store(work, std::memory_order_release);
         context_.store(context, std::memory_order_release);
         tasks_.store(tasks, std::memory_order_release);
         done_.store(0, std::memory_order_release);
-        state_.store(turn << 32, std::memory_order_release);
+        for (int i = 0; i < threads; i++) stretches_[i].next.store(turn << 32 | begin_of(i, tasks, threads), std::memory_order_release);
         turn_.store(static_cast<uint32_t>(turn), std::memory_order_seq_cst);
         if (sleeping_.load(std::memory_order_seq_cst) > 0) turn_.notify_all();
-        take(turn);
+        take(turn, 0);
         for (int spin = 0; done_.load(std::memory_order_acquire) < tasks; spin++)
             spin < kSpins ? relax() : std::this_thread::yield();
     }
 
   private:
     static constexpr uint64_t kClosed = 0xffffffff;  // more than any number of tasks
-    static constexpr int kSpins = 1000;  // some 20 microseconds: longer than the gaps inside a step
+    static constexpr int kMost = 64;                 // threads
+    static constexpr int kSpins = 1000;              // some 20 microseconds: longer than the gaps inside a step
 
-    void take(uint64_t turn) {
+    static uint64_t begin_of(int stretch, int tasks, int threads) { return static_cast<uint64_t>(tasks) * stretch / threads; }
+
+    void take(uint64_t turn, int own) {
         auto work = work_.load(std::memory_order_acquire);
         auto context = context_.load(std::memory_order_acquire);
-        const uint32_t tasks = tasks_.load(std::memory_order_acquire);
-        uint64_t state = state_.load(std::memory_order_acquire);
-        // The turn stands beside the counter, so nobody who comes late takes a task of the next turn for one of this.
-        while (state >> 32 == turn && static_cast<uint32_t>(state) < tasks) {
-            if (!state_.compare_exchange_weak(state, state + 1, std::memory_order_acq_rel)) continue;
-            work(context, static_cast<int>(static_cast<uint32_t>(state)));
-            done_.fetch_add(1, std::memory_order_release);
-            state = state_.load(std::memory_order_acquire);
+        const int tasks = tasks_.load(std::memory_order_acquire), threads = wanted_.load(std::memory_order_acquire) + 1;
+        for (int i = 0; i < threads; i++) {
+            const int stretch = (own + i) % threads;
+            const uint32_t end = static_cast<uint32_t>(begin_of(stretch + 1, tasks, threads));
+            auto &next = stretches_[stretch].next;
+            uint64_t state = next.load(std::memory_order_acquire);
+            // The turn stands beside the counter, so nobody who comes late takes a task of the next turn for one of this.
+            while (state >> 32 == turn && static_cast<uint32_t>(state) < end) {
+                if (!next.compare_exchange_weak(state, state + 1, std::memory_order_acq_rel)) continue;
+                work(context, static_cast<int>(static_cast<uint32_t>(state)));
+                done_.fetch_add(1, std::memory_order_release);
+                state = next.load(std::memory_order_acquire);
+            }
         }
     }
 
@@ -76,8 +87,8 @@ class Pool {
                 sleeping_.fetch_sub(1, std::memory_order_relaxed);
             }
             seen = turn_.load(std::memory_order_acquire);
-            const uint64_t turn = state_.load(std::memory_order_acquire) >> 32;
-            if (number < wanted_.load(std::memory_order_relaxed)) take(turn);
+            const uint64_t turn = stretches_[0].next.load(std::memory_order_acquire) >> 32;
+            if (number < wanted_.load(std::memory_order_relaxed)) take(turn, number + 1);
         }
     }
 
@@ -87,7 +98,10 @@ class Pool {
     std::atomic<void *> context_{nullptr};
     std::atomic<int> wanted_{0}, done_{0}, sleeping_{0};
     std::atomic<uint32_t> tasks_{0}, turn_{0};
-    std::atomic<uint64_t> state_{0};  // turn << 32 | next task
+    struct alignas(64) Stretch {  // on a line of its own: threads do not wait for each other's counters
+        std::atomic<uint64_t> next{0};  // turn << 32 | next task
+    };
+    Stretch stretches_[kMost];
 };
 
 // Never destroyed: its threads may still wait when the process ends.

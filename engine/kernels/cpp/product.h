@@ -33,7 +33,7 @@ template <int DIGITS> static void one_row(const Weight &w, int first, const Digi
         const __m512i low = DIGITS == 2 ? _mm512_loadu_si512(x.at(0) + group * x.step() + GROUP) : a;
         __m512i dots[16];
         for (int i = 0; i < 16; i++) {
-            __builtin_prefetch(rows[i] + at + ahead, 0, 2);
+            __builtin_prefetch(rows[0] + ahead + 16 * at + 64 * i, 0, 2);
             const __m512i weights = _mm512_xor_si512(some_bytes(rows[i] + at, left), offset);
             dots[i] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), weights, a);
             if (DIGITS == 2) dots[i] = _mm512_dpbusd_epi32(_mm512_slli_epi32(dots[i], 8), weights, low);
