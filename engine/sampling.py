@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from engine.structure import Constraint
 
 
+FEW = 256
+"""Ids among which the nucleus of top-p is looked for first."""
+
+
 class Sampler:
     """Draws ids as a `SamplingConfig` says. Its random numbers come from the CPU, whatever the device."""
 
@@ -42,19 +46,18 @@ class Sampler:
         if config.repetition_penalty != 1:
             logits = penalize(logits, present, config.repetition_penalty)
         if config.temperature == 0:
-            return int(logits.argmax())
+            return int(logits.numpy().argmax())  # ten times as fast as torch's for one row
         # From the best one down, so that a temperature near 0 is greedy and not infinite.
         logits = (logits - logits.max()) / max(config.temperature, 1e-30)
-        if config.top_k:
-            logits = keep_top_k(logits, config.top_k)
+        # Each filter looks only at what the one before it left: much less than all 150,000 pieces.
+        ids, logits = _left(keep_top_k(logits, config.top_k) if config.top_k else logits)
         if config.top_p < 1:
-            logits = keep_top_p(logits, config.top_p)
+            left, logits = _left(keep_top_p(logits, config.top_p))
+            ids = ids[left]
         if config.min_p:
-            logits = keep_min_p(logits, config.min_p)
-        # Drawing among the candidates alone is much faster than among all 150,000 pieces.
-        candidates = logits.isfinite().nonzero().squeeze(1)
-        probabilities = logits[candidates].double().softmax(0)
-        return int(candidates[torch.multinomial(probabilities, 1, generator=self._generator)])
+            left, logits = _left(keep_min_p(logits, config.min_p))
+            ids = ids[left]
+        return int(ids[torch.multinomial(logits.double().softmax(0), 1, generator=self._generator)])
 
 
 def keep_allowed(logits: Tensor, constraint: Constraint) -> Tensor:
@@ -77,17 +80,39 @@ def keep_top_k(logits: Tensor, k: int) -> Tensor:
     """Minus infinity for all but the k largest; ties at the border go to the lowest ids: (V,) -> (V,)."""
     if k >= logits.numel():
         return logits
-    kept = logits.sort(descending=True, stable=True).indices[:k]
-    return torch.full_like(logits, -torch.inf).index_copy(0, kept, logits[kept])
+    return _keep(logits, k, logits.topk(k).values[-1])
 
 
 def keep_top_p(logits: Tensor, p: float) -> Tensor:
-    """Minus infinity for all but the smallest set of ids with at least probability p: (V,) -> (V,)."""
-    ordered = logits.sort(descending=True, stable=True)
-    probabilities = ordered.values.softmax(0)
-    before = probabilities.cumsum(0) - probabilities  # the best one has 0 before it and always stays
-    kept = ordered.indices[before < p]
-    return torch.full_like(logits, -torch.inf).index_copy(0, kept, logits[kept])
+    """Minus infinity for all but the smallest set of ids with at least probability p: (V,) -> (V,).
+
+    Few ids are usually enough, and to sort a vocabulary costs as much as half a token: the best ones come first.
+    """
+    total = logits.logsumexp(0)
+    size = FEW
+    while True:
+        best = logits.topk(min(size, logits.numel())).values
+        probabilities = (best - total).exp()
+        before = probabilities.cumsum(0) - probabilities  # the best one has 0 before it and always stays
+        count = int((before < p).sum())
+        if count < len(best):
+            return _keep(logits, count, best[count - 1])
+        if len(best) == logits.numel():
+            return logits
+        size *= 16
+
+
+def _left(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Positions and values of what no filter took away."""
+    positions = logits.isfinite().nonzero().squeeze(1)
+    return positions, logits[positions]
+
+
+def _keep(logits: Tensor, count: int, least: Tensor) -> Tensor:
+    """`count` ids: those above `least`, and the lowest of those that equal it."""
+    above = logits > least
+    equal = (logits == least).nonzero().squeeze(1)[: count - int(above.sum())]
+    return logits.masked_fill(~above, -torch.inf).index_fill(0, equal, least.item())
 
 
 def keep_min_p(logits: Tensor, p: float) -> Tensor:

@@ -57,6 +57,20 @@ def test_top_p_keeps_the_smallest_set_with_that_probability(values: list[float],
     assert abs(len(found) - len(wanted)) <= 1
 
 
+@pytest.mark.parametrize("spread", [0.5, 2.0, 8.0])
+@pytest.mark.parametrize("p", [0.05, 0.5, 0.9, 0.999])
+def test_top_p_of_a_large_vocabulary_is_that_of_the_sorted_one(spread: float, p: float) -> None:
+    """However many of the best ones it looks at first, whole multiples of a half so that there are ties."""
+    values = (torch.randn(20_000, generator=torch.Generator().manual_seed(3)) * spread * 2).round() / 2
+    order = values.sort(descending=True, stable=True)
+    probabilities = order.values.double().softmax(0)
+    before = probabilities.cumsum(0) - probabilities
+    wanted, found = set(order.indices[before < p].tolist()), kept(keep_top_p(values, p), values.tolist())
+    slack = int(((before - p).abs() < 1e-5).sum())  # where float and double disagree about the border
+    assert len(wanted ^ found) <= slack
+    assert 1 <= len(found) < 20_000
+
+
 @given(values=logits, p=st.floats(0.001, 1.0))
 def test_min_p_keeps_what_is_not_too_much_worse_than_the_best(values: list[float], p: float) -> None:
     odds = softmax(values)
