@@ -230,6 +230,10 @@ class QuantizationConfig(_Json):
 LINEAR_KINDS = ("qkv", "out", "gate_up", "down", "head")
 
 
+_LATER = frozenset({"min_tokens"})
+"""Fields of a SamplingConfig that histories and servers of earlier versions have not."""
+
+
 @dataclass(frozen=True, slots=True)
 class SamplingConfig(_Json):
     """How the next token is drawn. Filters apply in the order of the fields."""
@@ -249,8 +253,15 @@ class SamplingConfig(_Json):
     """None: drawn afresh each time. The same seed and device give the same text."""
     max_tokens: int = 512
     """The reply ends after so many tokens."""
+    min_tokens: int = 0
+    """The model can't end the reply before so many tokens; stop strings can, and a grammar decides for itself."""
     stop: tuple[str, ...] = ()
     """The reply ends before any of these strings."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON types; without the later ones that are off, which older readers do not know."""
+        fields = dataclasses.asdict(self)
+        return {name: value for name, value in fields.items() if name not in _LATER or value}
 
     def __post_init__(self) -> None:
         def refuse(condition: bool, message: str) -> None:
@@ -262,6 +273,7 @@ class SamplingConfig(_Json):
         refuse(not 0 < self.top_p <= 1, f"top-p must be above 0 and at most 1, got {self.top_p}")
         refuse(not 0 <= self.min_p <= 1, f"min-p must lie between 0 and 1, got {self.min_p}")
         refuse(self.max_tokens < 1, f"max-tokens must be at least 1, got {self.max_tokens}")
+        refuse(self.min_tokens < 0, f"min-tokens must be 0 (off) or more, got {self.min_tokens}")
         refuse("" in self.stop, "a stop string must not be empty")
         refuse(
             self.seed is not None and not 0 <= self.seed < 2**63,

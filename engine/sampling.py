@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from engine.config import SamplingConfig
     from engine.structure import Constraint
@@ -23,9 +23,12 @@ FEW = 256
 class Sampler:
     """Draws ids as a `SamplingConfig` says. Its random numbers come from the CPU, whatever the device."""
 
-    def __init__(self, config: SamplingConfig, constraint: Constraint | None = None) -> None:
-        """`constraint`: only ids that it allows are drawn, and it is told which."""
+    def __init__(
+        self, config: SamplingConfig, constraint: Constraint | None = None, stop_ids: Collection[int] = ()
+    ) -> None:
+        """`constraint`: only ids that it allows are drawn, and it is told which. `stop_ids` end a reply."""
         self.config = config
+        self._stop_ids = sorted(stop_ids)
         self._constraint = constraint
         self._generator = torch.Generator()
         if config.seed is None:
@@ -37,7 +40,8 @@ class Sampler:
         """Logits (V,) and the ids of the answer so far -> an id and its log-probability under the model."""
         logits = logits.float().cpu()
         if self._constraint is None:
-            drawn = self._draw(logits, present)
+            early = len(present) < self.config.min_tokens
+            drawn = self._draw(without(logits, self._stop_ids) if early else logits, present)
         else:
             drawn = self._draw(keep_allowed(logits, self._constraint), present)
             self._constraint.take(drawn)
@@ -76,6 +80,11 @@ def keep_allowed(logits: Tensor, constraint: Constraint) -> Tensor:
     if padding:  # an embedding table with more rows than the vocabulary
         allowed = torch.nn.functional.pad(allowed, (0, padding))
     return logits.masked_fill(~allowed, -torch.inf)
+
+
+def without(logits: Tensor, ids: Sequence[int]) -> Tensor:
+    """Minus infinity for these ids: (V,) -> (V,)."""
+    return logits.index_fill(0, torch.tensor(ids, dtype=torch.int64), -torch.inf)
 
 
 def penalize(logits: Tensor, present: Sequence[int], penalty: float) -> Tensor:

@@ -210,7 +210,7 @@ class Session(TextCounter):
         from engine.generation import Generation
         from engine.sampling import Sampler
 
-        sampler = Sampler(sampling, reply.constraint)
+        sampler = Sampler(sampling, reply.constraint, self._chat.stop_ids)
         return Generation(self._model, self._held, prompt, reply, sampler, self._chat.stop_ids)
 
     def _reply(

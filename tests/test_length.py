@@ -54,7 +54,9 @@ def test_the_parts_of_a_summary_share_its_length(parts: int) -> None:
 
 def test_a_short_part_is_asked_for_in_sentences() -> None:
     assert Length(110).share(5).words("en") == "one sentence"
-    assert Length(110).share(2).words("zh") == "两句话"
+    assert Length(110).share(2).words("zh") == "三句话"
+    assert Length(110).share(4).words("zh") == "两句话"
+    assert Length(44).share(2).words("zh") == "一句话"
     assert "words" in Length(800).share(4).words("en")
 
 
@@ -72,3 +74,39 @@ def test_a_short_part_is_asked_for_in_sentences() -> None:
 )
 def test_a_length_is_reached_at_the_end_of_a_sentence(text: str, reached: bool) -> None:
     assert Length(5).reached(text) is reached
+
+
+@pytest.mark.parametrize("length", ["short", "10w", "59w", "5%"])
+def test_a_short_summary_ends_where_the_model_ends_it(length: str) -> None:
+    found = Length.parse(length, "word " * 1_000)
+    assert (found.least, found.least_tokens, found.sections(2_000)) == (0, 0, 1)
+    assert found.share(2).least_tokens == 0
+
+
+@pytest.mark.parametrize("length", ["medium", "long", "60w", "200w", "30%"])
+@pytest.mark.parametrize("word", ["word ", "字字"])
+def test_a_longer_summary_is_held_to_most_of_its_length(length: str, word: str) -> None:
+    found = Length.parse(length, word * 1_000)
+    assert 0.5 * found.target <= found.least <= 0.6 * found.target
+    assert found.least < found.least_tokens < found.tokens
+    for parts in (2, 5):
+        share = found.share(parts)
+        if share.target < 44:  # one sentence ends where it ends
+            assert share.least == 0
+        else:
+            assert share.least * parts == pytest.approx(found.least, abs=parts)
+            assert share.least < share.target
+
+
+def test_no_summary_is_held_to_more_than_its_text_can_give() -> None:
+    assert Length.parse("medium", "word " * 60).least <= 20
+    assert Length.parse("200w", "字" * 100).least <= 20
+    assert Length.parse("long", "").least == 0
+
+
+def test_a_long_summary_of_a_short_text_is_written_by_sections() -> None:
+    text = "word " * 1_000
+    assert Length.parse("medium", text).sections(1_300) == 1
+    assert 1 < Length.parse("200w", text).sections(1_300) < Length.parse("long", text).sections(1_300)
+    assert Length.parse("long", text).sections(400) == 2
+    assert Length.parse("long", "word " * 100).sections(130) == 1

@@ -158,12 +158,33 @@ def test_the_log_probability_is_the_model_s_own_whatever_is_filtered() -> None:
     assert (drawn, logprob) == (2, pytest.approx(math.log(softmax(values)[2]), abs=1e-5))
 
 
+@given(
+    values=st.lists(st.integers(-40, 40).map(float), min_size=2, max_size=40), least=st.integers(0, 6), data=st.data()
+)
+def test_what_ends_a_reply_is_not_drawn_too_early(values: list[float], least: int, data: st.DataObject) -> None:
+    stop = data.draw(st.sets(st.integers(0, len(values) - 1), min_size=1, max_size=len(values) - 1))
+    sampler = Sampler(SamplingConfig(min_tokens=least), stop_ids=stop)
+    for said in range(8):
+        drawn, logprob = sampler(torch.tensor(values), [0] * said)
+        allowed = [i for i in best_first(values) if said >= least or i not in stop]
+        assert drawn == allowed[0]
+        assert logprob == pytest.approx(math.log(softmax(values)[drawn]), abs=1e-5)
+
+
+def test_a_least_length_is_told_only_where_there_is_one() -> None:
+    """Histories and servers of earlier versions refuse keys that they do not know."""
+    assert "min_tokens" not in SamplingConfig().to_json()
+    for config in (SamplingConfig(seed=3), SamplingConfig(min_tokens=5)):
+        assert SamplingConfig.from_json(config.to_json()) == config
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         {"temperature": -0.1}, {"temperature": math.nan}, {"temperature": math.inf}, {"top_k": -1}, {"top_p": 0.0},
         {"top_p": 1.1}, {"top_p": math.nan}, {"min_p": -0.1}, {"min_p": 1.1}, {"repetition_penalty": 0.0},
-        {"repetition_penalty": math.nan}, {"max_tokens": 0}, {"stop": ("",)}, {"seed": -1}, {"seed": 2**63},
+        {"repetition_penalty": math.nan}, {"max_tokens": 0}, {"min_tokens": -1}, {"stop": ("",)},
+        {"seed": -1}, {"seed": 2**63},
     ],
 )  # fmt: skip
 def test_nonsense_is_refused_at_birth(wrong: dict[str, object]) -> None:

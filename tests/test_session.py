@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -115,6 +116,16 @@ def test_the_same_seed_gives_the_same_text_and_others_give_others(session: Sessi
 
     assert answer(1) == answer(1)
     assert len({answer(1), answer(2), answer(None), answer(None)}) == 4
+
+
+def test_a_reply_that_would_end_too_early_goes_on(tiny_session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiny_session._chat, "stop_ids", frozenset(range(0, 16_000, 8)))
+    for seed in range(5):
+        drawn = SamplingConfig(temperature=1.0, seed=seed, max_tokens=300)
+        ended = list(tiny_session.stream(HELLO, drawn))[-1]
+        assert ended.finish_reason == "stop"
+        least = ended.output_tokens + 10
+        assert list(tiny_session.stream(HELLO, replace(drawn, min_tokens=least)))[-1].output_tokens >= least
 
 
 def test_the_next_turn_computes_only_what_is_new(session: Session) -> None:

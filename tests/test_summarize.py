@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from asked import Asked
 
-from engine import texts
+from engine import shipped, texts
+from engine.catalog import default_entry
 from engine.config import SamplingConfig
 from engine.errors import InputError, InputTooLong, UsageError
 from engine.language import HAN
 from engine.schema import Chunk, Coverage, Document, Message
 from engine.session import Session
+from engine.tasks.length import Length, words_in
+from engine.tasks.sentences import sentences
 from engine.tasks.summarize import summarize, summarize_rows, tidy
 
 if TYPE_CHECKING:
@@ -151,6 +154,36 @@ def test_a_summary_of_many_words_is_written_part_by_part(tiny_session: Session, 
     assert "".join(chunk.text for chunk in chunks).count("\n\n") >= read.chunks_total - 1
 
 
+def test_a_long_summary_of_a_text_that_fits_is_written_section_by_section(tiny_session: Session, asked: Asked) -> None:
+    text = "".join(LINES[:45])
+    for length, most in (("short", 1), ("medium", 1), ("long", 5)):
+        before = len(asked.texts)
+        _, read = run(tiny_session, text, length=length)
+        prompts = asked.texts[before:]
+        assert (read.complete, read.chunks_total) == (True, len(prompts))
+        assert most // 2 < len(prompts) <= most
+        assert all(sum(line in prompt for prompt in prompts) == 1 for line in LINES[:45])
+
+
+def test_a_summary_does_not_end_before_most_of_what_was_asked_for(
+    tiny_session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiny_session._chat, "stop_ids", frozenset(range(0, 16_000, 8)))
+    text, drawn = "word " * 200, SamplingConfig(temperature=1, seed=1, max_tokens=400)
+    least = Length.parse("medium", text).least_tokens
+    assert least > 60
+    assert run(tiny_session, text, drawn, length="short")[0][-1].output_tokens < least
+    assert run(tiny_session, text, drawn)[0][-1].output_tokens >= least
+
+
+def test_rows_are_held_to_their_length_as_each_alone(tiny_session: Session) -> None:
+    rows = ["word " * 300, "word " * 40, "字" * 500]
+    drawn = SamplingConfig(temperature=1, seed=3, max_tokens=300)
+    found = dict(summarize_rows(tiny_session, rows, sampling=drawn, length="medium"))
+    for number, row in enumerate(rows):
+        assert found[number] == "".join(chunk.text for chunk in run(tiny_session, row, drawn)[0]).strip()
+
+
 @pytest.mark.parametrize("length", ["", "tiny", "0%", "-5w", "5", "1.5w"])
 def test_a_length_that_is_none_is_refused(tiny_session: Session, asked: Asked, length: str) -> None:
     with pytest.raises(UsageError, match=r"short, medium, long, N% or Nw"):
@@ -258,3 +291,26 @@ def test_the_default_model_summarizes_in_the_language_of_the_text(default_sessio
     share = len(HAN.findall(summary)) / len(summary)
     assert share > 0.6 if language == "zh" else share == 0, summary
     assert ("纸" if language == "zh" else "light") in summary.lower()
+
+
+@pytest.fixture(scope="module")
+def taught_session(default_model: Path) -> Iterator[Session]:
+    """The plain model with the adapter that the default is made of."""
+    adapter = shipped.find(default_entry().adapter)
+    assert adapter is not None
+    session = Session.open(default_model, device="cpu", adapter=adapter.path)
+    yield session
+    session.close()
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_medium_summary_is_a_paragraph(taught_session: Session, language: Language) -> None:
+    text = texts.read("evaluation", language)
+    chunks, read = run(taught_session, text, SamplingConfig(max_tokens=500, repetition_penalty=1.1))
+    summary = "".join(chunk.text for chunk in chunks).strip()
+    assert read.complete
+    told = [sentence.strip() for sentence in sentences(summary)]
+    assert len(told) >= 3, summary
+    assert len(set(told)) == len(told), summary
+    assert words_in(summary) >= 0.6 * Length.parse("medium", text).target, summary

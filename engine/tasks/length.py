@@ -22,11 +22,26 @@ _SENTENCES: dict[Language, tuple[str, ...]] = {
     "zh": ("一句话", "两句话", "三句话"),
 }
 _WORDS_A_SENTENCE = 22
+_SAID_IN_A_SENTENCE: dict[Language, int] = {"en": 22, "zh": 15}
+"""Words that the default model's sentences have where so many sentences were asked for."""
 _CHARACTERS_A_WORD = 1.7
 """Chinese characters that say what an English word says."""
 _SENTENCE_END = re.compile(r"(?<![0-9A-Z])[.!?…][\"'”’)]*\s*$|[。！？…][”’」』）]*\s*$")
 LONGEST_PASS = 400
 """Words that one pass can be trusted to write; a longer summary is put together from its parts'."""
+_HELD_TO = 60
+"""Words from which a length is held to; a shorter one is for one sentence or two, which end where they end."""
+_ONE_BREATH = 150
+"""Words up to which one pass sums up a text from its beginning to its end: then a small model copies the beginning."""
+_WORDS_A_SECTION = 66
+_SECTION_TOKENS = 160
+"""A section of a text has more than that, or there is nothing to leave out."""
+_LEAST = 0.6
+"""Of the asked words, that a summary does not end before."""
+_MOST_OF_TEXT = 0.55
+"""Of a text's words, above which no summary is held to be longer: it would have to repeat the text."""
+_TOKENS_A_WORD = 1.25
+"""Rather too few: an English word with its marks has 1.3 to 1.4 in the default model, 1.7 Chinese characters 1.2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +51,29 @@ class Length:
     target: int
     name: str = ""
     """short, medium or long, where it was said so; `part` for a share of a summary."""
+    least: int = 0
+    """Words that the summary does not end before; 0: it ends where the model ends it."""
 
     @classmethod
     def parse(cls, text: str, document: str) -> Self:
         """From short, medium, long, N% of the document or Nw. Raises UsageError."""
-        if text in _NAMED:
-            return cls(_NAMED[text], text)
         match = re.fullmatch(r"(\d+)(%|w)", text)
-        if not match or int(match[1]) < 1:
+        if text not in _NAMED and (not match or int(match[1]) < 1):
             raise UsageError(f"a length is short, medium, long, N% or Nw, got {text!r}")
-        if match[2] == "w":
-            return cls(int(match[1]))
-        return cls(max(10, round(words_in(document) * int(match[1]) / 100)))
+        words = words_in(document)
+        if match is None:
+            target = _NAMED[text]
+        else:
+            target = int(match[1]) if match[2] == "w" else max(10, round(words * int(match[1]) / 100))
+        # In tens: texts of many sizes have few lengths, and those of one length are decoded together.
+        least = int(_LEAST * min(target, words * _MOST_OF_TEXT) / 10) * 10 if target >= _HELD_TO else 0
+        return cls(target, text if match is None else "", least)
 
     def words(self, language: Language) -> str:
         """As the model is told."""
-        sentences = round(self.target / _WORDS_A_SENTENCE)
-        if self.name == "part" and 1 <= sentences <= len(_SENTENCES[language]):
-            return _SENTENCES[language][sentences - 1]
+        most = len(_SENTENCES[language])
+        if self.name == "part" and 1 <= round(self.target / _WORDS_A_SENTENCE) <= most:
+            return _SENTENCES[language][min(most, round(self.target / _SAID_IN_A_SENTENCE[language])) - 1]
         if self.name in _NAMED:
             return _PHRASES[language][self.name]
         return (
@@ -66,6 +86,11 @@ class Length:
         return round(min(self.target, LONGEST_PASS) * 3) + 80
 
     @property
+    def least_tokens(self) -> int:
+        """What a pass does not end before."""
+        return round(min(self.least, LONGEST_PASS) * _TOKENS_A_WORD)
+
+    @property
     def paragraphs(self) -> bool:
         """Whether the parts of a summary stand apart."""
         return self.target > LONGEST_PASS
@@ -74,13 +99,22 @@ class Length:
         """Whether a text has the wished length and its last sentence is whole."""
         return bool(_SENTENCE_END.search(text)) and words_in(text) >= self.target
 
+    def sections(self, tokens: int) -> int:
+        """In how many passages a text that one pass could read is read, so that its end has its share as well."""
+        if not self.least or self.target < _ONE_BREATH:
+            return 1
+        return max(1, min(round(self.target / _WORDS_A_SECTION), tokens // _SECTION_TOKENS))
+
     def parts(self) -> int:
         """How many parts a summary of a long text has."""
         return max(2, round(self.target / 27))
 
     def share(self, parts: int) -> Length:
         """For one of several parts that make up the summary."""
-        return Length(min(LONGEST_PASS, max(_WORDS_A_SENTENCE, round(self.target / parts))), "part")
+        target = min(LONGEST_PASS, max(_WORDS_A_SENTENCE, round(self.target / parts)))
+        # One sentence is not drawn out: a small model then tells what a summary is.
+        least = round(self.least / parts) if target >= 2 * _WORDS_A_SENTENCE else 0
+        return Length(target, "part", min(target, least))
 
     @classmethod
     def of_a_passage(cls) -> Self:

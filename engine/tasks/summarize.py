@@ -29,7 +29,7 @@ SINGLE_TOKENS = 2048
 PASSAGE_TOKENS = 1024
 """Of a longer text read at a time: small models lose the thread, and attention grows with the square."""
 
-RECIPE = 2
+RECIPE = 3
 """Counts changes of what is made of a reply: results kept under another recipe are written again."""
 _TOLERANCE = 1.5
 """Times the asked words that a part may have."""
@@ -125,14 +125,14 @@ def summarize(
         raise InputError(f"{document.name} is empty: nothing to summarize")
     wish = Wish(language or language_of(document.text), Length.parse(length, document.text), bullets, focus)
     room = _room(session, wish.length, sampling)
-    passages = _passages(session, document.text, wish, room)
+    passages, wanted = _passages(session, document.text, wish, room)
     writer = _Writer(session, sampling, memory)
     if len(passages) == 1 and not bullets:
         ask = wish.ask(WHOLE, document.text.strip(), wish.length)
         limited = _limited(sampling, wish.length)
         yield from session.stream([Message("user", ask)], limited, enough=wish.length.reached)
     else:
-        yield from _in_parts(writer, passages, wish, min(PASSAGE_TOKENS, room))
+        yield from _in_parts(writer, passages, wish, wanted, min(PASSAGE_TOKENS, room))
     tokens = sum(passage.tokens for passage in passages)
     lines = document.text.count("\n") + (not document.text.endswith("\n"))
     yield Coverage(len(passages), len(passages), lines, lines, tokens, tokens, chunks_cached=writer.remembered)
@@ -148,9 +148,10 @@ def summarize_rows(
     short: dict[Length, list[tuple[int, str]]] = {}
     long: list[int] = []
     for number, text in enumerate(texts):
-        one = not wish.get("bullets") and session.count(text) <= SINGLE_TOKENS // 2
+        length = Length.parse(wish.get("length", "medium"), text)
+        tokens = session.count(text)
+        one = not wish.get("bullets") and tokens <= SINGLE_TOKENS // 2 and length.sections(tokens) == 1
         if one and text.strip():
-            length = Length.parse(wish.get("length", "medium"), text)
             asked = Wish(wish.get("language") or language_of(text), length, focus=wish.get("focus", ""))
             short.setdefault(length, []).append((number, asked.ask(WHOLE, text.strip(), length)))
         else:
@@ -186,19 +187,23 @@ def _room(session: Session, wanted: Length, sampling: SamplingConfig) -> int:
     return room
 
 
-def _passages(session: Session, text: str, wish: Wish, room: int) -> list[Passage]:
-    """One passage, or those of a long text, cut so that an edit moves no border far from it."""
+def _passages(session: Session, text: str, wish: Wish, room: int) -> tuple[list[Passage], int]:
+    """One passage, or those of a long text, cut so that an edit moves no border far; and how many parts are wanted."""
     whole = split(text, session.count, min(SINGLE_TOKENS, room))
-    if wish.bullets and len(whole) == 1:
-        tokens = whole[0].tokens
-        return split(text, session.count, -(-tokens // max(1, min(wish.length.parts(), tokens // 40))))
-    return whole if len(whole) == 1 else split(text, session.count, min(PASSAGE_TOKENS, room), steady=True)
+    if len(whole) > 1:
+        return split(text, session.count, min(PASSAGE_TOKENS, room), steady=True), wish.length.parts()
+    tokens = whole[0].tokens
+    pieces = max(1, min(wish.length.parts(), tokens // 40)) if wish.bullets else wish.length.sections(tokens)
+    cut = split(text, session.count, -(-tokens // pieces))
+    return cut, len(cut)  # one more than asked for, where the text's own borders lie so
 
 
-def _in_parts(writer: _Writer, passages: Sequence[Passage], wish: Wish, room: int) -> Generator[Event, None, None]:
-    """Summarize the passages and combine neighbours until the parts are few enough; the last level comes out."""
+def _in_parts(
+    writer: _Writer, passages: Sequence[Passage], wish: Wish, wanted: int, room: int
+) -> Generator[Event, None, None]:
+    """Summarize the passages and combine neighbours until the parts are as few as wanted; the last level comes out."""
     parts = [Part(p.text.strip(), p.first_line, p.last_line, p.tokens) for p in passages]
-    wanted, template = wish.length.parts(), PART
+    template = PART
     groups = [[part] for part in parts]
     total, done = len(parts) + (wanted if len(parts) > wanted else 0), 0
     yield ChunkProgress(0, total)
@@ -331,4 +336,4 @@ def tidy(text: str, words: int, *, cut: bool) -> str:
 
 
 def _limited(sampling: SamplingConfig, length: Length) -> SamplingConfig:
-    return replace(sampling, max_tokens=min(sampling.max_tokens, length.tokens))
+    return replace(sampling, max_tokens=min(sampling.max_tokens, length.tokens), min_tokens=length.least_tokens)
