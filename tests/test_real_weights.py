@@ -129,7 +129,7 @@ def test_int8_costs_little_of_the_float_model(name: str, request: pytest.Fixture
 @pytest.mark.skipif(bool(NativeKernel().unavailable(CPU)), reason="the native library is not here")
 @torch.inference_mode()
 def test_gemma_s_one_and_two_digits_are_in_native_code_what_they_are_in_pytorch(gemma_model: Path) -> None:
-    """Real outliers and smoothing, which toys do not have. Without the second digit of q, k and v, of `out` or of `down`
+    """Real outliers and smoothing, which toys do not have. Without the second digit of `qkv`, `out` or `down`
     the Chinese text is at 0.0023 to 0.0051, with them at 0.0007."""
     _, recipe = checkpoint.read_config(gemma_model)
     assert {recipe.digits(kind) for kind in LINEAR_KINDS} == {1, 2}
