@@ -50,24 +50,21 @@ def write(
     from recipes import mixture, second
     from recipes.card import card
 
-    mixed = mixture.build(data, seed) if number == 1 else mixture.Mixture(second.build(data, seed), ())
-    train, evaluated = mixture.unseen(data, mixed.train)
-    held, more = mixture.unseen(data, mixed.held)
-    if budget is not None:
-        train = mixture.head(train, budget, count)
-    files = {"train.jsonl": mixture.encoded(train), "held.jsonl": mixture.encoded(held)}
+    mixed = {1: mixture, 2: second}[number].build(data, seed)
+    train = mixed.train if budget is None else mixture.head(mixed.train, budget, count)
+    files = {"train.jsonl": mixture.encoded(train), "held.jsonl": mixture.encoded(mixed.held)}
     table = mixture.counts(train, count)
     manifest = {
         "seed": seed,
         "round": number,
         "tokens": sum(row["tokens"] for row in table.values()),
         "train": table,
-        "held": mixture.counts(held, count),
+        "held": mixture.counts(mixed.held, count),
         "from": mixture.hashes(data),
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     }
     files["manifest.json"] = (json.dumps(manifest, ensure_ascii=False, indent=2) + "\n").encode()
-    files["DATA.md"] = card(manifest, [*train, *held]).encode()
+    files["DATA.md"] = card(manifest, [*train, *mixed.held]).encode()
     out.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         partial = out / f".{name}.part"
@@ -75,9 +72,9 @@ def write(
         partial.replace(out / name)
     for name, row in table.items():
         print(f"{name:32}{row['conversations']:6} conversations{row['replies']:6} replies{row['tokens']:8} tok")
-    for text in (*evaluated, *more):
+    for text in mixed.left_out:
         print(f"left out, an evaluation file has it: {text!r:.70}")
-    print(f"{len(train)} conversations, about {manifest['tokens']} tok; held back {len(held)}")
+    print(f"{len(train)} conversations, about {manifest['tokens']} tok; held back {len(mixed.held)}")
 
 
 def _default() -> Path:

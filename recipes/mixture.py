@@ -24,33 +24,10 @@ if TYPE_CHECKING:
 
 HELD = 0.04
 """Of the conversations: the loss on them is watched, they are never trained on."""
+UNANSWERABLE = 0.2
+"""Of the questions drawn; most of our own have no answer either."""
 TURN_TOKENS = 5
 """Of the chat format around a turn; the system's text that some models add where there is none is not counted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Amounts:
-    """Rows drawn from the sources that have more than is wanted; our own rows are all used."""
-
-    questions: tuple[int, int] = (4000, 3000)
-    """In English and in Chinese."""
-    unanswerable: tuple[float, float] = (0.2, 0.2)
-    """Of these; most of our own questions have no answer either."""
-    summaries: int = 1200
-    """In each language."""
-    prose: int = 300
-    translations: int = 2400
-    """Pairs in both directions together."""
-    instructions: int = 2000
-    assistant: int = 600
-    knowing: int = 60
-    judgements: int = 1
-    """How many times our judged texts come by the dozen, each time in another order."""
-    topics: int = 2
-    again: int = 2
-    """How many times our summaries and translations come."""
-    dialogues: int = 3
-    """How many times our dialogues come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +35,23 @@ class Mixture:
     """What is trained on and what is held back."""
 
     train: tuple[Conversation, ...]
-    held: tuple[Conversation, ...]
+    held: tuple[Conversation, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """Texts that an evaluation file has, too; without the conversations that hold them."""
 
 
-def build(data: Path, seed: int = 0, amounts: Amounts | None = None) -> Mixture:
-    """Draw, split and shuffle; the same seed gives the same mixture. Raises InputError for missing data."""
-    amounts = amounts or Amounts()
+def build(data: Path, seed: int = 0) -> Mixture:
+    """The first round; the same seed gives the same mixture. Raises InputError for missing data."""
+    whole = drawn(data, seed)
+    train, evaluated = unseen(data, whole.train)
+    held, more = unseen(data, whole.held)
+    return Mixture(train, held, (*evaluated, *more))
+
+
+def drawn(data: Path, seed: int = 0) -> Mixture:
+    """Drawn, shuffled and split, with what evaluation files have. Raises InputError for missing data."""
     random = Random(seed)
-    everything = _spread(list(_everything(data, amounts, random)), random)
+    everything = _spread(list(_everything(data, random)), random)
     groups = sorted({conversation.group for conversation in everything if conversation.group})
     held_groups = set(random.sample(groups, round(len(groups) * HELD)))
     loose = [number for number, one in enumerate(everything) if not one.group]
@@ -87,26 +73,28 @@ def _spread(conversations: list[Conversation], random: Random) -> list[Conversat
     return [one for _, one in sorted(placed, key=lambda pair: pair[0])]
 
 
-def _everything(data: Path, amounts: Amounts, random: Random) -> Iterable[Conversation]:
-    texts: dict[Language, Texts] = {"en": Texts(data, "en"), "zh": Texts(data, "zh")}
-    for at, language in enumerate(texts):
-        yield from drawing.sentiments(language, amounts.judgements, random)
-        yield from drawing.topics(language, amounts.topics, random)
-        yield from drawing.questions(data, language, amounts.questions[at], amounts.unanswerable[at], random)
+def _everything(data: Path, random: Random) -> Iterable[Conversation]:
+    """So many rows of each source, which has more; our own rows all, some of them several times."""
+    questions: dict[Language, int] = {"en": 4000, "zh": 3000}
+    texts = {language: Texts(data, language) for language in questions}
+    for language, count in questions.items():
+        yield from drawing.sentiments(language, 1, random)
+        yield from drawing.topics(language, 2, random)
+        yield from drawing.questions(data, language, count, UNANSWERABLE, random)
         yield from ours.own_questions(texts[language], language, drawing.NAMES, random)
-        yield from drawing.summaries(data, language, amounts.summaries, random)
-        for _ in range(amounts.again):
+        yield from drawing.summaries(data, language, 1200, random)
+        for _ in range(2):
             yield from ours.own_summaries(texts[language], language)
-        for _ in range(amounts.dialogues):
+        for _ in range(3):
             yield from drawing.own_dialogues(language)
-    for _ in range(amounts.again):
+    for _ in range(2):
         yield from ours.own_translations(texts)
-    yield from drawing.prose_summaries(data, amounts.prose, random)
-    yield from drawing.translations(data, amounts.translations, random)
-    yield from drawing.instructions(data, amounts.instructions, random)
-    yield from drawing.assistant_english(data, amounts.assistant, random)
-    yield from drawing.assistant_chinese(data, amounts.assistant, random)
-    yield from drawing.knowing_chinese(data, amounts.knowing, random)
+    yield from drawing.prose_summaries(data, 300, random)
+    yield from drawing.translations(data, 2400, random)
+    yield from drawing.instructions(data, 2000, random)
+    yield from drawing.assistant_english(data, 600, random)
+    yield from drawing.assistant_chinese(data, 600, random)
+    yield from drawing.knowing_chinese(data, 60, random)
 
 
 def tokens(conversation: Conversation, count: Callable[[str], int]) -> int:

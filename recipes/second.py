@@ -25,15 +25,15 @@ LANGUAGES: tuple[Language, ...] = ("en", "zh")
 DOZEN = 12
 
 
-def build(data: Path, seed: int) -> tuple[Conversation, ...]:
+def build(data: Path, seed: int = 0) -> mixture.Mixture:
     """Drawn by the seed, of the first round's mixture and of our judged texts. Raises InputError for missing data."""
     random = Random(seed)
-    first = mixture.build(data).train
+    first = mixture.drawn(data).train
     rest = [one for count, wanted in _shares() for one in _drawn(first, count, wanted, random)]
-    everything, _ = mixture.unseen(data, [*_judged(random), *rest])
-    mixed = list(everything)
+    kept, evaluated = mixture.unseen(data, [*_judged(random), *rest])
+    mixed = list(kept)
     random.shuffle(mixed)
-    return tuple(mixed)
+    return mixture.Mixture(tuple(mixed), left_out=tuple(evaluated))
 
 
 def _shares() -> list[tuple[int, Wanted]]:

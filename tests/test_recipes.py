@@ -175,9 +175,9 @@ def test_a_line_of_another_form_is_refused(
 
 
 def test_the_second_round_is_judgements_above_all_and_the_same_by_seed(data: Path, tmp_path: Path) -> None:
-    drawn = second.build(data, 3)
-    assert mixture.encoded(drawn) == mixture.encoded(second.build(data, 3))
-    assert mixture.encoded(drawn) != mixture.encoded(second.build(data, 4))
+    drawn = second.build(data, 3).train
+    assert mixture.encoded(drawn) == mixture.encoded(second.build(data, 3).train)
+    assert mixture.encoded(drawn) != mixture.encoded(second.build(data, 4).train)
     judged = [one for one in drawn if one.kind.startswith("sentiment")]
     assert all(one.every for one in judged)
     replies = sum(len(one.messages) // 2 for one in judged)
