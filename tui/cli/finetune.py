@@ -13,11 +13,11 @@ from tui.cli.help import HelpfulCommand
 from tui.cli.inputs import argument_text, read_file
 from tui.cli.opening import Run
 from tui.cli.options import DECODING, Options, takes
-from tui.cli.progress import Progress, size
+from tui.cli.progress import size
+from tui.cli.training import follow, in_one_line, prepare
 
 if TYPE_CHECKING:
     from engine.training.loop import Trainer
-    from engine.training.rows import Conversation
 
 EXAMPLES = """
 llm finetune rows.jsonl --out mine.safetensors
@@ -146,18 +146,13 @@ def _adapt(
         more["targets"] = tuple(name.strip() for name in given["targets"].split(","))
     config = TrainingConfig(**(given | more))
     documents = [read_file(path, run.options.encoding, run.options.errors) for path in data]
-    from engine.threads import wait_politely
     from engine.training import rows
 
-    wait_politely()
     read = [rows.read(document) for document in documents]
     conversations = [row for part in read for row in part]
     files = [rows.file_record(Path(path), len(part)) for path, part in zip(data, read, strict=True)]
     folder = Path(run.find_model().path)
-    if run.settings["threads"]:
-        import torch
-
-        torch.set_num_threads(run.settings["threads"])
+    prepare(run)
     from engine import adapter
     from engine.training.loop import Trainer
 
@@ -165,7 +160,8 @@ def _adapt(
     known = adapter.load(start) if start else None
     trainer = Trainer(folder, conversations, config, out, run.settings["device"], about, known)
     _tell(run, trainer)
-    _train(run, trainer, conversations)
+    asked = conversations[0].messages[:-1]
+    follow(run, trainer, lambda _: in_one_line(trainer.sample(asked, _SAMPLED)), holds_out=bool(trainer.held))
     run.console.note(
         f"wrote {out} ({size(out.stat().st_size)}); use it: {program()} ask … --adapter {out}\n"
         f"what it is made of: {program()} models show {out}"
@@ -187,29 +183,3 @@ def _tell(run: Run, trainer: Trainer) -> None:
         f"{plan.rows} rows of {plan.tokens} tokens, {plan.learnt} of them learnt{left}; {plan.held_out} rows held out\n"
         f"{plan.steps} steps, {plan.parameters / 1e6:.1f} M parameters trained, about {size(plan.memory)} of memory"
     )
-
-
-def _train(run: Run, trainer: Trainer, conversations: list[Conversation]) -> None:
-    from engine.training import state
-    from engine.training.stepping import Measured
-
-    asked = conversations[0].messages[:-1]
-    if state.place(trainer.out).exists():
-        run.console.note("going on with a run that was stopped")
-    try:
-        with Progress(run.console, "training step") as progress:
-            tokens = seconds = loss = 0.0
-            for event in trainer.run():
-                if isinstance(event, Measured):
-                    progress.clear()
-                    said = " ".join(trainer.sample(asked, _SAMPLED).split())
-                    speed = f", loss {loss:.4f}, {tokens / seconds:.0f} tok/s" if seconds else ""
-                    held = f"held-out loss {event.loss:.4f}" if trainer.held else "no rows held out"
-                    run.console.note(f"step {event.step}: {held}{speed} · {said}")
-                    continue
-                tokens, seconds, loss = tokens + event.tokens, seconds + event.seconds, event.loss
-                progress.update(event.number, event.steps)
-    except KeyboardInterrupt:
-        if state.place(trainer.out).exists():
-            run.console.note("stopped; the same command goes on from here")
-        raise

@@ -12,6 +12,7 @@ from tui.cli.inputs import read_file, with_text
 from tui.cli.opening import Run
 from tui.cli.progress import Progress, size
 from tui.cli.pulling import Reporter, say_installed
+from tui.cli.training import follow, in_one_line, prepare
 
 if TYPE_CHECKING:
     from engine.training.pretrain import Pretrainer
@@ -28,22 +29,21 @@ def pretrain(
         raise UsageError(f"there is already a model {name!r}", hint="choose another --name")
     options = run.options
     documents = [with_text(read_file(path, options.encoding, options.errors), path) for path in data]
-    from engine.threads import wait_politely
-    from engine.training.rows import file_record
-
-    wait_politely()
-    if run.settings["threads"]:
-        import torch
-
-        torch.set_num_threads(run.settings["threads"])
+    prepare(run)
     from engine.training.pretrain import Pretrainer
+    from engine.training.rows import file_record
 
     files = [file_record(Path(path), document.text.count("\n")) for path, document in zip(data, documents, strict=True)]
     about: dict[str, Any] = {"files": files, "licences": list(licences)}
     seed, device = run.settings["seed"] or 0, run.settings["device"]
     trainer = Pretrainer(documents, blueprint, out, seed=seed, device=device, about=about)
     _tell(run, trainer)
-    loss = _train(run, trainer)
+
+    def said(step: int) -> str:
+        given, told = map(in_one_line, trainer.sample(step))
+        return f"{given} ▸ {told}"
+
+    loss = follow(run, trainer, said)
     run.console.note(
         f"wrote {out}: held-out perplexity {trainer.by_byte(loss):.3f} a byte over {trainer.corpus.held_bytes} bytes"
     )
@@ -63,31 +63,3 @@ def _tell(run: Run, trainer: Pretrainer) -> None:
         f"{plan.steps} steps see {plan.seen} tokens, {plan.seen / plan.parameters:.1f} for each parameter; "
         f"about {size(plan.memory)} of memory"
     )
-
-
-def _train(run: Run, trainer: Pretrainer) -> float:
-    """Returns the last held-out loss."""
-    from engine.training import state
-    from engine.training.stepping import Measured
-
-    if state.place(trainer.out).exists():
-        run.console.note("going on with a run that was stopped")
-    last = 0.0
-    try:
-        with Progress(run.console, "training step") as progress:
-            tokens = seconds = loss = 0.0
-            for event in trainer.run():
-                if isinstance(event, Measured):
-                    progress.clear()
-                    last = event.loss
-                    given, said = (" ".join(text.split()) for text in trainer.sample(event.step))
-                    speed = f", loss {loss:.4f}, {tokens / seconds:.0f} tok/s" if seconds else ""
-                    run.console.note(f"step {event.step}: held-out loss {event.loss:.4f}{speed} · {given} ▸ {said}")
-                    continue
-                tokens, seconds, loss = tokens + event.tokens, seconds + event.seconds, event.loss
-                progress.update(event.number, event.steps)
-    except KeyboardInterrupt:
-        if state.place(trainer.out).exists():
-            run.console.note("stopped; the same command goes on from here")
-        raise
-    return last

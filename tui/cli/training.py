@@ -1,0 +1,69 @@
+"""A training run as a person follows it: where it stands, what the model says on the way, how to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from tui.cli.opening import Run
+from tui.cli.progress import Progress
+
+if TYPE_CHECKING:
+    from engine.training.stepping import Measured, Step
+
+
+class Trains(Protocol):
+    """What is followed: an adapter's run, or that of a model from nothing."""
+
+    out: Path
+
+    def run(self) -> Iterator[Step | Measured]:
+        """Train to the end, from where an earlier run was stopped."""
+
+
+def prepare(run: Run) -> None:
+    """Give way to other work, and keep to the threads that were told."""
+    from engine.threads import wait_politely
+
+    wait_politely()
+    if run.settings["threads"]:
+        import torch
+
+        torch.set_num_threads(run.settings["threads"])
+
+
+def follow(run: Run, trainer: Trains, said: Callable[[int], str], *, holds_out: bool = True) -> float:
+    """Train to the end; returns the last held-out loss. `said`: what the model in training says at a step.
+
+    `holds_out`: whether there is a held-out loss to tell.
+    """
+    from engine.training import state
+    from engine.training.stepping import Measured
+
+    kept = state.place(trainer.out)
+    if kept.exists():
+        run.console.note("going on with a run that was stopped")
+    held_out = loss = tokens = seconds = 0.0
+    try:
+        with Progress(run.console, "training step") as progress:
+            for event in trainer.run():
+                if isinstance(event, Measured):
+                    progress.clear()
+                    held_out = event.loss
+                    held = f"held-out loss {held_out:.4f}" if holds_out else "no rows held out"
+                    speed = f", loss {loss:.4f}, {tokens / seconds:.0f} tok/s" if seconds else ""
+                    run.console.note(f"step {event.step}: {held}{speed} · {said(event.step)}")
+                else:
+                    tokens, seconds, loss = tokens + event.tokens, seconds + event.seconds, event.loss
+                    progress.update(event.number, event.steps)
+    except KeyboardInterrupt:
+        if kept.exists():
+            run.console.note("stopped; the same command goes on from here")
+        raise
+    return held_out
+
+
+def in_one_line(text: str) -> str:
+    """A sample as a note shows it."""
+    return " ".join(text.split())
