@@ -236,13 +236,12 @@ def _taught(base: CatalogEntry, adapter: shipped.ShippedAdapter) -> CatalogEntry
         zh=adapter.zh,
         aliases=adapter.aliases,
         adapter=adapter.name,
-        default=base.default and adapter.default,
     )
 
 
 def _beside(entry: CatalogEntry, taught: CatalogEntry | None) -> CatalogEntry:
     """An entry as it is where a taught twin takes its place as the default and its short names."""
-    if taught is None or (entry.default and not taught.default):
+    if taught is None:
         return entry
     kept = tuple(alias for alias in entry.aliases if alias not in taught.aliases)
     return replace(entry, aliases=kept, default=False)

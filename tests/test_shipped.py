@@ -66,7 +66,7 @@ def ships(made: Path, source: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyP
     entry = entry_of(source, default=True, aliases=("toy",), parts=(), notices=())
     monkeypatch.setattr("engine.catalog.CATALOG", (*(replace(one, default=False) for one in CATALOG), entry))
     monkeypatch.setattr("engine.shipped.FOLDER", tmp_path / "shipped")
-    ours = replace(shipped.KNOWN[0], base=entry.sha256, model="tiny-tasks", aliases=("toy",), default=True)
+    ours = replace(shipped.KNOWN[0], base=entry.sha256, model="tiny-tasks", aliases=("toy",))
     monkeypatch.setattr("engine.shipped.KNOWN", (ours,))
     (tmp_path / "shipped").mkdir()
     shutil.copyfile(made / "tasks.safetensors", ours.path)
@@ -313,11 +313,3 @@ def test_the_table_and_an_adapters_manifest_are_read_without_torch(made: Path) -
         "print(sorted({'torch', 'numpy', 'safetensors'} & set(sys.modules)))"
     )
     assert finish(start(code, made / "tasks.safetensors")).strip() == "[]"
-
-
-@pytest.mark.usefixtures("ships")
-def test_an_adapter_that_is_no_default_leaves_its_base_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    ours = replace(shipped.KNOWN[0], default=False)
-    monkeypatch.setattr("engine.shipped.KNOWN", (ours,))
-    assert default_entry().name == "tiny"
-    assert lookup("tiny-tasks").adapter == ours.name

@@ -36,8 +36,6 @@ class ShippedAdapter:
     licence_name: str
     aliases: tuple[str, ...] = ()
     """Short names that mean that model, no longer its base."""
-    default: bool = True
-    """Whether it takes the place of its base as the default."""
 
     @property
     def path(self) -> Path:
