@@ -30,10 +30,12 @@ class Reply:
         strip: bool,
         prompt_tokens: int = 0,
         constraint: Constraint | None = None,
+        enough: Callable[[str], bool] | None = None,
     ) -> None:
         """`room`: tokens at most. `strip`: drop white space before the first word.
 
-        With a `constraint`, `stop` means that it is complete, and `length` that it is not.
+        With a `constraint`, `stop` means that it is complete, and `length` that it is not. `enough` is asked after each
+        piece of text whether the reply so far, as text, is all that is wanted: then it ends.
         """
         self._decoder, self._stop_ids, self._room, self._strip = decoder, stop_ids, room, strip
         self._stops = StopStrings(stop_strings)
@@ -43,9 +45,7 @@ class Reply:
         self.cached = 0
         """How many of the prompt's tokens were still in the KV cache."""
         self._prompt_tokens = prompt_tokens
-        self.constraint = constraint
-        self.enough: Callable[[str], bool] | None = None
-        """Asked after each piece of text whether the reply so far, as text, is all that is wanted: then it ends."""
+        self.constraint, self.enough = constraint, enough
         self._said = ""
         self._started = self._prefilled = time.perf_counter()
 

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from engine.generation import Generation
     from engine.kernels import Kernel
     from engine.model import Decoder
-    from engine.reply import Reply
     from engine.schema import Chunk, Message
     from engine.structure import Constraint, Grammar, Vocabulary
 
@@ -148,82 +147,42 @@ class Session(TextCounter):
         continue_last: bool = False,
         grammar: Grammar | None = None,
         enough: Callable[[str], bool] | None = None,
-    ) -> Generator[Chunk, None, None]:
-        """The assistant's next message. Closing the iterator stops within one token.
+    ) -> Generation:
+        """The assistant's next message, as an iterator of chunks. Closing it stops within one token.
 
         `continue_last`: go on with the last message, which is the assistant's, instead of answering it.
         `grammar`: only tokens that it allows are drawn; the reply is complete if it ends with `stop`.
         `enough`: told the reply's text so far after each piece; when it says so, the reply ends.
         Raises InputTooLong if the conversation leaves no room for a token.
         """
-        return self._begun(messages, sampling, grammar, enough, continuing=continue_last)
+        prompt = self._chat.encode(messages, continue_last=continue_last)
+        if grammar is None:
+            stops, strip = self._chat.stop_strings, not self.is_chat and not continue_last
+            return self._begin(
+                prompt, sampling, enough=enough, continuing=continue_last, strip=strip, stop_strings=stops
+            )
+        if sampling.stop:
+            raise UsageError("a stop string could cut what has a schema", hint="leave --stop or --schema out")
+        constraint = self._vocabulary.constraint(grammar)
+        return self._begin(prompt, sampling, enough=enough, continuing=continue_last, constraint=constraint)
 
-    def _begun(
-        self,
-        messages: Sequence[Message],
-        sampling: SamplingConfig,
-        grammar: Grammar | None,
-        enough: Callable[[str], bool] | None,
-        *,
-        continuing: bool = False,
-    ) -> Generation:
-        prompt = self._chat.encode(messages, continue_last=continuing)
-        reply = self._turn(prompt, sampling, grammar, continuing=continuing)
-        reply.enough = enough
-        return self._generation(prompt, sampling, reply)
-
-    def _turn(
-        self, prompt: Sequence[int], sampling: SamplingConfig, grammar: Grammar | None, *, continuing: bool
-    ) -> Reply:
-        """An empty reply of the assistant. With a grammar, nothing but completeness and the room end it."""
-        if grammar is not None:
-            if sampling.stop:
-                raise UsageError("a stop string could cut what has a schema", hint="leave --stop or --schema out")
-            constraint = self._vocabulary.constraint(grammar)
-            return self._reply(prompt, sampling, continuing=continuing, constraint=constraint)
-        strip = not self.is_chat and not continuing
-        return self._reply(prompt, sampling, continuing=continuing, strip=strip, stop_strings=self._chat.stop_strings)
-
-    @cached_property
-    def _vocabulary(self) -> Vocabulary:
-        from engine.structure import Vocabulary
-
-        return Vocabulary(self._tokenizer, self._chat.stop_ids)
-
-    def complete(self, text: str, sampling: SamplingConfig) -> Generator[Chunk, None, None]:
+    def complete(self, text: str, sampling: SamplingConfig) -> Generation:
         """What comes after a text, with no chat format around it."""
-        prompt = self._start() + self._tokenizer.encode(text)
-        return self._generation(prompt, sampling, self._reply(prompt, sampling, continuing=True))
+        return self._begin(self._start() + self._tokenizer.encode(text), sampling, continuing=True)
 
-    def embed(self, texts: Sequence[str]) -> NDArray[float32]:
-        """(N, C) vectors of length 1, one a text however long; the scalar product of two says how near they are."""
-        from engine.embedding import embed
-
-        start = self._start() or self._tokenizer.encode("\n")
-        return embed(self._model, [self._tokenizer.encode(text) for text in texts], start).numpy()
-
-    def _start(self) -> list[int]:
-        tokenizer = self._tokenizer
-        return [tokenizer.bos_id] if tokenizer.add_bos and tokenizer.bos_id is not None else []
-
-    def _generation(self, prompt: Sequence[int], sampling: SamplingConfig, reply: Reply) -> Generation:
-        from engine.generation import Generation
-        from engine.sampling import Sampler
-
-        sampler = Sampler(sampling, reply.constraint, self._chat.stop_ids)
-        return Generation(self._model, self._held, prompt, reply, sampler, self._chat.stop_ids)
-
-    def _reply(
+    def _begin(
         self,
         prompt: Sequence[int],
         sampling: SamplingConfig,
         *,
-        continuing: bool = False,
+        continuing: bool,
+        enough: Callable[[str], bool] | None = None,
         strip: bool = False,
         stop_strings: tuple[str, ...] = (),
         constraint: Constraint | None = None,
-    ) -> Reply:
-        """An empty reply to a prompt. Raises UsageError for an empty prompt, InputTooLong if it leaves no room."""
+    ) -> Generation:
+        """A reply to a prompt, of which nothing is computed yet. Raises UsageError for an empty prompt, InputTooLong if
+        it leaves no room."""
         if not prompt:
             raise UsageError("there is nothing to continue: the prompt is empty")
         if len(prompt) >= self.context:
@@ -231,9 +190,11 @@ class Session(TextCounter):
                 f"the prompt has {len(prompt)} tokens, the context is {self.context}",
                 hint="Shorten it, or raise --ctx if the model allows.",
             )
+        from engine.generation import Generation
         from engine.reply import Reply
+        from engine.sampling import Sampler
 
-        return Reply(
+        reply = Reply(
             self._tokenizer.stream(continuing=continuing),
             stop_strings=(*sampling.stop, *stop_strings),
             stop_ids=self._chat.stop_ids,
@@ -241,7 +202,53 @@ class Session(TextCounter):
             strip=strip,
             prompt_tokens=len(prompt),
             constraint=constraint,
+            enough=enough,
         )
+        stop_ids = self._chat.stop_ids
+        sampler = Sampler(sampling, constraint, stop_ids)
+        return Generation(self._model, self._held, prompt, reply, sampler, stop_ids)
+
+    def stream_many(
+        self,
+        conversations: Iterable[Sequence[Message]],
+        sampling: SamplingConfig,
+        *,
+        together: int = TOGETHER,
+        grammar: Grammar | None = None,
+        enough: Callable[[str], bool] | None = None,
+    ) -> Generator[tuple[int, Chunk | InputTooLong], None, None]:
+        """The next message of each conversation, up to `together` of them decoded in step, each held to the grammar.
+
+        Yields chunks with the index of their conversation, which is taken from `conversations` when a row is free.
+        One that does not fit gives an InputTooLong in place of chunks. Closing stops all within a step.
+        """
+        from engine.many import stream_together
+
+        def begun(messages: Sequence[Message]) -> Generation | InputTooLong:
+            try:
+                return self.stream(messages, sampling, grammar=grammar, enough=enough)
+            except InputTooLong as error:
+                return error
+
+        yield from stream_together(self.rows(together), map(begun, conversations))
+
+    def rows(self, most: int) -> Together:
+        """Room for so many replies that decode in step."""
+        from engine.batch import Together
+        from engine.row_cache import RowCache
+
+        cache = self._held.cache
+        return Together(self._model, RowCache(self.config, most, dtype=cache.dtype, device=cache.device), most)
+
+    @cached_property
+    def _vocabulary(self) -> Vocabulary:
+        from engine.structure import Vocabulary
+
+        return Vocabulary(self._tokenizer, self._chat.stop_ids)
+
+    def _start(self) -> list[int]:
+        tokenizer = self._tokenizer
+        return [tokenizer.bos_id] if tokenizer.add_bos and tokenizer.bos_id is not None else []
 
     def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[list[float]]:
         """Log-probability of each token of each continuation as the assistant's reply.
@@ -253,38 +260,9 @@ class Session(TextCounter):
         encoded = [self._tokenizer.encode(start + text) for text in continuations]
         return self._score(self._chat.encode(messages), encoded)
 
-    def likeliest(self, messages: Sequence[Message], count: int) -> list[tuple[int, float]]:
-        """The tokens that the assistant's reply most probably begins with, and their log-probabilities."""
-        best = self._logits(self._chat.encode(messages)).log_softmax(-1).topk(count)
-        return list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
-
-    def _logits(self, prompt: Sequence[int]) -> Tensor:
-        """(V,) after a prompt. Raises InputTooLong."""
-        from engine.generate import last_logits
-        from engine.many import too_long
-
-        if len(prompt) >= self.context:
-            raise too_long(len(prompt) + 1, self.context)
-        return last_logits(self._model, self._held.read_all(self._model, prompt)).float()
-
     def score_ids(self, ids: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[list[float]]:
-        """The same for tokens (of `pieces`) after those of a text, with no chat format around them."""
+        """As `score`, for tokens (of `pieces`) after those of a text, with no chat format around them."""
         return self._score([*self._start(), *ids], continuations)
-
-    def next_tokens(
-        self, messages: Sequence[Message], count: int, *, continue_last: bool = False
-    ) -> list[tuple[str, float]]:
-        """The likeliest next tokens of the assistant's message, as text with probability; empty text is its end.
-
-        `continue_last`: after what the last message says so far. Raises InputTooLong.
-        """
-        logits = self._logits(self._chat.encode(messages, continue_last=continue_last))
-        best = logits.softmax(0).topk(count)
-        stops = self._chat.stop_ids
-        return [
-            ("" if id_ in stops else self._tokenizer.decode([id_], continuing=True), probability)
-            for id_, probability in zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        ]
 
     def _score(self, prompt: list[int], encoded: Sequence[Sequence[int]]) -> list[list[float]]:
         from engine.generate import score_all
@@ -314,34 +292,38 @@ class Session(TextCounter):
         encoded = [self._tokenizer.encode("".join(starts) + text) for text in continuations]
         yield from score_together(self._model, self._held, prompts, encoded, self.context)
 
-    def stream_many(
-        self,
-        conversations: Iterable[Sequence[Message]],
-        sampling: SamplingConfig,
-        *,
-        together: int = TOGETHER,
-        grammar: Grammar | None = None,
-        enough: Callable[[str], bool] | None = None,
-    ) -> Generator[tuple[int, Chunk | InputTooLong], None, None]:
-        """The next message of each conversation, up to `together` of them decoded in step, each held to the grammar.
+    def likeliest(self, messages: Sequence[Message], count: int) -> list[tuple[int, float]]:
+        """The tokens that the assistant's reply most probably begins with, and their log-probabilities."""
+        best = self._logits(self._chat.encode(messages)).log_softmax(-1).topk(count)
+        return list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
 
-        Yields chunks with the index of their conversation, which is taken from `conversations` when a row is free.
-        One that does not fit gives an InputTooLong in place of chunks. Closing stops all within a step.
+    def next_tokens(
+        self, messages: Sequence[Message], count: int, *, continue_last: bool = False
+    ) -> list[tuple[str, float]]:
+        """The likeliest next tokens of the assistant's message, as text with probability; empty text is its end.
+
+        `continue_last`: after what the last message says so far. Raises InputTooLong.
         """
-        from engine.many import stream_together
+        logits = self._logits(self._chat.encode(messages, continue_last=continue_last))
+        best = logits.softmax(0).topk(count)
+        stops = self._chat.stop_ids
+        return [
+            ("" if id_ in stops else self._tokenizer.decode([id_], continuing=True), probability)
+            for id_, probability in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        ]
 
-        def begun(messages: Sequence[Message]) -> Generation | InputTooLong:
-            try:
-                return self._begun(messages, sampling, grammar, enough)
-            except InputTooLong as error:
-                return error
+    def _logits(self, prompt: Sequence[int]) -> Tensor:
+        """(V,) after a prompt. Raises InputTooLong."""
+        from engine.generate import last_logits
+        from engine.many import too_long
 
-        yield from stream_together(self.rows(together), map(begun, conversations))
+        if len(prompt) >= self.context:
+            raise too_long(len(prompt) + 1, self.context)
+        return last_logits(self._model, self._held.read_all(self._model, prompt)).float()
 
-    def rows(self, most: int) -> Together:
-        """Room for so many replies that decode in step."""
-        from engine.batch import Together
-        from engine.row_cache import RowCache
+    def embed(self, texts: Sequence[str]) -> NDArray[float32]:
+        """(N, C) vectors of length 1, one a text however long; the scalar product of two says how near they are."""
+        from engine.embedding import embed
 
-        cache = self._held.cache
-        return Together(self._model, RowCache(self.config, most, dtype=cache.dtype, device=cache.device), most)
+        start = self._start() or self._tokenizer.encode("\n")
+        return embed(self._model, [self._tokenizer.encode(text) for text in texts], start).numpy()
