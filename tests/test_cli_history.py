@@ -94,6 +94,18 @@ def test_documents_are_kept_apart_from_the_question(home: Path, tmp_path: Path) 
     assert question["documents"][0]["text"] == "blue notes"
 
 
+def test_another_question_about_the_same_document_and_another_system_prompt_are_kept(
+    home: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "n.txt").write_text("blue notes")
+    chat(home, "what colour?\n/system be brief\n/edit which colour?\n", "-f", str(tmp_path / "n.txt"))
+    (conversation,) = kept(home)
+    found = json.loads(llm(home, "history", "show", str(conversation["id"]), "--json").stdout)
+    assert found["system"] == "be brief"
+    assert found["messages"][0]["text"] == "which colour?"
+    assert found["messages"][0]["documents"][0]["text"] == "blue notes"
+
+
 def test_replay_says_identical_and_where_it_is_not(home: Path) -> None:
     chat(home, "say something\nand more\n")
     (conversation,) = kept(home)

@@ -25,6 +25,8 @@ class Keeper:
         self._saved: dict[int, tuple[Any, ...]] = {}
         """By message: what the file has of it."""
         self._shown: dict[tuple[int, int | None], int | None] = {}
+        self._systems: dict[int, str | None] = {}
+        """By conversation: the system prompt that the file has."""
         self._last = 0.0
 
     def open(self, conversation: int) -> Talk:
@@ -33,13 +35,14 @@ class Keeper:
         kept = self.store.kept(conversation)
         talk = Talk(kept.system)
         talk.kept, talk.title, talk.named = kept.id, kept.title, kept.named
+        self._systems[kept.id] = kept.system
         turns: dict[int | None, Turn] = {None: talk.root}
         entries = self.store.messages(conversation)
         for entry in entries:
             parent = turns.get(entry.parent)
             if parent is None:
                 continue
-            turn = _turn(entry)
+            turn = turn_of(entry)
             turn.parent = parent
             parent.children.append(turn)
             turns[entry.id] = turn
@@ -59,6 +62,9 @@ class Keeper:
             model = next((turn.model for turn in _all(talk.root) if turn.model), "")
             talk.title = talk.title or title_of(first.text)
             talk.kept = self.store.create(talk.title, system=talk.system, model=model)
+        elif self._systems.get(talk.kept) != talk.system:
+            self.store.set_system(talk.kept, talk.system)
+        self._systems[talk.kept] = talk.system
         for turn in _all(talk.root):
             self._keep_turn(talk.kept, turn)
         for turn in (talk.root, *_all(talk.root)):
@@ -122,7 +128,8 @@ def _facts(turn: Turn) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value}
 
 
-def _turn(entry: Entry) -> Turn:
+def turn_of(entry: Entry) -> Turn:
+    """A kept message as a turn, without its place in the tree."""
     facts = entry.facts
     turn = Turn(entry.role, entry.text, documents=entry.documents, kept=entry.id)
     for name in _FACTS:

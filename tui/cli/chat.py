@@ -86,32 +86,31 @@ def chat(
         raise typer.Exit(code)
     summary = run.find_model()
     from tui.cli import slash
-    from tui.cli.conversation import Conversation
     from tui.cli.prompt import open_lines
     from tui.cli.repl import converse
-    from tui.cli.turns import Chat, place
-    from tui.diary import Diary
+    from tui.cli.turns import Chat
+    from tui.keeper import Keeper
+    from tui.talk import Talk
 
     store = None if no_save or not run.settings["history"] else open_history(run)
     wanted = chosen(store, resume=resume, number=number)
     lines = open_lines(run.places.history_file, run.library.names)
     session = run.load(summary)
     pending = [Document(document.name, document.text) for document in given]
-    talk = Chat(run, session, lines, Conversation(system, pending=pending))
-    talk.diary = Diary(store, session.name, system) if store else None
+    line_chat = Chat(run, session, lines, Keeper(store), Talk(system), pending)
     try:
         if wanted is not None:
-            talk.resume(wanted)
-            run.console.note(f"resumed {wanted}: {len(talk.conversation.turns)} messages; /load takes up another")
+            line_chat.talk = line_chat.keeper.open(wanted)
+            run.console.note(f"resumed {wanted}: {len(line_chat.talk.path)} messages; /load takes up another")
         if lines.interactive:
-            run.console.note(f"{session.name} on {place(talk)} · /help lists the words · Ctrl-D leaves")
-        code = converse(talk)
+            run.console.note(f"{session.name} on {line_chat.place} · /help lists the words · Ctrl-D leaves")
+        code = converse(line_chat)
     except Terminated:
-        if talk.conversation.turns and talk.diary is None and not no_save:
-            slash.obey(talk, commands.find("save"), "")
+        if line_chat.talk.path and store is None and not no_save:
+            slash.obey(line_chat, commands.find("save"), "")
         raise
     finally:
-        talk.session.close()
+        line_chat.session.close()
         if store:
             store.close()
     if code:

@@ -70,5 +70,5 @@ def _handle(chat: Chat, line: str) -> bool:
     command = commands.parse(line) if "\n" not in line else None
     if command:
         return slash.obey(chat, *command)
-    chat.conversation.ask(commands.unescaped(line))
+    chat.ask(commands.unescaped(line))
     return reply(chat)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from engine.config import SamplingConfig
 from engine.errors import EngineError
 from engine.schema import Message
-from tui.diary import message_of
+from tui.keeper import turn_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ def replayed(session: Session, kept: Kept, path: Sequence[Entry]) -> Iterator[di
     for entry in path:
         if entry.role == "assistant":
             yield {"message": entry.id} | _compare(session, messages, entry)
-        messages.append(message_of(entry))
+        messages.append(turn_of(entry).shown_to_model())
 
 
 def _compare(session: Session, messages: Sequence[Message], entry: Entry) -> dict[str, Any]:

@@ -10,18 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError, UsageError
-from engine.schema import Chunk, Document, Message
-from tui import commands
-from tui.cli import conversation as kept_chats
-from tui.cli.conversation import Conversation
+from engine.schema import Chunk, Document
+from tui import chat_file, commands
 from tui.cli.inputs import read_file, text_or_file
-from tui.cli.turns import Chat, place, reply
+from tui.cli.turns import Chat, reply
 from tui.clipboard import copy as copy_text
 from tui.commands import Command
-from tui.diary import Diary
 from tui.editor import run_editor
-from tui.paths import write_output
 from tui.settings import SETTINGS, find_key, parse
+from tui.talk import Talk
 
 # Settings that a loaded session can still take.
 CHANGEABLE = (
@@ -63,40 +60,32 @@ def _exit(chat: Chat, rest: str) -> bool:
 
 
 def _clear(chat: Chat, rest: str) -> None:
-    chat.conversation = Conversation(chat.conversation.system)
-    if chat.diary:
-        chat.diary = Diary(chat.diary.store, chat.session.name, chat.conversation.system)
+    chat.talk, chat.pending = Talk(chat.talk.system), []
     chat.run.console.note("a new conversation")
 
 
 def _regen(chat: Chat, rest: str) -> bool:
-    chat.conversation.drop_answer()
+    chat.talk.fork(chat.talk.question_of(chat.talk.tip))
     return reply(chat)
 
 
 def _continue(chat: Chat, rest: str) -> bool:
-    turns = chat.conversation.turns
-    if not turns or turns[-1].role != "assistant":
+    if chat.talk.tip.role != "assistant":
         raise UsageError("there is no answer to go on with")
     return reply(chat, continued=True)
 
 
 def _undo(chat: Chat, rest: str) -> None:
-    question = chat.conversation.drop_question()
-    chat.keep()
-    chat.run.console.note(f"took back: {question[:200]}")
+    question = chat.talk.question_of(chat.talk.tip)
+    assert question.parent is not None
+    chat.talk.fork(question.parent)
+    chat.keeper.keep(chat.talk)
+    chat.run.console.note(f"took back: {question.text[:200]}")
 
 
 def _edit(chat: Chat, rest: str) -> bool:
-    conversation = chat.conversation
-    last = next((turn.content for turn in reversed(conversation.turns) if turn.role == "user"), None)
-    if last is None:
-        raise UsageError("nothing was asked yet")
-    text = rest or _edited(chat, last)
-    if not text.strip():
-        raise UsageError("the question is empty: nothing was changed")
-    conversation.drop_question()
-    conversation.ask(text)
+    question = chat.talk.question_of(chat.talk.tip)
+    chat.talk.edit(question, rest or _edited(chat, question.text))
     return reply(chat)
 
 
@@ -112,8 +101,8 @@ def _edited(chat: Chat, text: str) -> str:
 
 def _system(chat: Chat, rest: str) -> None:
     if rest:
-        chat.conversation.system = None if rest == "-" else text_or_file(rest, "/system")
-    chat.run.console.note(f"system prompt: {chat.conversation.system or 'none'}")
+        chat.talk.system = None if rest == "-" else text_or_file(rest, "/system")
+    chat.run.console.note(f"system prompt: {chat.talk.system or 'none'}")
 
 
 def _model(chat: Chat, rest: str) -> None:
@@ -123,7 +112,7 @@ def _model(chat: Chat, rest: str) -> None:
         chat.session.close()
         chat.session = fresh
     session = chat.session
-    chat.run.console.note(f"{session.name} on {place(chat)}, context {session.context} tokens")
+    chat.run.console.note(f"{session.name} on {chat.place}, context {session.context} tokens")
 
 
 def _set(chat: Chat, rest: str) -> None:
@@ -153,57 +142,56 @@ def _said(value: Any) -> str:
 
 
 def _save(chat: Chat, rest: str) -> None:
-    if not chat.conversation.turns:
+    if not chat.talk.path:
         raise UsageError("there is nothing to save yet")
-    name = rest or _title(chat.conversation)
-    path = kept_chats.place_of(name, chat.run.places.chats)
-    kept_chats.save(chat.conversation, chat.session.name, path)
+    name = rest or _title(chat.talk)
+    path = chat_file.place_of(name, chat.run.places.chats)
+    chat_file.save(chat.talk, chat.session.name, path)
     chat.run.console.note(f"saved {path}; /load {name} takes it up")
 
 
-def _title(conversation: Conversation) -> str:
+def _title(talk: Talk) -> str:
     from datetime import datetime
 
-    words = "".join(c if c.isalnum() else "-" for c in conversation.turns[0].content[:40]).strip("-")
+    words = "".join(c if c.isalnum() else "-" for c in talk.path[0].text[:40]).strip("-")
     return f"{datetime.now():%Y-%m-%d-%H%M%S}-{words}".rstrip("-")
 
 
 def _load(chat: Chat, rest: str) -> None:
     folder = chat.run.places.chats
     if not rest:
-        names = [*kept_chats.kept(folder), *_recent(chat)]
+        names = [*chat_file.kept(folder), *_recent(chat)]
         chat.run.console.note("\n".join(names) if names else "no conversation is kept yet; /save keeps this one")
         return
-    if rest.isdecimal() and chat.diary:
-        chat.resume(int(rest))
-        chat.run.console.note(f"resumed {rest}: {len(chat.conversation.turns)} messages")
+    if rest.isdecimal() and chat.keeper.store:
+        chat.talk = chat.keeper.open(int(rest))
+        chat.run.console.note(f"resumed {rest}: {len(chat.talk.path)} messages")
         return
-    path = kept_chats.place_of(rest, folder)
+    path = chat_file.place_of(rest, folder)
     if not path.is_file():
         raise InputError(f"no kept conversation {rest!r}", hint="/load lists them")
-    chat.conversation = kept_chats.from_json(read_file(str(path)).text, rest)
-    chat.run.console.note(f"loaded {rest}: {len(chat.conversation.turns)} messages")
+    chat.talk, chat.pending = chat_file.from_json(read_file(str(path)).text, rest), []
+    chat.run.console.note(f"loaded {rest}: {len(chat.talk.path)} messages")
 
 
 def _recent(chat: Chat) -> list[str]:
     """The newest conversations of the history, as `/load NUMBER` takes them."""
-    return [f"{kept.id}  {kept.title}" for kept in chat.diary.store.recent(10)] if chat.diary else []
+    store = chat.keeper.store
+    return [f"{kept.id}  {kept.title}" for kept in store.recent(10)] if store else []
 
 
 def _export(chat: Chat, rest: str) -> None:
     if not rest:
         raise UsageError("/export needs a file", hint="/export chat.md or /export chat.json")
     path = Path(rest).expanduser()
-    as_json = path.suffix == ".json"
-    text = chat.conversation.to_json(chat.session.name) if as_json else chat.conversation.to_markdown()
-    write_output(path, text.encode())
+    chat_file.export(chat.talk, chat.session.name, path)
     chat.run.console.note(f"wrote {path}")
 
 
 def _copy(chat: Chat, rest: str) -> None:
     if rest and not (rest.isdecimal() and int(rest) > 0):
         raise UsageError(f"/copy takes a number from 1, got {rest!r}")
-    answers = chat.conversation.answers()
+    answers = [turn.text for turn in reversed(chat.talk.path) if turn.role == "assistant"]
     number = int(rest or 1)
     if number > len(answers):
         raise UsageError(f"there are {len(answers)} answers so far")
@@ -218,17 +206,17 @@ def _file(chat: Chat, rest: str) -> None:
     document = read_file(str(Path(rest).expanduser()), options.encoding, options.errors)
     if not document.text.strip():
         raise InputError(f"{rest} is empty")
-    chat.conversation.pending.append(Document(rest, document.text))
+    chat.pending.append(Document(rest, document.text))
     count = chat.session.count(document.text)
     chat.run.console.note(f"{rest}: {count} tokens, given with the next question")
 
 
 def _context(chat: Chat, rest: str) -> None:
-    messages = chat.conversation.messages()
+    messages = chat.talk.messages()
     used = chat.session.count_messages(messages) if messages else 0
-    waiting = sum(chat.session.count(document.text) for document in chat.conversation.pending)
+    waiting = sum(chat.session.count(document.text) for document in chat.pending)
     total = chat.session.context
-    text = f"{used} of {total} tokens used ({used / total:.0%}), {len(chat.conversation.turns)} messages"
+    text = f"{used} of {total} tokens used ({used / total:.0%}), {len(chat.talk.path)} messages"
     chat.run.console.note(text + (f"; {waiting} more with the next question" if waiting else ""))
 
 
@@ -236,7 +224,7 @@ def _stats(chat: Chat, rest: str) -> None:
     if rest:
         chat.set("stats", parse(SETTINGS["stats"], rest, "/stats"))
     if chat.last:
-        chat.run.console.note(chat.last.stats(chat.session.name, place(chat)))
+        chat.run.console.note(chat.last.stats(chat.session.name, chat.place))
     elif not rest:
         chat.run.console.note("no answer yet")
 
@@ -244,17 +232,18 @@ def _stats(chat: Chat, rest: str) -> None:
 def _compact(chat: Chat, rest: str) -> None:
     from engine.tasks.summarize import summarize
 
-    conversation = chat.conversation
-    if len(conversation.turns) < 2:
+    talk = chat.talk
+    if len(talk.path) < 2:
         raise UsageError("there is nothing to compact yet")
-    transcript = Document("conversation", "\n\n".join(f"{turn.role}: {turn.content}" for turn in conversation.turns))
+    shown = [turn.shown_to_model() for turn in talk.path]
+    transcript = Document("conversation", "\n\n".join(f"{turn.role}: {turn.content}" for turn in shown))
     with chat.run.console.spinner("compacting"):
         events = summarize(chat.session, transcript, language=None, sampling=chat.run.sampling(), length="medium")
         summary = "".join(event.text for event in events if isinstance(event, Chunk)).strip()
-    before = chat.session.count_messages(conversation.messages())
-    question = "What have we talked about so far?"
-    conversation.turns = [Message("user", question), Message("assistant", summary)]
-    after = chat.session.count_messages(conversation.messages())
+    before = chat.session.count_messages(talk.messages())
+    talk.fork(talk.root)
+    talk.begin_answer(talk.ask("What have we talked about so far?"), summary).finish = "stop"
+    after = chat.session.count_messages(talk.messages())
     chat.run.console.note(f"compacted {before} tokens to {after}:\n{summary}")
 
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Generator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from engine.config import SamplingConfig
 from engine.errors import InputTooLong
-from tui.cli.conversation import Conversation
+from engine.schema import Chunk, Document, Message
 from tui.cli.deliver import Result, collect, open_screen
 from tui.cli.keys import held_keys
 from tui.cli.opening import Run
 from tui.cli.prompt import Lines
-from tui.diary import Diary
+from tui.keeper import Keeper
 from tui.settings import seeded
+from tui.talk import Talk, Turn
 
 if TYPE_CHECKING:
     from engine.session import Session
@@ -29,9 +30,11 @@ class Chat:
     run: Run
     session: Session
     lines: Lines
-    conversation: Conversation
-    diary: Diary | None = None
-    """Writes the history; None with --no-save."""
+    keeper: Keeper
+    """Brings what is said into the history; with --no-save it keeps nothing."""
+    talk: Talk
+    pending: list[Document] = field(default_factory=list)
+    """Documents for the next question."""
     last: Result | None = None
     failed: int = 0
     """Turns that ended in an error; without a terminal they decide the exit code."""
@@ -44,18 +47,15 @@ class Chat:
         """How the next answer is drawn."""
         return self.run.sampling(temperature=0.7, top_p=0.9, repetition_penalty=1.05, max_tokens=1024)
 
-    def resume(self, number: int) -> None:
-        """Go on with a conversation of the history. Raises UsageError."""
-        assert self.diary
-        store = self.diary.store
-        diary, turns = Diary.resume(store, number, self.session.name)
-        conversation = Conversation(store.kept(number).system, turns, self.conversation.pending)
-        self.diary, self.conversation = diary, conversation
+    def ask(self, question: str) -> None:
+        """A question, with the documents given for it. Raises UsageError."""
+        self.talk.ask(question, self.pending)
+        self.pending = []
 
-    def keep(self) -> None:
-        """Bring the history to what was said."""
-        if self.diary:
-            self.diary.follow(self.conversation.turns, self.conversation.said, self.conversation.system)
+    @property
+    def place(self) -> str:
+        """Device and kernel of the session."""
+        return f"{self.session.device}/{self.session.kernel}"
 
 
 def reply(chat: Chat, *, continued: bool = False) -> bool:
@@ -63,88 +63,78 @@ def reply(chat: Chat, *, continued: bool = False) -> bool:
     result = Result()
     leave = False
     sampling = seeded(chat.sampling())
-    chat.keep()
-    if chat.diary:
-        chat.diary.begin(continued=continued)
+    shown = chat.talk.messages()
+    turn = chat.talk.tip if continued else chat.talk.begin_answer(chat.talk.tip)
+    _sign(chat, turn, {} if continued else sampling.to_json())
+    chat.keeper.keep(chat.talk)
     try:
-        _stream(chat, result, sampling, continued=continued)
+        _stream(chat, shown, turn, result, sampling, continued=continued)
     except KeyboardInterrupt:
         leave = bool(result.text)  # the second Ctrl-C; one before the first token only takes the question back
         result.finish_reason = "stopped"
     except InputTooLong as error:
-        _take_back(chat, continued)
         raise InputTooLong(error.message, hint="/undo, /compact or /clear make room") from error
-    except BaseException:
-        if not result.text:
-            _take_back(chat, continued)
-        raise
     finally:
         chat.last = result
-        if result.text:
-            chat.conversation.answer(result.text, continued=continued)
-        _note(chat, result, sampling, continued=continued)
-    if not result.text and result.finish_reason == "stopped":
-        _take_back(chat, continued)
-        chat.run.console.note("stopped; the question was taken back")
-    elif result.finish_reason == "stopped":
-        chat.run.console.note("stopped; /continue goes on, /regen answers anew")
-    elif result.finish_reason == "length":
-        chat.run.console.note(f"cut at {result.output_tokens} tokens; /continue goes on")
-    if chat.run.settings["stats"]:
-        chat.run.console.note(result.stats(chat.session.name, place(chat)))
+        turn.finish, turn.first_token = result.finish_reason, result.first_token
+        if not turn.text:
+            _take_back(chat, turn)
+        chat.keeper.keep(chat.talk)
+    _say_end(chat, result)
     return leave
 
 
-def place(chat: Chat) -> str:
-    """Device and kernel of the session."""
-    return f"{chat.session.device}/{chat.session.kernel}"
-
-
-def _take_back(chat: Chat, continued: bool) -> None:
-    if not continued and chat.conversation.turns and chat.conversation.turns[-1].role == "user":
-        chat.conversation.turns.pop()
-
-
-def _heard(chat: Chat, write: Callable[[str], object]) -> Callable[[str], object]:
-    """Writes a piece, and tells the history of it."""
-    diary = chat.diary
-    if diary is None:
-        return write
-
-    def both(text: str) -> None:
-        diary.hear(text)
-        write(text)
-
-    return both
-
-
-def _note(chat: Chat, result: Result, sampling: SamplingConfig, *, continued: bool) -> None:
-    """What came goes into the history; tokens only where they are all of the answer."""
-    if not chat.diary:
-        return
-    turn = chat.conversation.turns[-1] if result.text else None
-    ids, logprobs = ([], []) if continued else (result.ids, result.logprobs)
+def _sign(chat: Chat, turn: Turn, sampling: dict[str, object]) -> None:
+    """Note what is about to write an answer; `sampling`: what it can be drawn again with."""
     session = chat.session
-    facts = result.facts() | {
-        "model": session.name,
-        "identity": session.identity,
-        "device": session.device,
-        "kernel": session.kernel,
-        "sampling": sampling.to_json(),
-    }
-    chat.diary.end(turn, result.finish_reason, facts, ids, logprobs)
+    turn.model, turn.identity = session.name, session.identity
+    turn.device, turn.kernel = session.device, session.kernel
+    turn.sampling, turn.finish = sampling, None
 
 
-def _stream(chat: Chat, result: Result, sampling: SamplingConfig, *, continued: bool) -> None:
+def _stream(
+    chat: Chat, shown: list[Message], turn: Turn, result: Result, sampling: SamplingConfig, *, continued: bool
+) -> None:
     console = chat.run.console
     with held_keys(), contextlib.ExitStack() as spinner:
         spinner.enter_context(console.spinner("thinking"))
         screen = open_screen(console, chat.run.options, markdown=chat.run.settings["markdown"], spinner=spinner)
         try:
-            chunks = chat.session.stream(chat.conversation.messages(), sampling, continue_last=continued)
-            collect(chunks, _heard(chat, screen.write), result=result, timeout=chat.run.options.timeout)
+            chunks = chat.session.stream(shown, sampling, continue_last=continued)
+            collect(_kept(chat, turn, chunks), screen.write, result=result, timeout=chat.run.options.timeout)
         finally:
             screen.close()
     if console.stdout_is_terminal:
         sys.stdout.write("\n")
         sys.stdout.flush()
+
+
+def _kept(chat: Chat, turn: Turn, chunks: Generator[Chunk, None, None]) -> Generator[Chunk, None, None]:
+    """The chunks, each of which the turn has grown by, and the history soon after."""
+    with contextlib.closing(chunks):
+        for chunk in chunks:
+            turn.grow(chunk)
+            keep = chat.keeper.keep_soon if turn.kept else chat.keeper.keep  # the first words at once
+            keep(chat.talk)
+            yield chunk
+
+
+def _take_back(chat: Chat, turn: Turn) -> None:
+    """An answer without a word leaves no trace, nor does a question that has no other."""
+    question = turn.parent
+    chat.talk.drop(turn)
+    if question is not None and not question.children:
+        chat.keeper.drop(question)
+        chat.talk.drop(question)
+
+
+def _say_end(chat: Chat, result: Result) -> None:
+    note = chat.run.console.note
+    if not result.text and result.finish_reason == "stopped":
+        note("stopped; the question was taken back")
+    elif result.finish_reason == "stopped":
+        note("stopped; /continue goes on, /regen answers anew")
+    elif result.finish_reason == "length":
+        note(f"cut at {result.output_tokens} tokens; /continue goes on")
+    if chat.run.settings["stats"]:
+        note(result.stats(chat.session.name, chat.place))

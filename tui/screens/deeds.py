@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import UsageError
+from tui import chat_file
 from tui.code_blocks import code_blocks
 from tui.commands import Command
-from tui.paths import write_output
 from tui.screens.editing import EditingScreen
 from tui.settings import SETTINGS, find_key, parse
 
@@ -196,22 +195,8 @@ async def _export(chat: ChatScreen, rest: str) -> None:
     if not rest:
         raise UsageError("/export needs a file", hint="/export chat.md or /export chat.json")
     path = Path(rest).expanduser()
-    write_output(path, exported(chat, as_json=path.suffix == ".json").encode())
+    chat_file.export(chat.talk, chat.app.models.name, path)
     chat.app.note(chat.app.strings("said.wrote", path=str(path)))
-
-
-def exported(chat: ChatScreen, *, as_json: bool) -> str:
-    """The shown path for people, or in the form that `/load` of the line chat reads."""
-    talk = chat.talk
-    shown = [turn.shown_to_model() for turn in talk.path]
-    if as_json:
-        turns = [{"role": message.role, "content": message.content} for message in shown]
-        data = {"format": 1, "model": chat.app.models.name, "system": talk.system, "messages": turns}
-        return json.dumps(data, ensure_ascii=False, indent=2) + "\n"
-    parts = [f"# {talk.title}"] if talk.title else []
-    parts += [f"> {talk.system}".replace("\n", "\n> ")] if talk.system else []
-    parts += [f"## {'You' if message.role == 'user' else 'Model'}\n\n{message.content}" for message in shown]
-    return "\n\n".join(parts) + "\n"
 
 
 async def _copy(chat: ChatScreen, rest: str) -> None:
