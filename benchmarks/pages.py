@@ -9,16 +9,12 @@ prompt by prompt, and keeps in its cache what a prompt shares with the one befor
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import statistics
-import subprocess
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.contest import ROOT
+from benchmarks import by_prompt
 from benchmarks.installed import default_model
 from engine.speed.machine import this_machine
 
@@ -75,11 +71,8 @@ def main() -> None:
         prog="python -m benchmarks.pages", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", type=Path, help="a model folder of ours; default: the installed default model")
-    parser.add_argument("--peer-python", help="a Python with llama-cpp-python")
-    parser.add_argument("--peer-model", type=Path, help="the Q8_0 GGUF of the same weights")
     parser.add_argument("--pages", type=int, default=20)
-    parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    by_prompt.add_flags(parser)
     arguments = parser.parse_args()
     from engine.session import Session
 
@@ -89,8 +82,9 @@ def main() -> None:
         session = session.fork()  # with nothing in its cache
         seconds, recorded = summarized(session, text)
         ours.append(seconds)
-        if arguments.peer_python and arguments.peer_model:
-            theirs.append(by_peer(arguments, recorded))
+        asked = {"prompts": recorded.prompts, "tokens": recorded.tokens}
+        if (peer := by_prompt.seconds(arguments, asked)) is not None:
+            theirs.append(peer)
     about = f"{arguments.pages} pages, {session.count(text)} tokens, in {len(recorded.prompts)} prompts"
     print(
         f"{session.name}, {about}, {sum(recorded.tokens)} tokens written; {arguments.threads} threads, {this_machine()}"
@@ -112,18 +106,6 @@ def summarized(session: Session, text: str) -> tuple[float, Recorded]:
     for _ in summarize(recorded, Document("pages", text), sampling=SamplingConfig(), length="short"):
         pass
     return time.perf_counter() - begun, recorded
-
-
-def by_peer(arguments: argparse.Namespace, recorded: Recorded) -> float:
-    """Seconds that the peer takes for the same."""
-    with tempfile.TemporaryDirectory() as folder:
-        asked = Path(folder, "asked.json")
-        asked.write_text(json.dumps({"prompts": recorded.prompts, "tokens": recorded.tokens}), encoding="utf-8")
-        program = [arguments.peer_python, "-m", "benchmarks.peers.pages_llama_cpp"]
-        command = [*program, str(arguments.peer_model), str(arguments.threads), str(asked)]
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
-    return float(json.loads(done.stdout.splitlines()[-1])["seconds"])
 
 
 if __name__ == "__main__":

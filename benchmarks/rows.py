@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks import by_prompt
 from benchmarks.contest import ROOT
 from benchmarks.installed import default_model
 from engine.speed.machine import this_machine
@@ -30,10 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.rows", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="JSONL with a field `text`")
     parser.add_argument("--rows", type=int, help="only so many, evenly over the file")
-    parser.add_argument("--peer-python", help="a Python with llama-cpp-python")
-    parser.add_argument("--peer-model", type=Path, help="the Q8_0 GGUF of the same weights")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--rounds", type=int, default=1)
+    by_prompt.add_flags(parser)
     arguments = parser.parse_args()
     rows = [json.loads(line) for line in arguments.data.read_text(encoding="utf-8").splitlines()]
     count = min(arguments.rows or len(rows), len(rows))
@@ -42,19 +40,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         given = Path(folder, "rows.jsonl")
         given.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
-        prompts = Path(folder, "prompts.json")
-        if arguments.peer_python:
-            prompts.write_text(json.dumps(asked(texts)), encoding="utf-8")
+        prompts = asked(texts) if arguments.peer_python else {}
         for _ in range(arguments.rounds):
             flags = ["--threads", str(arguments.threads)]
             begun = time.perf_counter()
             run([*COMMAND, *flags, "-f", str(given), "--in", "jsonl:text", "--out", "jsonl"])
             figures.setdefault("one `llm sentiment` for all", []).append(time.perf_counter() - begun)
-            if arguments.peer_python:
-                program = [arguments.peer_python, "-m", "benchmarks.peers.rows_llama_cpp"]
-                peer = [*program, str(arguments.peer_model), str(arguments.threads), str(prompts)]
-                seconds = json.loads(run(peer).splitlines()[-1])["seconds"]
-                figures.setdefault("llama.cpp Q8_0, prompt by prompt, loading not counted", []).append(seconds)
+            if (peer := by_prompt.seconds(arguments, prompts)) is not None:
+                figures.setdefault("llama.cpp Q8_0, prompt by prompt, loading not counted", []).append(peer)
             singles = []
             for text in texts[:: max(1, count // SINGLE)][:SINGLE]:
                 begun = time.perf_counter()
@@ -64,10 +57,9 @@ def main() -> None:
     print(table(count, arguments.threads, figures))
 
 
-def run(command: list[str]) -> str:
-    """Its stdout; peers find this project's folder."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
+def run(command: list[str]) -> None:
+    """The command; what it prints is of no interest."""
+    subprocess.run(command, check=True, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)})
 
 
 def asked(texts: list[str]) -> dict[str, list[str]]:
