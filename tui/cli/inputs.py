@@ -18,8 +18,10 @@ __all__ = [
     "decode",
     "documents",
     "read_file",
+    "read_path",
     "read_stdin",
     "stdin_has_input",
+    "stdin_once",
     "text_or_file",
     "with_text",
 ]
@@ -63,6 +65,18 @@ def read_stdin(encoding: str | None = None, errors: str | None = None) -> Docume
     return Document("stdin", decode(data, "stdin", encoding, errors))
 
 
+def read_path(path: str, encoding: str | None = None, errors: str | None = None) -> Document:
+    """A file, or stdin for `-`. Raises InputError."""
+    return read_stdin(encoding, errors) if path == "-" else read_file(path, encoding, errors)
+
+
+def stdin_once(paths: Sequence[str]) -> list[str]:
+    """The paths. Raises UsageError where they name stdin twice."""
+    if paths.count("-") > 1:
+        raise UsageError("- (stdin) can be named only once")
+    return list(paths)
+
+
 def with_text(document: Document, path: str, purpose: str = "") -> Document:
     """What was read of a path, if it says anything: an empty file can't be read, and empty stdin is no document.
 
@@ -79,12 +93,10 @@ def documents(paths: Sequence[str] | None, *, encoding: str | None = None, error
 
     Empty stdin is no document; an empty file is an InputError. Raises InputError, UsageError.
     """
-    paths = list(paths or [])
-    if paths.count("-") > 1:
-        raise UsageError("- (stdin) can be named only once")
+    paths = stdin_once(paths or [])
     found = []
     for path in paths:
-        document = read_stdin(encoding, errors) if path == "-" else read_file(path, encoding, errors)
+        document = read_path(path, encoding, errors)
         if path != "-" or document.text.strip():
             found.append(with_text(document, path))
     if "-" not in paths and stdin_has_input():

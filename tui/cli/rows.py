@@ -15,7 +15,7 @@ from typing import Any
 
 from engine.errors import InputError, UsageError
 from engine.schema import Document
-from tui.cli.inputs import read_file, read_stdin, stdin_has_input, with_text
+from tui.cli.inputs import read_path, stdin_has_input, stdin_once, with_text
 from tui.cli.options import Options
 
 SPEC = re.compile(r"lines|(csv|tsv|jsonl):(.+)", re.DOTALL)
@@ -40,18 +40,16 @@ def read_rows(options: Options, paths: Sequence[str], spec: str | None) -> list[
     Raises UsageError for a wrong spec or no input, InputError for a single file that can't be read or is empty.
     """
     check_spec(spec)
-    paths = list(paths)
+    paths = stdin_once(paths)
     if not paths and stdin_has_input():
         paths = ["-"]
     if not paths:
         raise UsageError("no input", hint="name files, or pipe text in (more: --help)")
-    if paths.count("-") > 1:
-        raise UsageError("- (stdin) can be named only once")
     if spec is None:
         return [_whole(options, path, alone=len(paths) == 1) for path in paths]
     rows: list[Row] = []
     for path in paths:
-        rows += _split(_read(options, path), spec)
+        rows += _split(read_path(path, options.encoding, options.errors), spec)
     if not rows:
         raise UsageError("no rows in the input") if paths == ["-"] else InputError(f"no rows in {', '.join(paths)}")
     return rows
@@ -63,15 +61,9 @@ def check_spec(spec: str | None) -> None:
         raise UsageError(f"--in expects lines, csv:COLUMN, tsv:COLUMN or jsonl:FIELD, got {spec!r}")
 
 
-def _read(options: Options, path: str) -> Document:
-    if path == "-":
-        return read_stdin(options.encoding, options.errors)
-    return read_file(path, options.encoding, options.errors)
-
-
 def _whole(options: Options, path: str, *, alone: bool) -> Row:
     try:
-        document = _read(options, path)
+        document = read_path(path, options.encoding, options.errors)
     except InputError as error:
         if alone:
             raise

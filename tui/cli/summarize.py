@@ -13,9 +13,9 @@ import typer
 
 from engine.errors import EngineError, UsageError
 from engine.schema import Chunk, Coverage, Document, Language
-from tui.cli.deliver import Result, print_json
+from tui.cli.deliver import Result
 from tui.cli.help import HelpfulCommand
-from tui.cli.inputs import argument_text, read_file, read_stdin, stdin_has_input, with_text
+from tui.cli.inputs import argument_text
 from tui.cli.opening import Run
 from tui.cli.options import ANSWER, DECODING, MODEL, SAMPLING, Options, takes
 from tui.cli.progress import Progress
@@ -23,6 +23,7 @@ from tui.cli.reading import coverage_json, tell_coverage
 from tui.cli.row_output import OutFormat
 from tui.cli.row_run import InSpec, OutSpec, Resume, out_format, run_rows
 from tui.cli.rows import Row, read_rows
+from tui.cli.whole import in_turn, named, or_stdin, read_whole
 
 EXAMPLES = """
 llm summarize report.txt
@@ -83,12 +84,7 @@ def summarize(
 ) -> None:
     """Summarize each text, all of it: what does not fit the context is read in chunks."""
     wanted = Wanted(length, language, bullets, style, argument_text(focus, "--focus"))
-    paths = [*(files or []), *(options.file or [])]
-    if not paths and not stdin_has_input():
-        raise UsageError("nothing to summarize", hint="such as: llm summarize report.txt (more: --help)")
-    paths = paths or ["-"]
-    if paths.count("-") > 1:
-        raise UsageError("- (stdin) can be named only once")
+    paths = or_stdin(named(options, files), "summarize", "llm summarize report.txt")
     run = Run(options)
     if spec or out or resume:
         kind = out_format(run, out, resume)
@@ -98,12 +94,17 @@ def summarize(
         return
     if len(paths) > 1 and options.output:
         raise UsageError("--output takes one summary", hint="--out jsonl gives several in one file")
-    first = _read(options, paths[0]) if len(paths) == 1 else None  # a wrong path is told before the weights load
+    # A wrong path is told before the weights load.
+    alone = read_whole(options, paths[0], "summarize") if len(paths) == 1 else None
     with run.session() as session, _memory(run, no_cache) as memory:
-        if first:
-            _one(run, session, first, wanted, memory)
-        else:
-            _many(run, session, paths, wanted, memory)
+        if alone:
+            _one(run, session, alone, wanted, memory)
+            return
+
+        def one(document: Document) -> None:
+            _one(run, session, document, wanted, memory, heading=True)
+
+        in_turn(run, session.name, paths, "summarize", one)
 
 
 def _memory(run: Run, without: bool) -> Any:
@@ -111,14 +112,6 @@ def _memory(run: Run, without: bool) -> Any:
     from engine.result_cache import ResultCache
 
     return contextlib.nullcontext() if without else ResultCache(run.places.cache / "results.db")
-
-
-def _read(options: Options, path: str) -> Document:
-    if path == "-":
-        document = read_stdin(options.encoding, options.errors)
-    else:
-        document = read_file(path, options.encoding, options.errors)
-    return with_text(document, path, "summarize")
 
 
 def _events(run: Run, session: Any, document: Document, wanted: Wanted, memory: Any) -> Any:
@@ -172,23 +165,6 @@ def _one(run: Run, session: Any, document: Document, wanted: Wanted, memory: Any
     for coverage in read:
         tell_coverage(run.console, coverage, document.name)
     return result
-
-
-def _many(run: Run, session: Any, paths: list[str], wanted: Wanted, memory: Any) -> None:
-    failed = 0
-    for number, path in enumerate(paths):
-        try:
-            if number and not run.options.json:
-                run.console.line("")
-            _one(run, session, _read(run.options, path), wanted, memory, heading=True)
-        except EngineError as error:
-            failed += 1
-            run.console.error(path, error.message, error.hint)
-            if run.options.json:
-                print_json(run.console, {"model": session.name, "name": path, "error": error.message})
-    if failed:
-        run.console.note(f"{failed} of {len(paths)} failed")
-        raise typer.Exit(6)
 
 
 def _rows(

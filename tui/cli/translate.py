@@ -11,9 +11,8 @@ import typer
 
 from engine.errors import EngineError, UsageError
 from engine.schema import Chunk, Coverage, Document, Language
-from tui.cli.deliver import print_json
 from tui.cli.help import HelpfulCommand
-from tui.cli.inputs import argument_text, read_file, read_stdin, stdin_has_input, with_text
+from tui.cli.inputs import argument_text, with_text
 from tui.cli.opening import Run
 from tui.cli.options import DECODING, MODEL, SAMPLING, Options, takes
 from tui.cli.progress import Progress
@@ -21,6 +20,7 @@ from tui.cli.reading import coverage_json, tell_coverage
 from tui.cli.row_output import OutFormat, Result
 from tui.cli.row_run import InSpec, OutSpec, Resume, out_format, run_rows
 from tui.cli.rows import read_rows
+from tui.cli.whole import in_turn, named, or_stdin, read_whole
 
 EXAMPLES = """
 llm translate README.md > README.zh.md
@@ -59,7 +59,7 @@ def translate(
         raise UsageError(f"--from and --to are both {to}", hint="one of them is enough")
     if source:
         to = "en" if source == "zh" else "zh"
-    paths = [*(files or []), *(options.file or [])]
+    paths = named(options, files)
     if text is not None and paths:
         raise UsageError("--text and files can't go together")
     if spec or out or resume:
@@ -70,29 +70,22 @@ def translate(
         _rows(options, paths, to, spec, out, resume)
         return
     if text is None:
-        paths = _checked(options, paths)
+        paths = or_stdin(paths, "translate", "llm translate README.md")
+    if len(paths) > 1 and options.output:
+        raise UsageError("--output takes one translation", hint="redirect stdout for several")
     run = Run(options)
     alone = None  # a wrong path is told before the weights load
     if text is not None:
         alone = with_text(Document("--text", argument_text(text, "--text")), "-", "translate")
     elif len(paths) == 1:
-        alone = _read(options, paths[0])
+        alone = read_whole(options, paths[0], "translate")
     with run.session() as session:
         if alone:
             _one(run, session, alone, to)
         else:
-            _many(run, session, paths, to)
-
-
-def _checked(options: Options, paths: list[str]) -> list[str]:
-    """The files to read; stdin where none is named."""
-    if not paths and not stdin_has_input():
-        raise UsageError("nothing to translate", hint="such as: llm translate README.md (more: --help)")
-    if paths.count("-") > 1:
-        raise UsageError("- (stdin) can be named only once")
-    if len(paths) > 1 and options.output:
-        raise UsageError("--output takes one translation", hint="redirect stdout for several")
-    return paths or ["-"]
+            in_turn(
+                run, session.name, paths, "translate", lambda document: _one(run, session, document, to, heading=True)
+            )
 
 
 def _rows(
@@ -137,14 +130,6 @@ def _results(
         elif isinstance(event, Coverage):
             yield number, {"model": session.name, "translation": translation, "doubtful": doubtful}
             translation, doubtful = "", []
-
-
-def _read(options: Options, path: str) -> Document:
-    if path == "-":
-        document = read_stdin(options.encoding, options.errors)
-    else:
-        document = read_file(path, options.encoding, options.errors)
-    return with_text(document, path, "translate")
 
 
 @dataclass
@@ -242,20 +227,3 @@ def _lines(stretches: list[tuple[int, int]]) -> str:
     named = ", ".join(f"{first}–{last}" if first != last else str(first) for first, last in merged[:8])
     word = "line" if len(merged) == 1 and merged[0][0] == merged[0][1] else "lines"
     return f"{word} {named}" + (" …" if len(merged) > 8 else "")
-
-
-def _many(run: Run, session: Any, paths: list[str], to: Language | None) -> None:
-    failed = 0
-    for number, path in enumerate(paths):
-        try:
-            if number and not run.options.json:
-                run.console.line("")
-            _one(run, session, _read(run.options, path), to, heading=True)
-        except EngineError as error:
-            failed += 1
-            run.console.error(path, error.message, error.hint)
-            if run.options.json:
-                print_json(run.console, {"model": session.name, "name": path, "error": error.message})
-    if failed:
-        run.console.note(f"{failed} of {len(paths)} failed")
-        raise typer.Exit(6)
