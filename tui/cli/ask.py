@@ -8,13 +8,13 @@ import typer
 
 from engine.config import Overflow
 from engine.errors import UsageError
-from engine.schema import Citation, Coverage, Document
-from tui.cli.deliver import print_json
+from engine.schema import Document
+from tui.cli.deliver import place_of, show_prompt
 from tui.cli.help import HelpfulCommand
 from tui.cli.inputs import argument_text, documents, read_file, read_stdin, stdin_has_input, text_or_file
 from tui.cli.opening import Run
 from tui.cli.options import ANSWER, DECODING, MODEL, SAMPLING, Options, takes
-from tui.cli.reading import citations_json, coverage_json, tell_citations, tell_coverage
+from tui.cli.reading import Sources, tell_citations
 from tui.cli.shaped import SchemaOption, read_schema, show_value
 
 EXAMPLES = """
@@ -52,40 +52,23 @@ def ask(
         from engine.tasks import answer, fill
 
         if options.dry_run:
-            prompt, count = answer.plan(
-                session, question, given, system=system, ask=fill.asking(grammar.schema) if grammar else answer.prompt
-            )
-            if options.json:
-                print_json(run.console, {"model": session.name, "prompt_tokens": count, "prompt": prompt})
-            else:
-                run.console.line(prompt)
-                run.console.note(f"{count} of {session.context} tokens")
+            way = fill.asking(grammar.schema) if grammar else answer.prompt
+            prompt, count = answer.plan(session, question, given, system=system, ask=way)
+            show_prompt(run.console, options, session, prompt, count)
             return
-        read: list[Coverage] = []
-        cited: list[Citation] = []
-
-        def on_event(event: Any) -> None:
-            if isinstance(event, Coverage):
-                read[:] = [event]
-                tell_coverage(run.console, event)
-            elif isinstance(event, Citation):
-                cited.append(event)
-
-        def extra() -> dict[str, Any]:
-            return citations_json(cited) | (coverage_json(read[0]) if read else {})
-
+        sources = Sources(run.console)
         if grammar:
             chunks = fill.fill(session, question, given, grammar, sampling, system=system, overflow=policy)
-            show_value(run, session, grammar, chunks, on_event=on_event, extra=extra)
+            show_value(run, session, grammar, chunks, on_event=sources.take, extra=sources.to_json)
             return
         run.delivery.show(
             answer.answer(session, question, given, sampling, system=system, overflow=policy),
             model=session.name,
-            place=f"{session.device}/{session.kernel}",
-            extra=extra,
-            on_event=on_event,
+            place=place_of(session),
+            extra=sources.to_json,
+            on_event=sources.take,
         )
-        tell_citations(run.console, cited)
+        tell_citations(run.console, sources.cited)
 
 
 def read_question(options: Options, argument: str | None) -> tuple[str, list[Document]]:

@@ -10,7 +10,7 @@ import typer
 
 from engine.errors import EngineError, UsageError
 from tui.cli.ask import DEFAULTS
-from tui.cli.deliver import print_json
+from tui.cli.deliver import place_of, print_json
 from tui.cli.help import HelpfulCommand
 from tui.cli.inputs import argument_text, text_or_file
 from tui.cli.opening import Run
@@ -85,7 +85,7 @@ def batch(
             as_text=lambda _row, result: as_text(result, grammar),
             kind=kind,
             resume=resume,
-            place=f"{session.name} on {session.device}/{session.kernel}",
+            place=f"{session.name} on {place_of(session)}",
         )
 
 

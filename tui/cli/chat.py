@@ -86,6 +86,7 @@ def chat(
         raise typer.Exit(code)
     summary = run.find_model()
     from tui.cli import slash
+    from tui.cli.deliver import place_of
     from tui.cli.prompt import open_lines
     from tui.cli.repl import converse
     from tui.cli.turns import Chat
@@ -103,7 +104,7 @@ def chat(
             line_chat.talk = line_chat.keeper.open(wanted)
             run.console.note(f"resumed {wanted}: {len(line_chat.talk.path)} messages; /load takes up another")
         if lines.interactive:
-            run.console.note(f"{session.name} on {line_chat.place} · /help lists the words · Ctrl-D leaves")
+            run.console.note(f"{session.name} on {place_of(session)} · /help lists the words · Ctrl-D leaves")
         code = converse(line_chat)
     except Terminated:
         if line_chat.talk.path and store is None and not no_save:

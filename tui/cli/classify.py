@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from engine.errors import EngineError, UsageError
+from tui.cli.deliver import place_of
 from tui.cli.help import HelpfulCommand
 from tui.cli.inputs import argument_text, read_file
 from tui.cli.judging import COLUMNS, as_line, judged, texts_to_judge
@@ -82,7 +83,7 @@ def classify(
             as_text=lambda row, result: as_line(row, result, alone=len(rows) == 1),
             kind=kind,
             resume=resume,
-            place=f"{session.name} on {session.device}/{session.kernel}",
+            place=f"{session.name} on {place_of(session)}",
         )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from engine.errors import UsageError
-from tui.cli.deliver import Delivery, print_json
+from tui.cli.deliver import Delivery, place_of, show_prompt
 from tui.cli.help import HelpfulCommand
 from tui.cli.inputs import argument_text, read_file, read_stdin, stdin_has_input
 from tui.cli.opening import Run
@@ -37,17 +37,12 @@ def complete(
     beginning = _beginning(options, text)
     with run.session() as session:
         if options.dry_run:
-            count = session.count(beginning)
-            if options.json:
-                print_json(run.console, {"model": session.name, "prompt_tokens": count, "prompt": beginning})
-            else:
-                run.console.line(beginning)
-                run.console.note(f"{count} of {session.context} tokens")
+            show_prompt(run.console, options, session, beginning, session.count(beginning))
             return
         # A continuation is no Markdown of its own: it may begin in the middle of a word.
         plain = run.delivery if options.md else _raw(run)
         with contextlib.closing(session.complete(beginning, run.sampling())) as chunks:
-            plain.show(chunks, model=session.name, place=f"{session.device}/{session.kernel}")
+            plain.show(chunks, model=session.name, place=place_of(session))
 
 
 def _raw(run: Run) -> Delivery:

@@ -99,6 +99,20 @@ class Result:
         return " · ".join(parts)
 
 
+def place_of(session: Any) -> str:
+    """Where a session computes and with what, as people and `--json` are told: `cpu/x86`."""
+    return f"{session.device}/{session.kernel}"
+
+
+def show_prompt(console: Console, options: Options, session: Any, prompt: str, tokens: int) -> None:
+    """What `--dry-run` prints in place of an answer: the prompt, and how much of the context it takes."""
+    if options.json:
+        print_json(console, {"model": session.name, "prompt_tokens": tokens, "prompt": prompt})
+    else:
+        console.line(prompt)
+        console.note(f"{tokens} of {session.context} tokens")
+
+
 def collect(
     chunks: Iterable[Any],
     write: Callable[[str], object],

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from engine.errors import EngineError, UsageError
+from tui.cli.deliver import place_of
 from tui.cli.help import HelpfulCommand
 from tui.cli.index import VECTORS
 from tui.cli.inputs import argument_text, stdin_has_input
@@ -64,7 +65,7 @@ def embed(
             as_text=lambda _row, result: " ".join(map(str, result["embedding"])),
             kind=kind,
             resume=resume,
-            place=f"{session.name} on {session.device}/{session.kernel}",
+            place=f"{session.name} on {place_of(session)}",
         )
 
 

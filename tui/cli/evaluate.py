@@ -19,7 +19,7 @@ from engine.schema import Language
 from tui.cli import ask, summarize
 from tui.cli.classify import read_examples, read_labels
 from tui.cli.console import Console
-from tui.cli.deliver import print_json, save
+from tui.cli.deliver import place_of, print_json, save
 from tui.cli.help import HelpfulCommand
 from tui.cli.inputs import read_file
 from tui.cli.interrupt import Terminated
@@ -119,7 +119,7 @@ def evaluate(
         with run.session() as session:
             with Progress(run.console, "preparing") as progress:
                 rows = measure.prepare(session, rows, progress.update)
-            tally = Tally(task, data, measure, session.name, f"{session.device}/{session.kernel}", total=len(rows))
+            tally = Tally(task, data, measure, session.name, place_of(session), total=len(rows))
             tally.seed = run.settings["seed"] or 0
             stop = _measure(run.console, tally, session, rows, limit)
     _deliver(run, tally, out)

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from engine.errors import EngineError
 from tui.cli.console import program
+from tui.cli.deliver import place_of
 from tui.cli.opening import Run
 from tui.cli.progress import size
 
@@ -204,7 +205,7 @@ def _generate(run: Run, name: str) -> Finding:
         loaded = time.monotonic() - started
         sampling = run.sampling(max_tokens=32)
         result = collect(session.stream([Message("user", "Count from one to twenty.")], sampling), lambda text: None)
-        where = f"{session.device}/{session.kernel}"
+        where = place_of(session)
         held = session.memory_bytes
     if result.interrupted:
         raise KeyboardInterrupt

@@ -3,10 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from engine.schema import Citation, Coverage
 from tui.cli.console import Console
+
+
+@dataclass
+class Sources:
+    """What an answer is taken from, as it becomes known: a text's coverage, told at once, and in the end citations."""
+
+    console: Console
+    coverage: Coverage | None = None
+    cited: list[Citation] = field(default_factory=list)
+
+    def take(self, event: Any) -> None:
+        """An event of the task."""
+        if isinstance(event, Coverage):
+            self.coverage = event
+            tell_coverage(self.console, event)
+        elif isinstance(event, Citation):
+            self.cited.append(event)
+
+    def to_json(self) -> dict[str, Any]:
+        """The keys that `--json` adds."""
+        return citations_json(self.cited) | (coverage_json(self.coverage) if self.coverage else {})
 
 
 def tell_coverage(console: Console, read: Coverage, name: str = "") -> None:

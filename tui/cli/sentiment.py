@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from engine.errors import EngineError, UsageError
+from tui.cli.deliver import place_of
 from tui.cli.help import HelpfulCommand
 from tui.cli.judging import COLUMNS, as_line, judged, texts_to_judge
 from tui.cli.opening import Run
@@ -61,5 +62,5 @@ def sentiment(
             as_text=lambda row, result: as_line(row, result, alone=len(rows) == 1),
             kind=kind,
             resume=resume,
-            place=f"{session.name} on {session.device}/{session.kernel}",
+            place=f"{session.name} on {place_of(session)}",
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.errors import OutputError, UsageError
-from tui.cli.deliver import collect, save
+from tui.cli.deliver import collect, place_of, save
 from tui.cli.inputs import argument_text, read_file
 from tui.cli.keys import held_keys
 from tui.cli.opening import Run
@@ -81,7 +81,7 @@ def show_value(
     with held_keys(), console.spinner("reading"), closing(chunks):
         result = collect(chunks, lambda _text: None, timeout=options.timeout, on_event=on_event)
     if run.settings["stats"]:
-        console.note(result.stats(session.name, f"{session.device}/{session.kernel}"))
+        console.note(result.stats(session.name, place_of(session)))
     if result.interrupted:
         console.warn("stopped: the answer is not complete")
         raise KeyboardInterrupt

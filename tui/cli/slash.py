@@ -12,6 +12,7 @@ from typing import Any
 from engine.errors import InputError, UsageError
 from engine.schema import Chunk, Document
 from tui import chat_file, commands
+from tui.cli.deliver import place_of
 from tui.cli.inputs import read_file, text_or_file
 from tui.cli.turns import Chat, reply
 from tui.clipboard import copy as copy_text
@@ -112,7 +113,7 @@ def _model(chat: Chat, rest: str) -> None:
         chat.session.close()
         chat.session = fresh
     session = chat.session
-    chat.run.console.note(f"{session.name} on {chat.place}, context {session.context} tokens")
+    chat.run.console.note(f"{session.name} on {place_of(session)}, context {session.context} tokens")
 
 
 def _set(chat: Chat, rest: str) -> None:
@@ -224,7 +225,7 @@ def _stats(chat: Chat, rest: str) -> None:
     if rest:
         chat.set("stats", parse(SETTINGS["stats"], rest, "/stats"))
     if chat.last:
-        chat.run.console.note(chat.last.stats(chat.session.name, chat.place))
+        chat.run.console.note(chat.last.stats(chat.session.name, place_of(chat.session)))
     elif not rest:
         chat.run.console.note("no answer yet")
 

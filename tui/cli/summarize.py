@@ -13,7 +13,7 @@ import typer
 
 from engine.errors import EngineError, UsageError
 from engine.schema import Chunk, Coverage, Document, Language
-from tui.cli.deliver import Result
+from tui.cli.deliver import Result, place_of
 from tui.cli.help import HelpfulCommand
 from tui.cli.inputs import argument_text
 from tui.cli.opening import Run
@@ -157,7 +157,7 @@ def _one(run: Run, session: Any, document: Document, wanted: Wanted, memory: Any
         result = run.delivery.show(
             settled(),
             model=session.name,
-            place=f"{session.device}/{session.kernel}",
+            place=place_of(session),
             extra=extra,
             on_event=on_event,
             waiting="",
@@ -192,5 +192,5 @@ def _rows(
         as_text=lambda row, result: f"{' '.join(result['summary'].split())}\t{row.name}",
         kind=kind,
         resume=resume,
-        place=f"{session.name} on {session.device}/{session.kernel}",
+        place=f"{session.name} on {place_of(session)}",
     )

@@ -11,6 +11,7 @@ import typer
 
 from engine.errors import EngineError, UsageError
 from engine.schema import Chunk, Coverage, Document, Language
+from tui.cli.deliver import place_of
 from tui.cli.help import HelpfulCommand
 from tui.cli.inputs import argument_text, with_text
 from tui.cli.opening import Run
@@ -109,7 +110,7 @@ def _rows(
             as_text=lambda _row, result: result["translation"],
             kind=kind,
             resume=resume,
-            place=f"{session.name} on {session.device}/{session.kernel}",
+            place=f"{session.name} on {place_of(session)}",
         )
 
 
@@ -176,7 +177,7 @@ def _one(run: Run, session: Any, document: Document, to: Language | None, headin
             replace(run.delivery, markdown=False).show(
                 task.translate(session, document, sampling=run.sampling(), to=to),
                 model=session.name,
-                place=f"{session.device}/{session.kernel}",
+                place=place_of(session),
                 extra=lambda: {"name": document.name, "to": to} | notes.to_json(),
                 on_event=on_event,
                 waiting="" if bar else "translating",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from engine.config import SamplingConfig
 from engine.errors import InputTooLong
 from engine.schema import Chunk, Document, Message
-from tui.cli.deliver import Result, collect, open_screen
+from tui.cli.deliver import Result, collect, open_screen, place_of
 from tui.cli.keys import held_keys
 from tui.cli.opening import Run
 from tui.cli.prompt import Lines
@@ -51,11 +51,6 @@ class Chat:
         """A question, with the documents given for it. Raises UsageError."""
         self.talk.ask(question, self.pending)
         self.pending = []
-
-    @property
-    def place(self) -> str:
-        """Device and kernel of the session."""
-        return f"{self.session.device}/{self.session.kernel}"
 
 
 def reply(chat: Chat, *, continued: bool = False) -> bool:
@@ -137,4 +132,4 @@ def _say_end(chat: Chat, result: Result) -> None:
     elif result.finish_reason == "length":
         note(f"cut at {result.output_tokens} tokens; /continue goes on")
     if chat.run.settings["stats"]:
-        note(result.stats(chat.session.name, chat.place))
+        note(result.stats(chat.session.name, place_of(chat.session)))
