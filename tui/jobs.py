@@ -67,10 +67,8 @@ class Load(Job):
 
     def run(self, room: Runner) -> None:
         from engine.counter import load_tokenizer
-        from engine.light import skip_shape_rules
         from engine.session import Session
 
-        skip_shape_rules()
         started = time.monotonic()
         if room.session is not None:
             room.session.close()

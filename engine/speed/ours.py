@@ -13,7 +13,6 @@ from pathlib import Path  # noqa: E402
 from typing import TYPE_CHECKING, Any, Self  # noqa: E402
 
 from engine import texts  # noqa: E402
-from engine.light import skip_shape_rules  # noqa: E402
 from engine.schema import Message  # noqa: E402
 from engine.speed.turns import DECODED, SHORT, answer, ids_of  # noqa: E402
 from engine.threads import wait_politely  # noqa: E402
@@ -158,7 +157,6 @@ class Ours:
 
 if __name__ == "__main__":
     wait_politely()
-    skip_shape_rules()
     import torch  # noqa: F401  (counted as an import, not as loading)
 
     answer(lambda: Ours.open(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]) or None), BEGUN)

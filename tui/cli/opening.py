@@ -138,10 +138,8 @@ class Run:
 
         started = time.monotonic()
         with self.console.spinner(f"loading {summary.name}"):
-            from engine.light import skip_shape_rules
             from engine.session import Session
 
-            skip_shape_rules()
             session = Session.open(
                 Path(summary.path),
                 device=self.settings["device"],
