@@ -147,7 +147,7 @@ class Session(TextCounter):
         continue_last: bool = False,
         grammar: Grammar | None = None,
         enough: Callable[[str], bool] | None = None,
-    ) -> Generation:
+    ) -> Generator[Chunk, None, None]:
         """The assistant's next message, as an iterator of chunks. Closing it stops within one token.
 
         `continue_last`: go on with the last message, which is the assistant's, instead of answering it.
@@ -166,7 +166,7 @@ class Session(TextCounter):
         constraint = self._vocabulary.constraint(grammar)
         return self._begin(prompt, sampling, enough=enough, continuing=continue_last, constraint=constraint)
 
-    def complete(self, text: str, sampling: SamplingConfig) -> Generation:
+    def complete(self, text: str, sampling: SamplingConfig) -> Generator[Chunk, None, None]:
         """What comes after a text, with no chat format around it."""
         return self._begin(self._start() + self._tokenizer.encode(text), sampling, continuing=True)
 
