@@ -152,6 +152,7 @@ def test_what_the_api_has_not_is_refused(remote: EndpointSession) -> None:
 COMMANDS: list[tuple[list[str], bytes | None]] = [
     (["ask", "hello", "--max-tokens", "6", "--json"], None),
     (["ask", "who?", "--schema", "age int 0..9", "--max-tokens", "60"], b"Anna is 3"),
+    (["ask", "who?", "--max-tokens", "6"], b"Anna is 3"),
     (["complete", "once upon", "--max-tokens", "6"], None),
     (["summarize", "--length", "short", "-"], b"The harbour opens at six. " * 30),
     (["translate", "-"], b"The harbour opens at six.\n"),

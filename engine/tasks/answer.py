@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from engine.errors import InputTooLong, UsageError
+from engine.errors import InputTooLong
 from engine.language import language_of
 from engine.schema import Chunk, Citation, Coverage, Document, Language, Message
 from engine.tasks.cite import cite
 from engine.tasks.cut import cut_documents, joined, lines_of
 from engine.tasks.retrieve import retrieve
+from engine.tasks.unsaid import answered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -39,10 +40,6 @@ unanswerable): found in the answer 0.83 and 0.42, token F1 0.50 and 0.58, refuse
 
 REFUSALS: dict[Language, str] = {"en": "The text does not say.", "zh": "文中没有提到。"}
 """In the words that the prompts ask for."""
-DOUBT = -1.5
-"""Log-probability of the refusal from which on it is the answer, though another may be likelier. Of 152 English
-development questions, 42 of them unanswerable, -2, -1.5 and -1 judge 0.80 rightly: they refuse 0.64, 0.48 and 0.38 of
-the unanswerable and 0.14, 0.07 and 0.04 of the others. Of 109 Chinese ones all three refuse 0.94 and 0.06."""
 
 
 def prompt(question: str, documents: Sequence[Document], system: str | None = None) -> list[Message]:
@@ -120,23 +117,18 @@ def answer(
             sources = []  # lines left out have moved the others
             yield coverage
         messages = ask(question, documents, system)
-    if documents and ask is prompt and grammar is None and _unanswered(session, messages, question):
-        from engine.structure import literally
-
-        grammar = literally(REFUSALS[language_of(question)])
+    if documents and ask is prompt and grammar is None:
+        refusal = REFUSALS[language_of(question)]
+        chunks = answered(
+            session, question, documents, sampling, ask=lambda some: prompt(question, some, system), refusal=refusal
+        )
+    else:
+        chunks = session.stream(messages, sampling, grammar=grammar)
     text = ""
-    for chunk in session.stream(messages, sampling, grammar=grammar):
+    for chunk in chunks:
         text += chunk.text
         yield chunk
     yield from cite(text, question, sources)
-
-
-def _unanswered(session: Session, messages: Sequence[Message], question: str) -> bool:
-    """Whether the model thinks it likely enough that the text does not answer."""
-    try:
-        return sum(session.score(messages, [REFUSALS[language_of(question)]])[0]) > DOUBT
-    except UsageError:  # an endpoint has no scores: it answers as it does
-        return False
 
 
 def _too_long(session: Session, tokens: int, reply: int, documents: bool) -> InputTooLong:
