@@ -123,3 +123,19 @@ class Conversations(RuleBasedStateMachine):
 
 Conversations.TestCase.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
 TestConversations = Conversations.TestCase
+
+
+def test_a_system_prompt_that_changes_later_is_kept(tmp_path: Path) -> None:
+    with Store(tmp_path / "app.db") as store:
+        keeper, talk = Keeper(store), Talk("be brief")
+        talk.begin_answer(talk.ask("why?"), "because").finish = "stop"
+        keeper.keep(talk)
+        assert talk.kept is not None
+        talk.system = "be kind"
+        keeper.keep(talk)
+        assert store.kept(talk.kept).system == "be kind"
+        again = Keeper(store).open(talk.kept)
+        assert again.system == "be kind"
+        again.system = None
+        keeper.keep(again)
+        assert store.kept(talk.kept).system is None
