@@ -8,14 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from engine.errors import EngineError, UsageError
-from tui.cli.deliver import place_of
 from tui.cli.help import HelpfulCommand
 from tui.cli.inputs import argument_text, read_file
-from tui.cli.judging import COLUMNS, as_line, judged, texts_to_judge
+from tui.cli.judging import judge_rows, judged, texts_to_judge
 from tui.cli.opening import Run
 from tui.cli.options import DECODING, MODEL, Options, takes
 from tui.cli.row_output import Result
-from tui.cli.row_run import InSpec, OutSpec, Resume, numbered, out_format, run_rows
+from tui.cli.row_run import InSpec, OutSpec, Resume, numbered, out_format
 
 EXAMPLES = """
 llm classify --labels spam,ham "You have won a prize, call now!"
@@ -75,16 +74,7 @@ def classify(
                 return numbered(_fitting(task.fit_each(session, asked, names), session.name, least or 0.0))
             return judged(enumerate(task.classify(session, asked, names, examples)), session.name, threshold=least)
 
-        run_rows(
-            run,
-            rows,
-            work,
-            columns=COLUMNS,
-            as_text=lambda row, result: as_line(row, result, alone=len(rows) == 1),
-            kind=kind,
-            resume=resume,
-            place=f"{session.name} on {place_of(session)}",
-        )
+        judge_rows(run, session, rows, work, kind=kind, resume=resume)
 
 
 def read_labels(text: str) -> list[str]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from engine.errors import EngineError, UsageError
 from engine.schema import LabelScores
-from tui.cli.inputs import argument_text, stdin_has_input
+from tui.cli.deliver import place_of
+from tui.cli.inputs import argument_text, stdin_has_input, stdin_once
+from tui.cli.opening import Run
 from tui.cli.options import Options
-from tui.cli.row_output import Result
+from tui.cli.row_output import OutFormat, Result
+from tui.cli.row_run import Work, run_rows
 from tui.cli.rows import Row, read_rows
 
 COLUMNS = ("label", "score")
@@ -20,8 +24,7 @@ NO_LABEL = "-"
 def texts_to_judge(options: Options, texts: Sequence[str], spec: str | None, example: str) -> list[Row]:
     """Texts given as arguments, then those of files and stdin. Raises UsageError without any."""
     files = options.file or []
-    if [*texts, *files].count("-") > 1:
-        raise UsageError("- (stdin) can be named only once")
+    stdin_once([*texts, *files])
     found = []
     for text in texts:
         if text != "-" and argument_text(text).strip():
@@ -54,6 +57,22 @@ def judged(
                 "scores": result.scores,
             },
         )
+
+
+def judge_rows(
+    run: Run, session: Any, rows: Sequence[Row], work: Work, *, kind: OutFormat, resume: Path | None
+) -> None:
+    """Judge all rows and print them; several with the text or its name."""
+    run_rows(
+        run,
+        rows,
+        work,
+        columns=COLUMNS,
+        as_text=lambda row, result: as_line(row, result, alone=len(rows) == 1),
+        kind=kind,
+        resume=resume,
+        place=f"{session.name} on {place_of(session)}",
+    )
 
 
 def as_line(row: Row, result: Result, *, alone: bool) -> str:

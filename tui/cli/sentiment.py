@@ -8,13 +8,12 @@ from typing import Annotated, Literal
 import typer
 
 from engine.errors import EngineError, UsageError
-from tui.cli.deliver import place_of
 from tui.cli.help import HelpfulCommand
-from tui.cli.judging import COLUMNS, as_line, judged, texts_to_judge
+from tui.cli.judging import judge_rows, judged, texts_to_judge
 from tui.cli.opening import Run
 from tui.cli.options import DECODING, MODEL, Options, takes
 from tui.cli.row_output import Result
-from tui.cli.row_run import InSpec, OutSpec, Resume, out_format, run_rows
+from tui.cli.row_run import InSpec, OutSpec, Resume, out_format
 
 EXAMPLES = """
 llm sentiment "I loved every minute"
@@ -54,13 +53,4 @@ def sentiment(
         def work(asked: list[str]) -> Iterator[tuple[int, Result | EngineError]]:
             return judged(task.judge_many(session, asked, neutral=neutral), session.name)
 
-        run_rows(
-            run,
-            rows,
-            work,
-            columns=COLUMNS,
-            as_text=lambda row, result: as_line(row, result, alone=len(rows) == 1),
-            kind=kind,
-            resume=resume,
-            place=f"{session.name} on {place_of(session)}",
-        )
+        judge_rows(run, session, rows, work, kind=kind, resume=resume)
