@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 from engine import manifest, transcript
 from engine.chat_format import ChatFormat
@@ -226,7 +226,7 @@ class Session(TextCounter):
 
         def begun(messages: Sequence[Message]) -> Generation | InputTooLong:
             try:
-                return self.stream(messages, sampling, grammar=grammar, enough=enough)
+                return cast("Generation", self.stream(messages, sampling, grammar=grammar, enough=enough))
             except InputTooLong as error:
                 return error
 
