@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Role = Literal["system", "user", "assistant"]
-FinishReason = Literal["stop", "length", "stopped", "error"]
+FinishReason = Literal["stop", "length", "stopped", "repeated", "error"]
 Language = Literal["en", "zh"]
 Stage = Literal["wait", "connect", "download", "verify", "convert", "install"]
 

@@ -93,12 +93,13 @@ def sampling() -> SamplingConfig:
 
 def answers(session: Session, asked: Sequence[str]) -> list[Answer]:
     """Each request in a conversation of its own."""
+    from engine.loops import ended_at_loops
     from engine.tasks.answer import prompt
 
     found = []
     for request in asked:
         text, stopped = "", False
-        for chunk in session.stream(prompt(request, []), sampling()):
+        for chunk in ended_at_loops(session.stream(prompt(request, []), sampling()), request):
             text += chunk.text
             stopped = chunk.finish_reason == "stop"
         found.append(Answer(text.strip(), stopped, same_language(request, text), repeats(text)))

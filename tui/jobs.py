@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import ModelNotFound
+from engine.loops import ended_at_loops, request_of
 from tui.messages import (
     AlternativesFound,
     AnswerBegan,
@@ -112,6 +113,7 @@ class Answer(Job):
     messages: list[Message]
     sampling: SamplingConfig
     continued: bool = False
+    end_loops: bool = True
 
     def run(self, room: Runner) -> None:
         session = self.session_of(room)
@@ -120,6 +122,8 @@ class Answer(Job):
         room.post(AnswerBegan(self.key, left_out, session.identity, str(session.device), session.kernel))
         started = time.monotonic()
         stream = session.stream(messages, self.sampling, continue_last=self.continued)
+        if self.end_loops:
+            stream = ended_at_loops(stream, request_of(messages))
         with contextlib.closing(stream):
             for chunk in stream:
                 if self.stopped.is_set():

@@ -101,6 +101,7 @@ SETTINGS: dict[str, Setting] = {
         Setting("repeat_penalty", float, "above 1 repeats less", check=_sampling("repetition_penalty")),
         Setting("seed", int, "same seed, same text", check=_sampling("seed")),
         Setting("stop", list, "texts that end a reply", check=_sampling("stop")),
+        Setting("end_loops", bool, "end an answer that says the same again and again", True),
         Setting("overflow", str, "what to do with input that does not fit", choices=get_args(Overflow)),
         Setting("color", str, "colours", "auto", choices=("auto", "always", "never")),
         Setting("markdown", bool, "render Markdown on a terminal", True),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import InputTooLong
 from engine.language import language_of
+from engine.loops import ended_at_loops
 from engine.schema import Chunk, Citation, Coverage, Document, Language, Message
 from engine.tasks.cite import cite
 from engine.tasks.cut import cut_documents, joined, lines_of
@@ -84,11 +85,13 @@ def answer(
     overflow: Overflow = "error",
     ask: Ask = prompt,
     grammar: Grammar | None = None,
+    end_loops: bool = False,
 ) -> Generator[Chunk | ChunkProgress | Coverage | Citation, None, None]:
     """Stream the answer; where documents had to be shortened, their Coverage comes first. Last come its Citations.
 
     `overflow` `search`: of more than READ_TOKENS the passages that matter for the question are read.
-    `ask` and `grammar`: another way to put the question, and what the answer is held to.
+    `ask` and `grammar`: another way to put the question, and what the answer is held to. `end_loops`: an answer that
+    says the same again and again ends, with the finish reason `repeated`.
 
     Raises InputTooLong if the prompt and the reply's room exceed the context and `overflow` is `error`, or if the
     question alone is too long.
@@ -125,7 +128,7 @@ def answer(
     else:
         chunks = session.stream(messages, sampling, grammar=grammar)
     text = ""
-    for chunk in chunks:
+    for chunk in ended_at_loops(chunks, question) if end_loops and grammar is None else chunks:
         text += chunk.text
         yield chunk
     yield from cite(text, question, sources)

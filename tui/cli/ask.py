@@ -62,7 +62,9 @@ def ask(
             show_value(run, session, grammar, chunks, on_event=sources.take, extra=sources.to_json)
             return
         run.delivery.show(
-            answer.answer(session, question, given, sampling, system=system, overflow=policy),
+            answer.answer(
+                session, question, given, sampling, system=system, overflow=policy, end_loops=run.settings["end_loops"]
+            ),
             model=session.name,
             place=place_of(session),
             extra=sources.to_json,

@@ -19,6 +19,8 @@ from tui.cli.interrupt import Stopper
 from tui.cli.keys import held_keys
 from tui.cli.options import Options
 
+LOOPED = "ended: it said the same again and again (llm config set end_loops false lets it)"
+
 
 @dataclass
 class Result:
@@ -241,6 +243,8 @@ class Delivery:
             self.console.warn(f"stopped after {options.timeout:g} s (--timeout)")
         elif result.finish_reason == "length" and not options.json:
             self.console.note(f"cut at {result.output_tokens} tokens; --max-tokens gives more room")
+        elif result.finish_reason == "repeated" and not options.json:
+            self.console.note(LOOPED)
         if result.interrupted:
             raise KeyboardInterrupt
         return result

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from engine.config import SamplingConfig
 from engine.errors import InputTooLong
+from engine.loops import ended_at_loops, request_of
 from engine.schema import Chunk, Document, Message
-from tui.cli.deliver import Result, collect, open_screen, place_of
+from tui.cli.deliver import LOOPED, Result, collect, open_screen, place_of
 from tui.cli.keys import held_keys
 from tui.cli.opening import Run
 from tui.cli.prompt import Lines
@@ -96,6 +97,8 @@ def _stream(
         screen = open_screen(console, chat.run.options, markdown=chat.run.settings["markdown"], spinner=spinner)
         try:
             chunks = chat.session.stream(shown, sampling, continue_last=continued)
+            if chat.run.settings["end_loops"]:
+                chunks = ended_at_loops(chunks, request_of(shown))
             collect(_kept(chat, turn, chunks), screen.write, result=result, timeout=chat.run.options.timeout)
         finally:
             screen.close()
@@ -131,5 +134,7 @@ def _say_end(chat: Chat, result: Result) -> None:
         note("stopped; /continue goes on, /regen answers anew")
     elif result.finish_reason == "length":
         note(f"cut at {result.output_tokens} tokens; /continue goes on")
+    elif result.finish_reason == "repeated":
+        note(LOOPED)
     if chat.run.settings["stats"]:
         note(result.stats(chat.session.name, place_of(chat.session)))

@@ -96,9 +96,13 @@ class WritingScreen(Screen[None]):
         turn = continued or self.talk.begin_answer(question, start)
         fresh = not turn.text
         shown = self.talk.messages(question if fresh else turn)
-        await self.write(
-            Answer(shown, seeded(self.app.values.sampling()), continued=not fresh), turn, one_line(question.text, 30)
+        job = Answer(
+            shown,
+            seeded(self.app.values.sampling()),
+            continued=not fresh,
+            end_loops=self.app.settings["end_loops"],
         )
+        await self.write(job, turn, one_line(question.text, 30))
 
     async def write(self, job: Work, turn: Turn, what: str) -> None:
         """Let a job write an answer; it may have to wait for others."""

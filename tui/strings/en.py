@@ -21,6 +21,7 @@ TEXTS = {
     "turn.first_token": "first after {seconds} s",
     "turn.rate": "{rate} tok/s",
     "turn.cut": "cut: {key[continue]} goes on",
+    "turn.repeated": "ended: it said the same again and again",
     "turn.stopped": "stopped: {key[continue]} goes on",
     "transcript.older": "{count} older messages are above, not drawn; the model is given them all the same",
     "key.send": "send",

@@ -21,6 +21,7 @@ TEXTS = {
     "turn.first_token": "{seconds} 秒后开始",
     "turn.rate": "每秒 {rate} 词元",
     "turn.cut": "没写完：按 {key[continue]} 接着写",
+    "turn.repeated": "已结束：一直在重复同样的话",
     "turn.stopped": "已停止：按 {key[continue]} 接着写",
     "transcript.older": "上面还有 {count} 条更早的消息没有画出来；模型照样能看到",
     "key.send": "发送",

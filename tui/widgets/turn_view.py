@@ -103,6 +103,8 @@ class TurnView(Vertical, can_focus=True):
         if turn.role == "assistant":
             if turn.finish == "length":
                 parts.append(Content.from_markup("[$warning]$label[/]", label=strings("turn.cut")))
+            elif turn.finish == "repeated":
+                parts.append(Content.from_markup("[$warning]$label[/]", label=strings("turn.repeated")))
             elif turn.finish == "stopped":
                 parts.append(Content.from_markup("[$warning]$label[/]", label=strings("turn.stopped")))
             parts += [one_line(turn.note, 120)] if turn.note else []

@@ -1,0 +1,136 @@
+"""Replies end where they say the same again and again, and nowhere else."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from cli_process import llm, told
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.loops import AGAIN, ended_at_loops, looping
+from engine.schema import Chunk, Coverage
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+SENTENCE = "The hedgehog finds that the kitten is looking for food. "
+CHINESE = "刺猬在夜深时，发现小猫正在寻找食物，并开始寻找食物。"
+QUESTIONS = ["What did you learn here?", "How do you feel about the team?", "Can you explain the challenges?"]
+NUMBERED = "".join(f"{number}. **{QUESTIONS[number % 3]}**\n" for number in range(1, 20))
+CODE = "```python\n" + "    values.append(next(source))\n" * 12
+TABLE = "| month | rain | days |\n|---|---|---|\n" + "".join(
+    f"| {month} | little rain in the north | {number} |\n"
+    for number, month in enumerate(["January", "February", "March", "April", "May", "June", "July", "August"])
+)
+POEM = "\n".join(f"{verse}\nRow on, row on, the river is long." for verse in ("Out at dawn", "Past the mill", "Home"))
+SIMILAR = "".join(f"{n}. A {thing} with two children, such as a {thing}.\n" for n, thing in enumerate(["ride", "walk"]))
+FIELDS = "".join(f"self.layer{number} = Linear(width, width)\n" for number in range(30))
+
+
+@pytest.mark.parametrize("text", ["One begins. " + SENTENCE * 4, "从前。" + CHINESE * 4, NUMBERED, "ha " * 80])
+def test_a_loop_is_told_at_any_place_of_its_block(text: str) -> None:
+    for cut in range(9):
+        assert looping(text[: len(text) - cut])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", SENTENCE, SENTENCE * 2, CHINESE * 2, TABLE, POEM, SIMILAR, FIELDS, CODE, "-" * 900, "| | |\n" * 90,
+        "0, " * 400, "Yes, yes, yes. No, no, no.",
+    ],
+)  # fmt: skip
+def test_what_people_may_want_is_no_loop(text: str) -> None:
+    assert not any(looping(text[:end]) for end in (*range(0, len(text), 7), len(text)))
+
+
+def test_code_that_ended_shields_nothing() -> None:
+    assert looping(CODE + "```\n" + SENTENCE * 4)
+
+
+def test_who_asks_for_the_same_again_gets_it() -> None:
+    lines = "I will not talk in class.\n" * 30
+    assert looping(lines)
+    assert not looping(lines, "Write “I will not talk in class.” thirty times.")
+    assert looping(lines, "Write something about school.")
+    assert not looping("我上课不再讲话。\n" * 30, "把“我上课不再讲话”写三十遍。")
+
+
+@given(block=st.text("abcdefgh 。字", min_size=1, max_size=60), before=st.text("xyz .\n", max_size=80))
+def test_enough_copies_are_a_loop_whatever_stood_before(block: str, before: str) -> None:
+    letters = [c for c in block if c.isalpha()]
+    if letters:
+        size = len(letters) + sum(c == "字" for c in letters)
+        assert looping(before + "\n" + block * (AGAIN // size + 3))
+
+
+@given(words=st.lists(st.integers(0, 10**9), min_size=1, max_size=60, unique=True))
+def test_lines_that_differ_are_no_loop(words: list[int]) -> None:
+    assert not looping("".join(f"The number of this line is {word}.\n" for word in words))
+
+
+def pieces(text: str, size: int) -> list[Chunk]:
+    return [Chunk(text[at : at + size]) for at in range(0, len(text), size)]
+
+
+@pytest.mark.parametrize("size", [1, 5, 40])
+def test_a_reply_ends_soon_after_it_loops_and_its_source_is_closed(size: int) -> None:
+    closed = []
+
+    def endless() -> Generator[Chunk | Coverage, None, None]:
+        try:
+            yield Coverage(1, 1, 1, 1, 1, 1)
+            yield from pieces("Once upon a time. ", size)
+            for _ in itertools.count():
+                yield from pieces(SENTENCE, size)
+        finally:
+            closed.append(True)
+
+    events = list(ended_at_loops(endless(), "Tell me a story."))
+    assert isinstance(events[0], Coverage)
+    text = "".join(event.text for event in events if isinstance(event, Chunk))
+    assert closed
+    assert [event.finish_reason for event in events if isinstance(event, Chunk)][-2:] == [None, "repeated"]
+    assert text.count(SENTENCE.strip()) <= 5
+
+
+def test_a_reply_without_a_loop_passes_unchanged() -> None:
+    chunks = [*pieces(POEM + TABLE, 9), Chunk("", finish_reason="stop")]
+    assert list(ended_at_loops((chunk for chunk in chunks), "")) == chunks
+
+
+def test_closing_closes_the_source() -> None:
+    closed = []
+
+    def source() -> Generator[Chunk, None, None]:
+        try:
+            yield from pieces(SENTENCE, 4)
+        finally:
+            closed.append(True)
+
+    events = ended_at_loops(source(), "")
+    next(events)
+    events.close()
+    assert closed
+
+
+def test_ask_says_why_it_ended_and_can_be_told_not_to(tiny_model_home: Path) -> None:
+    """A random model that is paid for repeating itself does."""
+    ask = ("ask", "hello", "-m", "tiny", "--repeat-penalty", "0.5", "--max-tokens", "200")
+    plain = llm(tiny_model_home, *ask, timeout=180)
+    assert plain.returncode == 0
+    assert "again and again" in told(plain)[-1]
+    assert "end_loops" in told(plain)[-1]
+    found = json.loads(llm(tiny_model_home, *ask, "--json", timeout=180).stdout)
+    assert found["finish_reason"] == "repeated"
+    assert found["output_tokens"] < 200
+    assert found["text"] == plain.stdout.decode().rstrip("\n")
+    off = {"LOCAL_LLM_END_LOOPS": "false"}
+    whole = json.loads(llm(tiny_model_home, *ask, "--json", env=off, timeout=180).stdout)
+    assert (whole["finish_reason"], whole["output_tokens"]) == ("length", 200)
+    assert whole["text"].startswith(found["text"])
