@@ -226,7 +226,9 @@ class Session(TextCounter):
 
         def begun(messages: Sequence[Message]) -> Generation | InputTooLong:
             try:
-                return cast("Generation", self.stream(messages, sampling, grammar=grammar, enough=enough))
+                # Of the class: whoever listens to this session's `stream` hears each conversation of many once.
+                reply = Session.stream(self, messages, sampling, grammar=grammar, enough=enough)
+                return cast("Generation", reply)
             except InputTooLong as error:
                 return error
 
