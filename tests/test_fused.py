@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import ctypes
 import platform
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,8 +30,6 @@ from engine.linear import quantize_rows
 from engine.row_cache import RowCache
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from engine.convert.source import Source
     from engine.model import Decoder
 
@@ -184,24 +183,48 @@ def test_the_int8_decoder_is_near_the_float_one_and_two_digits_are_nearer(tmp_pa
     assert less < off < 0.05 * float(expected.std())
 
 
-MACHINES = ["x86-64", "x86-64-v3"] if platform.machine() in {"x86_64", "AMD64"} else ["native"]
+MACHINES = ["x86-64", "x86-64-v3", "alderlake"] if platform.machine() in {"x86_64", "AMD64"} else ["native"]
 
 
-@pytest.mark.parametrize("machine", MACHINES)
-def test_older_instructions_give_the_same_products(
-    machine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    compiler = native_build.find_compiler()
+@pytest.fixture(scope="module", params=MACHINES)
+def older(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    """The library as it is compiled where the processor can do less."""
+    machine, compiler = request.param, native_build.find_compiler()
+    if machine == "alderlake" and "avx_vnni" not in Path("/proc/cpuinfo").read_text(encoding="utf-8"):
+        machine = "x86-64-v3"  # what this processor has of it
     assert compiler is not None
-    assert native_build.compile_to(compiler, tmp_path / "other.so", machine) == ""
-    other = ctypes.CDLL(str(tmp_path / "other.so"))
+    target = tmp_path_factory.mktemp(machine) / "other.so"
+    assert native_build.compile_to(compiler, target, machine) == ""
+    return ctypes.CDLL(str(target))
+
+
+@pytest.mark.parametrize("name", ["biased", "windowed", "gemma3"])
+def test_older_instructions_decode_as_the_twin_does(
+    older: ctypes.CDLL, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fused, "library", lambda: older)
+    monkeypatch.setattr(native, "library", lambda: older)
+    if name in CONFIGS:
+        source: Source = DecoderSource(decoder(CONFIGS[name]))
+    else:
+        toy_families.write(name, tmp_path)
+        source = HuggingFaceSource(tmp_path)
+    for recipe in (QuantizationConfig(), TWO_DIGITS):
+        model, twin = int8(source, recipe)
+        ids = some_ids(20 + FEW)
+        found = run(model, ids, [20] + [1] * FEW)
+        same(found, run(twin, ids, [20] + [1] * FEW))
+        assert torch.equal(run(model, ids, [20 + FEW]), found)
+
+
+def test_older_instructions_give_the_same_products(older: ctypes.CDLL) -> None:
     draw = torch.Generator().manual_seed(0)
-    for rows, outputs, inputs in ((1, 33, 57), (5, 96, 200), (19, 31, 64), (40, 49, 700), (2, 1, 1)):
+    for rows, outputs, inputs in ((1, 33, 57), (1, 40, 200), (5, 96, 200), (19, 31, 64), (40, 49, 700), (2, 1, 1)):
         x, weight = torch.randn(rows, inputs, generator=draw), torch.randn(outputs, inputs, generator=draw)
         values, scales = quantize_rows(weight)
         for digits in (1, 2):
             ours = NativeKernel().pack(values, scales, digits)(x)
-            theirs = native.NativeProduct(other, values, scales, digits)(x)
+            theirs = native.NativeProduct(older, values, scales, digits)(x)
             # A product and a sum that are one instruction on newer machines may move a second digit by a step.
             step = float(x.abs().max() * weight.abs().max()) / (127 * 256)
             torch.testing.assert_close(theirs, ours, rtol=1e-5, atol=1e-5 if digits == 1 else step)

@@ -10,6 +10,11 @@
 
 constexpr int BLOCK = 256;  // positions
 constexpr int KEYS = 16;    // positions of a tile
+#if WIDE
+constexpr int HEADS = 8, KEY_TILES = 2, STRIP = 4;  // query heads, tiles of keys, vectors of a value: what registers hold
+#else
+constexpr int HEADS = 4, KEY_TILES = 1, STRIP = 2;
+#endif
 constexpr int SHARE = 16;   // tokens, at most, that share the reading of a block
 
 // One layer's keys and values, (rows, heads, capacity, width) of float or bfloat16; entry 0 is position `first`.
@@ -79,22 +84,44 @@ INLINE void transpose(const float *from, int stride, float *to) {
 #undef PAIR
 }
 
-// Scores of ROWS of 16 queries, side by side (wide, 16), with twice sixteen keys (2, wide, 16) -> (ROWS, BLOCK).
+#if HALVES
+// The same in registers of 32 bytes.
 template <int ROWS> INLINE void score(const float *queries, const float *keys, int wide, float *scores) {
-    f32x16 left[ROWS], right[ROWS];
+    __m256 low[ROWS], high[ROWS];
 #pragma GCC unroll 8
-    for (int i = 0; i < ROWS; i++) left[i] = right[i] = f32x16{};
+    for (int i = 0; i < ROWS; i++) low[i] = high[i] = _mm256_setzero_ps();
     for (int d = 0; d < wide; d++) {
-        const f32x16 a = load(keys + KEYS * d), b = load(keys + KEYS * (wide + d));
+        const __m256 a = _mm256_loadu_ps(keys + KEYS * d), b = _mm256_loadu_ps(keys + KEYS * d + 8);
 #pragma GCC unroll 8
         for (int i = 0; i < ROWS; i++) {
-            const float query = queries[16 * d + i];
-            left[i] = a * query + left[i], right[i] = b * query + right[i];
+            const __m256 query = _mm256_broadcast_ss(queries + 16 * d + i);
+            low[i] = _mm256_fmadd_ps(a, query, low[i]), high[i] = _mm256_fmadd_ps(b, query, high[i]);
         }
     }
 #pragma GCC unroll 8
-    for (int i = 0; i < ROWS; i++) store(scores + i * BLOCK, left[i]), store(scores + i * BLOCK + KEYS, right[i]);
+    for (int i = 0; i < ROWS; i++) _mm256_storeu_ps(scores + i * BLOCK, low[i]), _mm256_storeu_ps(scores + i * BLOCK + 8, high[i]);
 }
+#else
+// Scores of ROWS of 16 queries, side by side (wide, 16), with tiles of keys (KEY_TILES, wide, 16) -> (ROWS, BLOCK).
+template <int ROWS> INLINE void score(const float *queries, const float *keys, int wide, float *scores) {
+    f32x16 dots[ROWS][KEY_TILES];
+#pragma GCC unroll 16
+    for (int i = 0; i < ROWS * KEY_TILES; i++) dots[i / KEY_TILES][i % KEY_TILES] = f32x16{};
+    for (int d = 0; d < wide; d++) {
+        f32x16 some[KEY_TILES];
+#pragma GCC unroll 2
+        for (int k = 0; k < KEY_TILES; k++) some[k] = load(keys + KEYS * (k * wide + d));
+#pragma GCC unroll 8
+        for (int i = 0; i < ROWS; i++)
+#pragma GCC unroll 2
+            for (int k = 0; k < KEY_TILES; k++) dots[i][k] = some[k] * queries[16 * d + i] + dots[i][k];
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < ROWS; i++)
+#pragma GCC unroll 2
+        for (int k = 0; k < KEY_TILES; k++) store(scores + i * BLOCK + k * KEYS, dots[i][k]);
+}
+#endif
 
 // A block's part of the attention of one token and one key/value head, for all query heads that share it.
 struct Part {
@@ -122,8 +149,26 @@ INLINE void soften(float *row, int count, float *peak, float *weight) {
 
 // Adds `count` values (count, wide) to the sums of ROWS query heads, each times its weight; `sums` lie `wide` apart,
 // weights BLOCK.
+#if HALVES
 template <int ROWS> INLINE void add_values(const float *values, const float *weights, int count, int wide, float *sums) {
-    constexpr int STRIP = 4;
+    for (int d = 0; d < wide; d += 16) {
+        __m256 low[ROWS], high[ROWS];
+#pragma GCC unroll 4
+        for (int r = 0; r < ROWS; r++) low[r] = _mm256_loadu_ps(sums + r * wide + d), high[r] = _mm256_loadu_ps(sums + r * wide + d + 8);
+        for (int k = 0; k < count; k++) {
+            const __m256 a = _mm256_loadu_ps(values + k * wide + d), b = _mm256_loadu_ps(values + k * wide + d + 8);
+#pragma GCC unroll 4
+            for (int r = 0; r < ROWS; r++) {
+                const __m256 weight = _mm256_broadcast_ss(weights + r * BLOCK + k);
+                low[r] = _mm256_fmadd_ps(a, weight, low[r]), high[r] = _mm256_fmadd_ps(b, weight, high[r]);
+            }
+        }
+#pragma GCC unroll 4
+        for (int r = 0; r < ROWS; r++) _mm256_storeu_ps(sums + r * wide + d, low[r]), _mm256_storeu_ps(sums + r * wide + d + 8, high[r]);
+    }
+}
+#else
+template <int ROWS> INLINE void add_values(const float *values, const float *weights, int count, int wide, float *sums) {
     for (int d = 0; d < wide; d += 16 * STRIP) {
         const int strips = std::min(STRIP, (wide - d) / 16);
         if (strips == STRIP) {
@@ -134,7 +179,9 @@ template <int ROWS> INLINE void add_values(const float *values, const float *wei
                 for (int i = 0; i < STRIP; i++) total[r][i] = load(sums + r * wide + d + 16 * i);
             for (int k = 0; k < count; k++) {
                 const float *v = values + k * wide + d;
-                const f32x16 some[STRIP] = {load(v), load(v + 16), load(v + 32), load(v + 48)};
+                f32x16 some[STRIP];
+#pragma GCC unroll 4
+                for (int i = 0; i < STRIP; i++) some[i] = load(v + 16 * i);
 #pragma GCC unroll 4
                 for (int r = 0; r < ROWS; r++)
 #pragma GCC unroll 4
@@ -154,6 +201,7 @@ template <int ROWS> INLINE void add_values(const float *values, const float *wei
             }
     }
 }
+#endif
 
 // Softmax over the block, for up to SHARE tokens that begin at the same entry of one sequence and head.
 static void attend_block(const LayerCache &cache, int64_t base, const Part *const *parts, const float *const *queries, const Result *results,
@@ -161,10 +209,10 @@ static void attend_block(const LayerCache &cache, int64_t base, const Part *cons
     const int group = shape.heads / shape.kv_heads, width = shape.width, wide = padded(width), rows = tokens * group;
     thread_local Lines<float> space;
     const int most = padded(rows);
-    const size_t needed = static_cast<size_t>(most) * (BLOCK + wide) + static_cast<size_t>(16 + 3 * KEYS) * wide;
+    const size_t needed = static_cast<size_t>(most) * (BLOCK + wide) + static_cast<size_t>(16 + (1 + KEY_TILES) * KEYS) * wide;
     if (space.size() < needed) space.resize(needed);
     float *scores = space.data(), *query = scores + most * BLOCK, *some = query + most * wide, *columns = some + KEYS * wide;
-    float *turned = columns + 2 * KEYS * wide;  // sixteen queries before they stand side by side
+    float *turned = columns + KEY_TILES * KEYS * wide;  // sixteen queries before they stand side by side
     int longest = 0;
     for (int t = 0; t < tokens; t++) longest = std::max(longest, parts[t]->end - parts[t]->begin);
     for (int first = 0; first < rows; first += 16) {
@@ -176,16 +224,16 @@ static void attend_block(const LayerCache &cache, int64_t base, const Part *cons
         for (int d = 0; d < wide; d += 16) transpose(turned + d, wide, query + first * wide + 16 * d);
     }
     const int64_t first = base + static_cast<int64_t>(parts[0]->begin) * width;
-    for (int at = 0; at < longest; at += 2 * KEYS) {
-        for (int half = 0; half < 2; half++) {
-            const int here = at + half * KEYS, count = std::max(0, std::min(KEYS, longest - here));
+    for (int at = 0; at < longest; at += KEY_TILES * KEYS) {
+        for (int k = 0; k < KEY_TILES; k++) {
+            const int here = at + k * KEYS, count = std::max(0, std::min(KEYS, longest - here));
             read_tile(cache.keys, cache.bfloat, first + static_cast<int64_t>(here) * width, count, width, some);
-            for (int d = 0; d < wide; d += 16) transpose(some + d, wide, columns + KEYS * (half * wide + d));
+            for (int d = 0; d < wide; d += 16) transpose(some + d, wide, columns + KEYS * (k * wide + d));
         }
-        for (int row = 0; row < rows; row += 8) {
+        for (int row = 0; row < rows; row += HEADS) {
             const float *side = query + row / 16 * 16 * wide + row % 16;
             if (rows - row > 4) {
-                score<8>(side, columns, wide, scores + row * BLOCK + at);
+                score<HEADS>(side, columns, wide, scores + row * BLOCK + at);
             } else {
                 score<4>(side, columns, wide, scores + row * BLOCK + at);
             }
@@ -206,6 +254,7 @@ static void attend_block(const LayerCache &cache, int64_t base, const Part *cons
             int h = 0;
             for (; h + 4 <= group; h += 4) add_values<4>(some, weights + h * BLOCK, here, wide, sums + h * wide);
             for (; h + 3 <= group; h += 3) add_values<3>(some, weights + h * BLOCK, here, wide, sums + h * wide);
+            if (h + 2 == group) add_values<2>(some, weights + h * BLOCK, here, wide, sums + h * wide), h += 2;
             for (; h < group; h++) add_values<1>(some, weights + h * BLOCK, here, wide, sums + h * wide);
         }
     }

@@ -118,6 +118,7 @@ INLINE u16x16 narrow(f32x16 v) {
 // packed and taken back by what a sum starts from: AVX512-VNNI multiplies unsigned by signed.
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__) && defined(__AVX512VL__)
 #define OFFSET 128
+#define WIDE 1  // registers of 64 bytes
 #define LANES "avx512-vnni"
 INLINE i32x16 multiply_add(i32x16 total, __m512i weights, int32_t quad) {
     return (i32x16)_mm512_dpbusd_epi32((__m512i)total, weights, _mm512_set1_epi32(quad));
@@ -125,33 +126,20 @@ INLINE i32x16 multiply_add(i32x16 total, __m512i weights, int32_t quad) {
 typedef __m512i Quads;
 INLINE Quads load_quads(const uint8_t *from) { return _mm512_loadu_si512(from); }
 #elif defined(__AVX2__)
-#define OFFSET 0
+#define HALVES 1  // registers of 32 bytes: product.h has loops of their own for them
 #if defined(__AVXVNNI__)
+#define OFFSET 128
 #define LANES "avx-vnni"
+INLINE __m256i multiply_add(__m256i total, __m256i weights, __m256i digits) { return _mm256_dpbusd_avx_epi32(total, weights, digits); }
 #else
+#define OFFSET 0
 #define LANES "avx2"
-#endif
-struct Quads { __m256i half[2]; };
-INLINE Quads load_quads(const uint8_t *from) {
-    return {_mm256_loadu_si256((const __m256i *)from), _mm256_loadu_si256((const __m256i *)(from + 32))};
-}
-INLINE i32x16 multiply_add(i32x16 total, const Quads &weights, int32_t quad) {
+INLINE __m256i multiply_add(__m256i total, __m256i weights, __m256i digits) {
     // Signs go to the weights, so that pairs of products fit in 16 bits: 2 * 127 * 127.
-    const __m256i signedly = _mm256_set1_epi32(quad), size = _mm256_abs_epi8(signedly);
-    __m256i half[2];
-    std::memcpy(half, &total, sizeof half);
-    for (int i = 0; i < 2; i++) {
-        const __m256i signs = _mm256_sign_epi8(weights.half[i], signedly);
-#if defined(__AVXVNNI__)
-        half[i] = _mm256_dpbusd_avx_epi32(half[i], size, signs);
-#else
-        const __m256i pairs = _mm256_maddubs_epi16(size, signs);
-        half[i] = _mm256_add_epi32(half[i], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
-#endif
-    }
-    std::memcpy(&total, half, sizeof half);
-    return total;
+    const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(digits), _mm256_sign_epi8(weights, digits));
+    return _mm256_add_epi32(total, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
+#endif
 #elif defined(__ARM_FEATURE_DOTPROD)
 #define OFFSET 0
 #define LANES "neon-dotprod"

@@ -3,7 +3,7 @@
 
 #include "digits.h"
 
-#if OFFSET
+#if WIDE
 INLINE __m512i some_bytes(const int8_t *from, int count) {
     if (count >= 64) return _mm512_loadu_si512(from);
     return _mm512_maskz_loadu_epi8(count <= 0 ? 0 : (~0ull >> (64 - count)), from);
@@ -31,6 +31,40 @@ INLINE void pack_group(const int8_t *const rows[PANEL], int at, int left, uint8_
         _mm512_storeu_si512(to + 64 * (8 + c), _mm512_shuffle_i32x4(even01, even23, 0xdd));
         _mm512_storeu_si512(to + 64 * (4 + c), _mm512_shuffle_i32x4(odd01, odd23, 0x88));
         _mm512_storeu_si512(to + 64 * (12 + c), _mm512_shuffle_i32x4(odd01, odd23, 0xdd));
+    }
+}
+#elif HALVES
+INLINE __m256i some_bytes(const int8_t *from, int count) {
+    if (count >= 32) return _mm256_loadu_si256((const __m256i *)from);
+    alignas(32) int8_t some[32] = {};
+    if (count > 0) std::memcpy(some, from, static_cast<size_t>(count));
+    return _mm256_load_si256((const __m256i *)some);
+}
+
+// Eight rows of eight quads -> quads side by side, 64 bytes apart.
+INLINE void pack_eight(const int8_t *const *rows, int at, int left, uint8_t *to) {
+    __m256i a[8], b[8];
+    for (int i = 0; i < 8; i++) a[i] = _mm256_xor_si256(some_bytes(rows[i] + at, left), _mm256_set1_epi8(static_cast<int8_t>(OFFSET)));
+    for (int i = 0; i < 4; i++) {
+        b[2 * i] = _mm256_unpacklo_epi32(a[2 * i], a[2 * i + 1]);
+        b[2 * i + 1] = _mm256_unpackhi_epi32(a[2 * i], a[2 * i + 1]);
+    }
+    for (int i = 0; i < 2; i++) {  // a[4 * i + c]: rows 4 * i to 4 * i + 3, quad c of each 128 bits
+        a[4 * i] = _mm256_unpacklo_epi64(b[4 * i], b[4 * i + 2]);
+        a[4 * i + 1] = _mm256_unpackhi_epi64(b[4 * i], b[4 * i + 2]);
+        a[4 * i + 2] = _mm256_unpacklo_epi64(b[4 * i + 1], b[4 * i + 3]);
+        a[4 * i + 3] = _mm256_unpackhi_epi64(b[4 * i + 1], b[4 * i + 3]);
+    }
+    for (int c = 0; c < 4; c++) {
+        _mm256_storeu_si256((__m256i *)(to + 64 * c), _mm256_permute2x128_si256(a[c], a[4 + c], 0x20));
+        _mm256_storeu_si256((__m256i *)(to + 64 * (4 + c)), _mm256_permute2x128_si256(a[c], a[4 + c], 0x31));
+    }
+}
+
+INLINE void pack_group(const int8_t *const rows[PANEL], int at, int left, uint8_t *to, int8_t = 0) {
+    for (int half = 0; half < 2; half++) {
+        pack_eight(rows, at + 32 * half, left - 32 * half, to + 8 * 64 * half);
+        pack_eight(rows + 8, at + 32 * half, left - 32 * half, to + 8 * 64 * half + 32);
     }
 }
 #else
