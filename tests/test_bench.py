@@ -49,6 +49,23 @@ def test_people_get_a_table_and_what_does_not_fit_the_context_is_named(tiny_mode
     assert told(done)[-1] == "2 measures left out: the model's context is 2048 tokens"
 
 
+def test_bandwidth_counts_each_weight_that_a_token_reads_once(
+    tiny_model_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engine.speed import ours
+
+    monkeypatch.setattr(ours, "READ", 1 << 24)
+    engine = ours.Ours.open(tiny_model_home / "models" / "tiny", "cpu", 1)
+    monkeypatch.setattr(engine, "decode", {0: 1000.0}.__getitem__)
+    config = engine.model.config
+    rows = (config.num_heads + 2 * config.num_kv_heads) * config.head_dim
+    block = config.hidden_size * (rows + config.num_heads * config.head_dim + 3 * config.intermediate_size)
+    scales = rows + 2 * config.hidden_size + 2 * config.intermediate_size
+    head = config.vocab_size * (config.hidden_size + 4)
+    assert engine.weights() == pytest.approx((config.num_layers * (block + 4 * scales) + head) * 1e-6)
+    assert 0.1 < engine.memory() < 10_000
+
+
 def test_a_model_that_is_not_there_or_is_named_twice_is_told(tiny_model_home: Path) -> None:
     assert llm(tiny_model_home, "bench", "nobody").returncode == 3
     done = llm(tiny_model_home, "bench", "tiny", "-m", "tiny")

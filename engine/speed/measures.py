@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Unit = Literal["tok/s", "s", "MB", ""]
+Unit = Literal["tok/s", "GB/s", "s", "MB", ""]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Measure:
     @property
     def smaller_is_better(self) -> bool:
         """Times, sizes and divergences."""
-        return self.unit != "tok/s"
+        return self.unit not in {"tok/s", "GB/s"}
 
     @property
     def tokens(self) -> int:
@@ -53,12 +53,17 @@ def _together(*rows: int) -> tuple[Measure, ...]:
 START = Measure("start", None, "s", "start to the first token")
 RESIDENT = Measure("resident", None, "MB", "resident memory after it")
 SIZE = Measure("size", None, "MB", "size on disk")
+BANDWIDTH = (
+    Measure("weights", None, "GB/s", "weights that decode reads, depth 0"),
+    Measure("memory", None, "GB/s", "what memory gives at most"),
+)
+"""A token costs at least one reading of all weights: the second bounds the first."""
 DRAFTS = (
     Measure("copying", 0, "tok/s", "copying a text, without drafts"),
     Measure("copying", 1, "tok/s", "copying a text, with drafts"),
     Measure("telling", 0, "tok/s", "telling a story, without drafts"),
     Measure("telling", 1, "tok/s", "telling a story, with drafts"),
 )
-WHOLE = (*_prefill(128, 512, 2048, 8192), *_decode(0, 1024, 8192), *_together(1, 4, 16), *DRAFTS)
+WHOLE = (*_prefill(128, 512, 2048, 8192), *_decode(0, 1024, 8192), *BANDWIDTH, *_together(1, 4, 16), *DRAFTS)
 """What a loaded model is asked."""
 QUICK = (*_prefill(128, 512), *_decode(0), *_together(4), *DRAFTS[:2])

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 REPLY = 3 * DECODED
 """Tokens of a reply that drafts are tried on."""
+READ = 1 << 29
+"""Bytes that are read to measure the memory."""
 COPY = "Repeat this text, word for word, and say nothing else:\n\n{text}"
 TELL = "Tell me a story about a lighthouse keeper who finds a letter in a bottle."
 
@@ -106,6 +108,27 @@ class Ours:
             begun = time.perf_counter()
             drawn = sum(1 for _ in islice(drawing, count))
             return drawn / (time.perf_counter() - begun)
+
+    def weights(self, _: Any = None) -> float:
+        """GB/s of the linear layers' weights, each read once a token."""
+        from engine.linear import Int8Linear
+
+        layers = [layer for layer in self.model.modules() if isinstance(layer, Int8Linear)]
+        size = sum(layer.out_features * (layer.in_features + 4) for layer in layers)  # a byte each, a scale a row
+        return self.decode(0) * size / 1e9
+
+    def memory(self, _: Any = None) -> float:
+        """GB/s at which many more numbers than any cache holds are read by all threads, at best."""
+        import torch
+
+        numbers = torch.ones(READ // 4096, 1024, device=self.device)
+        vector = torch.ones(1024, device=self.device)
+        seconds = []
+        for _try in range(6):
+            begun = time.perf_counter()
+            float(torch.mv(numbers, vector)[0])  # which waits for a device
+            seconds.append(time.perf_counter() - begun)
+        return numbers.numel() * 4 / min(seconds) / 1e9
 
     def together(self, rows: int) -> float:
         """Tokens a second of so many sequences, all of them counted."""
