@@ -47,7 +47,7 @@ def test_a_question_is_answered_and_the_answer_says_what_is_known_of_it(tiny_mod
             shown = screen_text(app)
             assert "Hello?" in shown
             assert "12 tok" in shown
-            assert "cut: o goes on" in shown
+            assert "cut: Esc o goes on" in shown
             assert app.chat.prompt.text == ""
 
     play(story())
@@ -88,7 +88,7 @@ def test_escape_stops_within_a_token_and_keeps_what_was_said(
             assert answer.finish == "stopped"
             assert answer.text
             assert answer.output_tokens < 1500
-            assert "stopped: o goes on" in screen_text(app)
+            assert "stopped: Esc o goes on" in screen_text(app)
             before = answer.text
             app.values.change("max_tokens", 5)
             await pilot.press("escape", "o")

@@ -77,7 +77,7 @@ def test_what_was_said_until_about_a_second_before_the_kill_is_there_at_the_next
 
     again = Terminal(home, "chat", "--lang", "en", "--max-tokens", "4")
     again.sees("Tell me everything")
-    again.sees("stopped: o goes on")
+    again.sees("stopped: Esc o goes on")
     again.sees("taken up where it was cut")
     seen = "".join(again.screen.text.split())
     words = re.findall(r"[A-Za-z]{5,}", answer.text[len(answer.text) // 2 :])
@@ -86,7 +86,7 @@ def test_what_was_said_until_about_a_second_before_the_kill_is_there_at_the_next
     again.sees("tiny · cpu/")
     again.types("And then?")
     again.press("enter")
-    again.sees("cut: o goes on")
+    again.sees("cut: Esc o goes on")
     again.press("ctrl+q")
     assert again.leaves() == 0
     with Store(home / "app.db") as store:

@@ -186,9 +186,9 @@ class LlmApp(App[int]):
         """Every key and word."""
         self.push_screen(HelpScreen([self.chat._bindings, self._bindings], self.strings))
 
-    def choose_file(self, taken: Callable[[str | None], None]) -> None:
-        """A file below the working folder."""
-        self.push_screen(FilesScreen(Path.cwd(), self.models.count, self.strings), taken)
+    def choose_file(self, taken: Callable[[str | None], None], begun: str = "") -> None:
+        """A file below the working folder; `begun`: what is typed of it already."""
+        self.push_screen(FilesScreen(Path.cwd(), self.models.count, self.strings, begun), taken)
 
     async def ask_export(self) -> None:
         """Write the conversation to a file that the person names."""

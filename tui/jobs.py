@@ -200,7 +200,7 @@ class Title(Job):
 def tidy_title(said: str) -> str:
     """A model's title without quotes, marks and what it says about it; empty where nothing is left."""
     line = next((line for line in said.splitlines() if line.strip()), "")
-    line = re.sub(r"^\W*(title|标题|题目)\W*[:：]", "", line, flags=re.IGNORECASE)
+    line = re.sub(r"^\W*(?:conversation\s+|chat\s+|对话的?)?(?:title|标题|题目)\W*[:：]", "", line, flags=re.IGNORECASE)
     return line.strip(" \t\"'“”‘’*#`_《》.。:：")[:60].strip()
 
 

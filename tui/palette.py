@@ -80,8 +80,12 @@ class Features(Provider):
 
     async def search(self, query: str) -> Hits:
         """The best first; a name counts more than what is said of it."""
-        matcher = self.matcher(query)
+        matcher, found = self.matcher(query), False
         for row in self._rows:
             score = max(matcher.match(row.title), matcher.match(row.help) / 4)
             if score > 0:
+                found = True
                 yield Hit(score, matcher.highlight(row.title), row.deed, help=row.help)
+        if not found:  # Textual would say so in English
+            app = cast("LlmApp", self.app)
+            yield Hit(0.01, app.strings("palette.nothing"), app.show_help, help=app.strings("palette.nothing.help"))

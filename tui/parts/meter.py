@@ -31,13 +31,13 @@ class Meter:
             return
         tip = chat.talk.tip
         if tip.prompt_tokens:
-            self._used = tip.prompt_tokens + tip.output_tokens
+            self._used, self._counted = tip.prompt_tokens + tip.output_tokens, None
         elif chat.answering is None and (shown := chat.talk.messages()):
             if tip is not self._counted:
                 self._counted = tip
                 app.runner.submit(Count(shown))
         else:
-            self._used = 0
+            self._used, self._counted = 0, None
         draft = app.models.count(chat.prompt.text[:MEASURED]) + sum(app.models.count(d.text) for d in chat.pending)
         chat.status.meter(self._used, app.models.context, draft=draft, left_out=self.left_out)
 

@@ -47,7 +47,8 @@ class Models:
         try:
             summary = app.library.summary(name or app.library.default or "")
         except EngineError as error:
-            app.call_after_refresh(self._say_missing, error)
+            missing = app.strings("said.no_such_model", name=name) if name else error.message
+            app.call_after_refresh(self._say_missing, EngineError(missing, hint=app.strings("hint.models")))
             return
         opening = {"device": app.settings["device"], "threads": app.settings["threads"],
                    "context": app.settings["ctx"], "adapter": self._adapter}  # fmt: skip
@@ -61,7 +62,8 @@ class Models:
 
     def _say_missing(self, error: EngineError) -> None:
         self._app.tell(error)
-        self._app.chat.status.say(self._app.strings("status.no_model"), kind="error")
+        if not self.installing:  # else the one that is here goes on
+            self._app.chat.status.say(self._app.strings("status.no_model"), kind="error")
 
     def _say_loading(self, name: str) -> None:
         if self._loading:  # it may be there already
@@ -79,7 +81,7 @@ class Models:
         self.pulls.failed(key, error)
         if key == self._loading:
             self._loading = 0
-            self._app.chat.status.say(self._app.strings("status.no_model"), kind="error")
+            self._forget()  # the one before was let go to make room
 
     def say_ready(self) -> None:
         """The status line of a model that waits."""
@@ -183,14 +185,19 @@ class Models:
             return
         if name == self.name:
             app.runner.submit(Unload())
-            self.name = self.place = ""
-            self.context = self.memory = 0
-            self._counter = None
-            app.chat.status.say(app.strings("status.no_model"), kind="error")
-            app.chat.status.meter(0, 0)
-            app.call_later(app.chat.show)
+            self._forget()
         if self._try(lambda: app.library.remove(name)):
             app.note(app.strings("models.removed", name=name))
+
+    def _forget(self) -> None:
+        """No model answers any more."""
+        app = self._app
+        self.name = self.place = ""
+        self.context = self.memory = 0
+        self._counter = None
+        app.chat.status.say(app.strings("status.no_model"), kind="error")
+        app.chat.status.meter(0, 0)
+        app.call_later(app.chat.show)
 
     def _try(self, deed: Callable[[], object]) -> bool:
         try:

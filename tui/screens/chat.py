@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import ClassVar
 
 from textual import on
@@ -85,6 +87,7 @@ class ChatScreen(WritingScreen):
             if "\n" not in text and commands.parse(text):
                 await self.ask_word(text)
             else:
+                self._attach_named(text)
                 await self.ask(commands.unescaped(text))
         except EngineError as error:
             self.prompt.give_back(event.text)
@@ -135,6 +138,7 @@ class ChatScreen(WritingScreen):
     def edit(self, turn: Turn) -> None:
         """Change a question or an answer: the old version stays beside it. Raises EngineError."""
         self.refuse_while_answering()
+        at_message = isinstance(self.focused, TurnView)
 
         async def changed(text: str | None) -> None:
             if text is None or text == turn.text:
@@ -148,6 +152,8 @@ class ChatScreen(WritingScreen):
                     await self.show()
             except EngineError as error:
                 self.app.tell(error)
+            if at_message and (view := self.transcript.view_of(fresh)):
+                view.focus()  # what was chosen is gone: the keys now belong to the new version
 
         title = "title.edit_question" if turn.role == "user" else "title.edit_answer"
         self.app.push_screen(EditingScreen(self.app.strings(title), turn.text, self.app.strings), changed)
@@ -274,15 +280,20 @@ class ChatScreen(WritingScreen):
 
     @on(Prompt.AttachmentAsked)
     def _choose_file(self) -> None:
-        self.app.choose_file(self.attach_at_cursor)
+        if found := self._at_cursor():  # else a person who types fast is past it
+            self.app.choose_file(self.attach_at_cursor, found[1])
+
+    def _at_cursor(self) -> re.Match[str] | None:
+        row, column = self.prompt.cursor_location
+        return re.search(r"(?<!\S)@(\S*)$", self.prompt.document.get_line(row)[:column])
 
     def attach_at_cursor(self, path: str | None) -> None:
         """A file in place of the @ that asked for it."""
         if path is None:
             return
         row, column = self.prompt.cursor_location
-        if self.prompt.document.get_line(row)[:column].endswith("@"):
-            self.prompt.delete((row, column - 1), (row, column))
+        if found := self._at_cursor():
+            self.prompt.delete((row, found.start()), (row, column))
         try:
             self.attach(path)
         except EngineError as error:
@@ -295,8 +306,18 @@ class ChatScreen(WritingScreen):
             self.query_one(Attachments).show([other.name for other in self.pending])
             self.app.meter.measure()
 
+    def _attach_named(self, text: str) -> None:
+        """Files that a text names with an @, pasted or typed in one go. Raises EngineError."""
+        for path in re.findall(r"(?<!\S)@(\S+)", text):
+            if Path(path).expanduser().is_file():
+                self.attach(path)
+            elif "/" in path or "." in path:
+                self.app.note(self.app.strings("said.no_file", name=one_line(path, 60)))
+
     def attach(self, path: str) -> None:
         """Give a document with the next question. Raises EngineError."""
+        if any(other.name == path for other in self.pending):
+            return
         document = self.app.read_document(path)
         self.pending.append(document)
         self.query_one(Attachments).show([other.name for other in self.pending])

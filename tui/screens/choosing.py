@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
@@ -48,9 +49,10 @@ class ChoosingScreen(ModalScreen[str | None]):
         bound("close", "close", priority=True),
     ]
 
-    def __init__(self, title: str, choices: Sequence[Choice], strings: Strings) -> None:
+    def __init__(self, title: str, choices: Sequence[Choice], strings: Strings, begun: str = "") -> None:
+        """`begun`: words to look for that are there from the start."""
         super().__init__()
-        self._title, self._strings = title, strings
+        self._title, self._strings, self._begun = title, strings, begun
         self.choices = list(choices)
         self.shown: list[Choice] = []
 
@@ -58,7 +60,7 @@ class ChoosingScreen(ModalScreen[str | None]):
         """A title, the words to look for, the rows, the keys."""
         with Vertical(classes="dialog wide" if self.WIDE else "dialog"):
             yield Label(self._title, classes="dialog-title")
-            yield Input(placeholder=self._strings("choose.filter"), compact=True, id="filter")
+            yield Input(self._begun, placeholder=self._strings("choose.filter"), compact=True, id="filter")
             yield OptionList(compact=True, id="rows")
             yield from self.below_rows()
             yield Hints(self._strings)
@@ -70,7 +72,15 @@ class ChoosingScreen(ModalScreen[str | None]):
     def on_mount(self) -> None:
         """All rows, the first one marked."""
         self.query_one(Input).focus()
-        self.fill("")
+        self.fill(self._begun)
+
+    def on_key(self, event: events.Key) -> None:
+        """A letter that comes before the line has the focus is not lost."""
+        line = self.query_one(Input)
+        if event.is_printable and event.character and not line.has_focus:
+            event.stop()
+            line.focus()
+            line.insert_text_at_cursor(event.character)
 
     def set_choices(self, choices: Sequence[Choice]) -> None:
         """Other rows, as they become known; the mark stays where it was."""

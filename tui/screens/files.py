@@ -18,8 +18,8 @@ from tui.strings import Strings
 class FilesScreen(ChoosingScreen):
     """Returns a path relative to the working folder, or None."""
 
-    def __init__(self, folder: Path, count: Callable[[str], int], strings: Strings) -> None:
-        super().__init__(strings("title.files"), [], strings)
+    def __init__(self, folder: Path, count: Callable[[str], int], strings: Strings, begun: str = "") -> None:
+        super().__init__(strings("title.files"), [], strings, begun)
         self._folder, self._count = folder, count
 
     def on_mount(self) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual.screen import Screen
 
-from engine.errors import EngineError, InputTooLong
+from engine.errors import EngineError, InputTooLong, ModelNotFound
 from engine.schema import Document
 from tui import messages
 from tui.jobs import Answer
@@ -69,7 +69,9 @@ class WritingScreen(Screen[None]):
     async def show(self) -> None:
         """Draw the path as it is."""
         strings = self.app.strings
-        await self.transcript.show(self.talk.path, strings("greeting", model=self.app.models.name or "…"))
+        models = self.app.models
+        missing = "…" if models.installing else f"[$warning]{strings('greeting.no_model')}[/]"
+        await self.transcript.show(self.talk.path, strings("greeting", model=models.name or missing))
         self.query_one(TitleBar).show(self.talk.title, self.app.models.name)
         self.app.meter.measure()
 
@@ -115,7 +117,7 @@ class WritingScreen(Screen[None]):
         self.app.memory.keep(self.talk)
         await self.show()
         if view := self.transcript.view_of(turn):
-            view.waiting = writing.fresh
+            view.waiting, view.begun = writing.fresh, before is None
             view.refresh_facts()
         self.app.runner.submit(job)
         if before is not None:
@@ -153,6 +155,9 @@ class WritingScreen(Screen[None]):
             self.status.say(self.app.strings("status.reading", count=len(self.talk.path) - 1), kind="accent")
             self.app.meter.left_out = event.left_out
             self.transcript.mark_left_out(event.left_out, self.talk.path)
+            if view := self.transcript.view_of(turn):
+                view.begun = True
+                view.refresh_facts()
 
     def on_answer_grew(self, event: messages.AnswerGrew) -> None:
         """One more token; the repaint timer draws it."""
@@ -188,6 +193,8 @@ class WritingScreen(Screen[None]):
         error = event.error
         if isinstance(error, InputTooLong):
             error = InputTooLong(error.message, hint=self.app.strings("hint.too_long"))
+        elif isinstance(error, ModelNotFound):
+            error = ModelNotFound(self.app.strings("said.no_model"), hint=self.app.strings("hint.models"))
         await self._finish(event.key)
         self.app.tell(error)
 

@@ -132,4 +132,4 @@ class Prompt(TextArea):
             row, column = self.cursor_location
             before = self.document.get_line(row)[:column]
             if not before or before[-1].isspace():
-                self.post_message(self.AttachmentAsked())
+                self.call_later(self.post_message, self.AttachmentAsked())  # behind what is typed already

@@ -53,6 +53,8 @@ class TurnView(Vertical, can_focus=True):
         self._pending = ""
         self.waiting = False
         """Whether the first token is still to come."""
+        self.begun = True
+        """Whether the model is at it, or still has something else to do."""
 
     def compose(self) -> ComposeResult:
         """The body, and the line of facts."""
@@ -91,7 +93,8 @@ class TurnView(Vertical, can_focus=True):
     def _facts(self) -> list[Content | str]:
         turn, strings = self.turn, self._strings
         if self.waiting:
-            return [Content.from_markup("[$accent]● [/]$label", label=strings("turn.reading"))]
+            label = strings("turn.reading" if self.begun else "turn.waiting")
+            return [Content.from_markup("[$accent]● [/]$label", label=label)]
         number, total = turn.place
         parts: list[str | Content] = []
         if total > 1:
@@ -101,12 +104,10 @@ class TurnView(Vertical, can_focus=True):
                 )
             )
         if turn.role == "assistant":
-            if turn.finish == "length":
-                parts.append(Content.from_markup("[$warning]$label[/]", label=strings("turn.cut")))
-            elif turn.finish == "repeated":
-                parts.append(Content.from_markup("[$warning]$label[/]", label=strings("turn.repeated")))
-            elif turn.finish == "stopped":
-                parts.append(Content.from_markup("[$warning]$label[/]", label=strings("turn.stopped")))
+            if turn.finish in {"length", "repeated", "stopped"}:
+                name = {"length": "turn.cut", "repeated": "turn.repeated", "stopped": "turn.stopped"}[turn.finish]
+                ended = strings(name, keys=self._keys_to_go_on())
+                parts.append(Content.from_markup("[$warning]$label[/]", label=ended))
             parts += [one_line(turn.note, 120)] if turn.note else []
             if turn.output_tokens:
                 parts.append(strings("turn.tokens", count=turn.output_tokens))
@@ -119,6 +120,19 @@ class TurnView(Vertical, can_focus=True):
         for part in parts:
             joined += [" · ", part] if joined else [part]
         return joined
+
+    def _keys_to_go_on(self) -> str:
+        """From the prompt a letter would only be typed: there the way to the message comes first."""
+        keys = self._strings.keys
+        return keys["continue"] if self.has_focus else f"{keys['stop']} {keys['continue']}"
+
+    def on_focus(self) -> None:
+        """The keys that are named are those that work from here."""
+        self.call_later(self.refresh_facts)
+
+    def on_blur(self) -> None:
+        """And from elsewhere."""
+        self.call_later(self.refresh_facts)
 
     def action_ask(self, what: str) -> None:
         """Hand the wish to the screen, which owns the conversation."""

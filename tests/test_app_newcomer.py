@@ -1,0 +1,216 @@
+"""What someone meets who has read nothing: hints that hold where they stand, ways out of dead ends, one language."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from app_pilot import Hold, ask, make_app, running, say, screen_text, settled, wait_until
+
+from tui.jobs import tidy_title
+from tui.screens.help import HelpScreen
+from tui.strings import TABLES
+from tui.widgets.turn_view import TurnView
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from pathlib import Path
+
+
+def play(story: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(story)
+
+
+def test_the_keys_to_go_on_with_an_answer_are_those_that_work_from_here(tiny_model_home: Path) -> None:
+    async def story() -> None:
+        app = make_app(tiny_model_home, max_tokens=4)
+        async with running(app) as pilot:
+            await ask(pilot, "Tell me everything")
+            assert "cut: Esc o goes on" in screen_text(app)
+            before = app.chat.talk.tip.text
+            await pilot.press("escape")
+            await wait_until(pilot, lambda: isinstance(app.chat.focused, TurnView), "the message")
+            await wait_until(pilot, lambda: "cut: o goes on" in screen_text(app), "the key from there")
+            await pilot.press("o")
+            await wait_until(pilot, lambda: len(app.chat.talk.tip.text) > len(before), "more of it")
+            await settled(pilot)
+
+    play(story())
+
+
+def test_after_an_edit_the_keys_belong_to_the_new_version(tiny_model_home: Path) -> None:
+    async def story() -> None:
+        app = make_app(tiny_model_home)
+        async with running(app) as pilot:
+            await ask(pilot, "One")
+            first = app.chat.talk.tip
+            await pilot.press("escape", "e", "!", "ctrl+s")
+            await wait_until(pilot, lambda: app.chat.talk.tip is not first, "the new version")
+            second = app.chat.talk.tip
+            await wait_until(pilot, lambda: getattr(app.chat.focused, "turn", None) is second, "the focus")
+            await pilot.press("left")
+            await wait_until(pilot, lambda: app.chat.talk.tip is first, "the first version")
+
+    play(story())
+
+
+def test_the_meter_follows_from_version_to_version(tiny_model_home: Path) -> None:
+    async def story() -> None:
+        app = make_app(tiny_model_home)
+        async with running(app) as pilot:
+            await ask(pilot, "One")
+            first = app.chat.talk.tip
+            app.chat.talk.edit(first, "Something else that is a good deal longer than what the model said. " * 3)
+            await app.chat.show()
+            edited = app.chat.talk.tip
+            counts: list[int] = []
+            for turn in (first, edited, first, edited):
+                step = 1 if turn is edited else -1
+                await app.chat.walk(app.chat.talk.tip, step)
+                await pilot.pause(0.3)
+                counts.append(app.meter._used)
+            assert counts[0] == counts[2]
+            assert counts[1] == counts[3] > counts[0]
+
+    play(story())
+
+
+def test_an_unknown_model_leaves_the_one_that_is_there(tiny_model_home: Path) -> None:
+    async def story() -> None:
+        app = make_app(tiny_model_home, "zh")
+        async with running(app) as pilot:
+            await say(pilot, "/model nonsense")
+            await wait_until(pilot, lambda: app._notifications, "the error")
+            (note,) = app._notifications
+            assert "nonsense" in note.message
+            assert "F3" in note.message
+            assert "llm models" not in note.message
+            assert TABLES["zh"]["status.no_model"] not in screen_text(app)
+            assert "tiny · cpu/" in screen_text(app)
+
+    play(story())
+
+
+def test_without_a_model_the_first_screen_and_the_error_say_where_they_come_from(tmp_path: Path) -> None:
+    async def story() -> None:
+        app = make_app(tmp_path, "zh")
+        async with running(app, loaded=False) as pilot:
+            await wait_until(pilot, lambda: app.screen is not app.chat, "the welcome")
+            await pilot.press("escape")
+            await wait_until(pilot, lambda: app.screen is app.chat, "the chat")
+            assert TABLES["zh"]["greeting.no_model"].format(key=app.strings.keys) in screen_text(app)
+            await say(pilot, "你好")
+            await wait_until(pilot, lambda: app._notifications, "the error")
+            (note,) = app._notifications
+            assert note.message == f"{app.strings('said.no_model')}\n→ {app.strings('hint.models')}"
+            assert app.chat.prompt.text == "你好"
+
+    play(story())
+
+
+def test_what_is_said_does_not_lie_over_the_prompt(tiny_model_home: Path) -> None:
+    async def story() -> None:
+        app = make_app(tiny_model_home)
+        async with app.run_test(size=(80, 24), notifications=True) as pilot:
+            app.note("Done")
+            await wait_until(pilot, lambda: "Done" in screen_text(app), "the word")
+            lines = screen_text(app).splitlines()
+            at = next(number for number, line in enumerate(lines) if "Done" in line)
+            assert at < app.size.height // 2
+
+    play(story())
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_palette_says_in_the_users_language_that_it_has_no_such_thing(tiny_model_home: Path, language: Any) -> None:
+    async def story() -> None:
+        app = make_app(tiny_model_home, language)
+        async with running(app) as pilot:
+            await pilot.press("ctrl+p")
+            await wait_until(pilot, lambda: app.screen is not app.chat, "the palette")
+            await pilot.press(*"qzqzqz")
+            await wait_until(pilot, lambda: TABLES[language]["palette.nothing"] in screen_text(app), "the answer")
+            await pilot.pause(0.7)
+            assert "No matches" not in screen_text(app)
+            await pilot.press("enter")
+            await wait_until(pilot, lambda: isinstance(app.screen, HelpScreen), "a way on")
+
+    play(story())
+
+
+def test_an_answer_that_has_not_begun_says_that_it_waits(tiny_model_home: Path) -> None:
+    async def story() -> None:
+        app = make_app(tiny_model_home)
+        async with running(app) as pilot:
+            await ask(pilot, "One")
+            hold = Hold(app)
+            await pilot.press(*"Two", "enter")
+            await wait_until(pilot, lambda: app.chat.writings, "the question")
+            await pilot.press("ctrl+n", *"Three", "enter")
+            await wait_until(pilot, lambda: len(app.chat.writings) == 2, "the other question")
+            await wait_until(pilot, lambda: "waits for its turn" in screen_text(app), "a word on it")
+            hold.stopped.set()
+            await settled(pilot)
+            assert app.chat.talk.tip.text
+
+    play(story())
+
+
+def test_a_file_name_typed_faster_than_the_list_opens_narrows_it(
+    tiny_model_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("aaa.txt", "notes.txt"):
+        (tmp_path / name).write_text("buy milk", "utf-8")
+    monkeypatch.chdir(tmp_path)
+
+    async def story() -> None:
+        app = make_app(tiny_model_home)
+        async with running(app) as pilot:
+            app.chat.prompt.write("hi @not")
+            app.chat.prompt.post_message(app.chat.prompt.AttachmentAsked())
+            await wait_until(pilot, lambda: app.screen is not app.chat, "the files")
+            await wait_until(pilot, lambda: len(getattr(app.screen, "shown", [])) == 1, "the one that is meant")
+            await pilot.press("enter")
+            await wait_until(pilot, lambda: app.chat.pending, "the file")
+            assert [document.name for document in app.chat.pending] == ["notes.txt"]
+            assert app.chat.prompt.text == "hi "
+
+    play(story())
+
+
+def test_a_pasted_text_that_names_a_file_gives_it_once(
+    tiny_model_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "notes.txt").write_text("buy milk", "utf-8")
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG\0\0")
+    monkeypatch.chdir(tmp_path)
+
+    async def story() -> None:
+        app = make_app(tiny_model_home)
+        async with running(app) as pilot:
+            await say(pilot, "what is in @picture.png ?")
+            await wait_until(pilot, lambda: app._notifications, "the error")
+            assert any("binary" in note.message for note in app._notifications)
+            assert app.chat.prompt.text == "what is in @picture.png ?"
+            assert not app.chat.talk.path
+            app.chat.prompt.write("")
+            await ask(pilot, "read @notes.txt and again @notes.txt, a@b.c, @gone.txt")
+            assert app.chat.talk.path[0].documents == (("notes.txt", "buy milk"),)
+            assert any("gone.txt" in note.message for note in app._notifications)
+
+    play(story())
+
+
+@pytest.mark.parametrize(
+    ("said", "title"),
+    [
+        ("Conversation Title: Hello there", "Hello there"),
+        ('**Title:** "A Boat"', "A Boat"),
+        ("对话标题：长城", "长城"),
+        ("对话的标题：《长城》", "长城"),
+        ("Titles of nobility: a list", "Titles of nobility: a list"),
+    ],
+)
+def test_a_title_is_only_a_title(said: str, title: str) -> None:
+    assert tidy_title(said) == title
