@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from app_pilot import Hold, ask, make_app, running, say, screen_text, settled, wait_until
+from textual.widgets import Input
 
+from tui import palette, transfer
 from tui.jobs import tidy_title
+from tui.keeper import Keeper
 from tui.screens.help import HelpScreen
+from tui.store import Store
 from tui.strings import TABLES
 from tui.widgets.turn_view import TurnView
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
     from pathlib import Path
+
+    from textual.pilot import Pilot
+
+    from tui.app import LlmApp
 
 
 def play(story: Coroutine[Any, Any, None]) -> None:
@@ -214,3 +224,126 @@ def test_a_pasted_text_that_names_a_file_gives_it_once(
 )
 def test_a_title_is_only_a_title(said: str, title: str) -> None:
     assert tidy_title(said) == title
+
+
+@pytest.mark.parametrize(("language", "size"), [("en", (80, 24)), ("zh", (160, 50))])
+def test_the_help_names_what_works_in_every_place_and_from_the_shell(
+    tiny_model_home: Path, language: Any, size: tuple[int, int]
+) -> None:
+    async def story() -> None:
+        app = make_app(tiny_model_home, language)
+        async with running(app, size) as pilot:
+            await pilot.press("f1")
+            await wait_until(pilot, lambda: isinstance(app.screen, HelpScreen), "the help")
+            said = "\n".join(str(part.content) for part in app.screen.query("#help Static"))  # type: ignore[attr-defined]
+            for place in ("prompt", "turn", "screen", "history", "panel", "models", "doubts", "words", "shell"):
+                assert app.strings(f"help.{place}") in said
+            for feature in ("pin", "delete", "meaning", "branch", "previous", "default"):
+                assert app.strings(f"long.{feature}") in said
+            for command in ("--no-save", "--plain", "--lang", "llm history replay", "history_days"):
+                assert command in said
+            await pilot.press("escape")
+
+    play(story())
+
+
+def test_the_settings_take_the_keys_and_give_them_back(tiny_model_home: Path) -> None:
+    async def story() -> None:
+        app = make_app(tiny_model_home)
+        async with running(app) as pilot:
+            await pilot.press("f2")
+            await wait_until(
+                pilot, lambda: getattr(app.chat.focused, "id", "") == "field-temperature", "the first value"
+            )
+            await wait_until(pilot, lambda: "next value" in screen_text(app).splitlines()[-1], "its keys in the footer")
+            await pilot.press("down", "down", "up")
+            assert getattr(app.chat.focused, "id", "") == "field-top_p"
+            await pilot.press("0", ".", "5", "escape")
+            await wait_until(pilot, lambda: app.chat.prompt.has_focus, "the prompt")
+            await wait_until(pilot, lambda: app.values.sampling().top_p == 0.5, "the value")
+            await pilot.press("f2")
+            await wait_until(pilot, lambda: getattr(app.chat.focused, "id", "") == "field-temperature", "there again")
+            await pilot.press("f2")
+            await wait_until(pilot, lambda: app.chat.prompt.has_focus, "the prompt again")
+            assert not app.chat.has_class("panel-open")
+
+    play(story())
+
+
+def test_a_list_says_when_nothing_matches(tiny_model_home: Path) -> None:
+    async def story() -> None:
+        app = make_app(tiny_model_home)
+        async with running(app) as pilot:
+            app.values.choose_theme()
+            await wait_until(pilot, lambda: app.screen is not app.chat, "the themes")
+            await pilot.press(*"qzq")
+            await wait_until(pilot, lambda: app.strings("choose.nothing") in screen_text(app), "a word on it")
+            await pilot.press("backspace", "backspace", "backspace")
+            await wait_until(pilot, lambda: app.strings("choose.nothing") not in screen_text(app), "all of them")
+
+    play(story())
+
+
+def test_the_open_conversation_is_named_pinned_exported_deleted_from_the_palette(
+    tiny_model_home: Path, tmp_path: Path
+) -> None:
+    async def by_palette(pilot: Pilot[Any], app: LlmApp, feature: str) -> None:
+        await wait_until(pilot, lambda: app.screen is app.chat, "the chat")
+        row = next(row for row in palette.entries(app) if row.title == app.strings(f"palette.{feature}"))
+        done = row.deed()
+        if inspect.isawaitable(done):
+            await done
+
+    async def story() -> None:
+        with Store(tmp_path / "app.db") as store:
+            app = make_app(tiny_model_home, keeper=Keeper(store))
+            async with running(app) as pilot:
+                await by_palette(pilot, app, "pin")
+                await wait_until(pilot, lambda: app._notifications, "that there is nothing yet")
+                await ask(pilot, "One")
+                number = app.chat.talk.kept
+                assert number
+                await wait_until(pilot, lambda: not app.runner.waiting(), "the title")
+                await by_palette(pilot, app, "title")
+                await wait_until(pilot, lambda: app.screen is not app.chat, "the title's line")
+                app.screen.query_one(Input).value = "A name"
+                await pilot.press("enter")
+                await wait_until(pilot, lambda: store.kept(number).title == "A name", "the title")
+                await by_palette(pilot, app, "pin")
+                assert store.kept(number).pinned
+                await by_palette(pilot, app, "pin")
+                assert not store.kept(number).pinned
+                taken = transfer.to_json(store.kept(number), store.messages(number))
+                (tmp_path / "ours.json").write_text(json.dumps(taken), "utf-8")
+                await by_palette(pilot, app, "import")
+                await wait_until(pilot, lambda: app.screen is not app.chat, "the file's line")
+                app.screen.query_one(Input).value = str(tmp_path / "ours.json")
+                await pilot.press("enter")
+                await wait_until(pilot, lambda: len(store.recent()) == 2, "the other conversation")
+                await by_palette(pilot, app, "delete")
+                await wait_until(pilot, lambda: app.screen is not app.chat, "the question")
+                await pilot.press("y")
+                await wait_until(pilot, lambda: len(store.recent()) == 1, "the deletion")
+                await wait_until(pilot, lambda: not app.chat.talk.path, "a new conversation")
+
+    play(story())
+
+
+def test_the_footer_of_the_conversations_names_what_can_be_done_there_at_80_columns(
+    tiny_model_home: Path, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        with Store(tmp_path / "app.db") as store:
+            store.add(store.create("A boat"), None, "user", "a boat")
+            app = make_app(tiny_model_home, keeper=Keeper(store))
+            async with running(app) as pilot:
+                await pilot.press("ctrl+r")
+                await wait_until(pilot, lambda: "A boat" in screen_text(app), "the list")
+                for key in ("meaning", "pin", "rename", "delete", "close"):
+                    assert TABLES["en"][f"key.{key}"] in screen_text(app)
+                await pilot.press(*"boat", "ctrl+s")
+                await wait_until(pilot, lambda: app.strings("history.by_meaning") in screen_text(app), "how it looked")
+                await pilot.press("enter")
+                await wait_until(pilot, lambda: app.chat.talk.kept == 1, "the conversation")
+
+    play(story())

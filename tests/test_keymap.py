@@ -23,6 +23,7 @@ from tui.screens.history_list import HistoryList
 from tui.screens.models import ModelsScreen
 from tui.settings import read_file
 from tui.strings import TABLES
+from tui.widgets.panel import Panel
 from tui.widgets.prompt import Prompt
 from tui.widgets.turn_view import TurnView
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 OWNERS: list[Any] = [
     LlmApp, ChatScreen, Prompt, TurnView, ChoosingScreen, HistoryList, ModelsScreen, EditingScreen, DoubtsScreen,
-    HelpScreen, ConfirmingScreen,
+    HelpScreen, ConfirmingScreen, Panel,
 ]  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from tui.editor import run_editor
 from tui.files import read_file
 from tui.keeper import Keeper
 from tui.parts.doubting import Doubting
+from tui.parts.keeping import Keeping
 from tui.parts.memory import Memory
 from tui.parts.meter import Meter
 from tui.parts.models import Models
@@ -76,6 +77,7 @@ class LlmApp(App[int]):
         self._remote = remote
         self.meter = Meter(self)
         self.memory = Memory(self, keeper or Keeper(None))
+        self.keeping = Keeping(self)
         self.doubting = Doubting(self)
         self.values = Values(self)
         self.tasks = Tasks(self)

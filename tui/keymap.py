@@ -13,10 +13,10 @@ from typing import Any
 
 from engine.errors import UsageError
 
-_TYPING = ("app", "chat", "prompt", "list", "history", "models", "editing")
+_TYPING = ("app", "chat", "prompt", "list", "history", "models", "editing", "panel")
 """Places where letters are written."""
 TOGETHER = (
-    ("app", "chat", "prompt"), ("app", "chat", "message"), ("app", "history"), ("app", "list", "models"),
+    ("app", "chat", "prompt"), ("app", "chat", "message"), ("app", "chat", "panel"), ("app", "history"), ("app", "list", "models"),
     ("app", "list", "editing"), ("app", "doubts"), ("app", "help"), ("app", "confirming"),
 )  # fmt: skip
 """Places whose keys work at the same time: one key there can do one thing. A list's own keys come before the chat's."""
@@ -63,6 +63,7 @@ _TABLE = {
         "open": "enter", "history_down": "down", "history_up": "up", "by_meaning": "ctrl+s", "pin": "ctrl+t",
         "rename": "ctrl+e", "delete": "ctrl+d,delete",
     },
+    "panel": {"panel_down": "down", "panel_up": "up"},
     "models": {"remove": "ctrl+d,delete", "stop_pull": "ctrl+x", "make_default": "ctrl+t"},
     "editing": {"keep": "ctrl+s"},
     "doubts": {

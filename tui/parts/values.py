@@ -37,7 +37,7 @@ class Values:
         self.restore_theme()
         app.chat.set_class(was_open.get("sidebar", True), "sidebar-open")
         if was_open.get("panel"):
-            app.chat.call_after_refresh(app.chat.action_panel)
+            app.chat.call_after_refresh(app.chat.show_panel)
 
     def restore_theme(self) -> None:
         """The theme of the settings; one that is not there is told."""

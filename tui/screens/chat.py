@@ -10,7 +10,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Button, Input, OptionList
+from textual.widgets import Input, OptionList
 
 from engine.errors import EngineError
 from tui import commands
@@ -225,13 +225,23 @@ class ChatScreen(WritingScreen):
             self.sidebar.query_one(Input).focus()
 
     def action_panel(self) -> None:
-        """The side panel comes or goes."""
-        self.toggle_class("panel-open")
-        if self.has_class("panel-open"):
-            self.app.values.fill_panel()
-        elif isinstance(self.focused, Input | Button):
+        """The side panel: shown, gone to, or hidden."""
+        panel = self.query_one(Panel)
+        if not self.has_class("panel-open"):
+            self.show_panel()
+            self.app.values.remember(panel=True)
+            self.call_after_refresh(panel.enter)
+        elif panel.has_focus_within:
+            self.remove_class("panel-open")
             self.prompt.focus()
-        self.app.values.remember(panel=self.has_class("panel-open"))
+            self.app.values.remember(panel=False)
+        else:
+            panel.enter()
+
+    def show_panel(self) -> None:
+        """The side panel, without going there."""
+        self.add_class("panel-open")
+        self.app.values.fill_panel()
 
     @on(Panel.ValueGiven)
     def _value_given(self, event: Panel.ValueGiven) -> None:

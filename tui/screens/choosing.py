@@ -23,6 +23,8 @@ from tui.widgets.text import visible
 
 LISTED = 200
 """Rows drawn at most; typing brings others."""
+SHORT = 12
+"""Rows up to which a list that does not grow takes no more room than it needs."""
 ALIGNED = 32
 """Cells of a label up to which the notes stand below each other."""
 
@@ -58,10 +60,12 @@ class ChoosingScreen(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         """A title, the words to look for, the rows, the keys."""
-        with Vertical(classes="dialog wide" if self.WIDE else "dialog"):
+        size = "wide" if self.WIDE else "short" if 0 < len(self.choices) <= SHORT else ""
+        with Vertical(classes=f"dialog {size}"):
             yield Label(self._title, classes="dialog-title")
             yield Input(self._begun, placeholder=self._strings("choose.filter"), compact=True, id="filter")
             yield OptionList(compact=True, id="rows")
+            yield Label(self._strings("choose.nothing"), id="nothing")
             yield from self.below_rows()
             yield Hints(self._strings)
 
@@ -109,6 +113,7 @@ class ChoosingScreen(ModalScreen[str | None]):
         width = max((Content(choice.label).cell_length for choice in self.shown if choice.note), default=0)
         rows.add_options([Option(_row(choice, width if width <= ALIGNED else 0)) for choice in self.shown])
         rows.highlighted = 0 if self.shown else None
+        self.query_one("#nothing").display = bool(self.choices) and not self.shown
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Each letter narrows the rows."""

@@ -14,9 +14,13 @@ from textual.widgets import Label, Static
 
 from tui import commands
 from tui.keymap import shown
+from tui.screens.doubts import DoubtsScreen
+from tui.screens.history_list import HistoryList
+from tui.screens.models import ModelsScreen
 from tui.strings import Strings
 from tui.widgets.bound import bound
 from tui.widgets.hints import Hints
+from tui.widgets.panel import Panel
 from tui.widgets.prompt import Prompt
 from tui.widgets.turn_view import TurnView
 
@@ -41,7 +45,12 @@ class HelpScreen(ModalScreen[None]):
                 yield self._section("help.prompt", BindingsMap(Prompt.BINDINGS))
                 yield self._section("help.turn", BindingsMap(TurnView.BINDINGS))
                 yield self._section("help.screen", *self._everywhere)
+                yield self._section("help.history", BindingsMap(HistoryList.BINDINGS))
+                yield self._section("help.panel", BindingsMap(Panel.BINDINGS))
+                yield self._section("help.models", BindingsMap(ModelsScreen.BINDINGS))
+                yield self._section("help.doubts", BindingsMap(DoubtsScreen.BINDINGS))
                 yield Static(self._words())
+                yield Static(self._shell())
             yield Hints(strings)
 
     def on_mount(self) -> None:
@@ -58,7 +67,8 @@ class HelpScreen(ModalScreen[None]):
                     names += [k for k in (mapped.split(",") if mapped else [key]) if k not in names]
         rows = [Content.from_markup("[b $primary]$title[/]", title=self._strings(title))]
         for label, names in keys.items():
-            rows.append(_row(" ".join(shown(name) for name in names), self._strings(label)))
+            said = self._strings.get(f"long.{label.removeprefix('key.')}", self._strings(label))
+            rows.append(_row(_fitting([shown(name) for name in names]), said))
         return Static(Content("\n").join(rows))
 
     def _words(self) -> Content:
@@ -69,6 +79,21 @@ class HelpScreen(ModalScreen[None]):
             rows.append(_row(usage, self._strings.get(f"word.{command.name}", command.help)))
         rows.append(Content(self._strings("help.more")))
         return Content("\n").join(rows)
+
+    def _shell(self) -> Content:
+        """What is asked for outside of the app."""
+        rows = [Content.from_markup("[b $primary]$title[/]", title=self._strings("help.shell"))]
+        for line in self._strings("help.shell.lines").splitlines():
+            command, _, said = line.partition("  ")
+            rows.append(_row(command, said.strip()))
+        return Content("\n").join(rows)
+
+
+def _fitting(names: list[str]) -> str:
+    """As many keys of one action as leave its text where the others stand."""
+    while len(names) > 1 and Content(" ".join(names)).cell_length > _WIDTH - 2:
+        names.pop()
+    return " ".join(names)
 
 
 def _row(left: str, right: str) -> Content:

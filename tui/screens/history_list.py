@@ -107,7 +107,7 @@ class HistoryList(Vertical, can_focus=False):
 
     def found(self, hits: list[Hit]) -> None:
         """What is near in meaning."""
-        self._list(self._rows(hits))
+        self._list([(0, self._strings("history.by_meaning"), ""), *self._rows(hits)])
 
     def _list(self, rows: list[tuple[int, str, str]]) -> None:
         if not self.is_mounted:
@@ -117,8 +117,9 @@ class HistoryList(Vertical, can_focus=False):
         options = self.query_one(OptionList)
         options.clear_options()
         options.add_options([Option(self._row(*row)) for row in rows])
-        places = [at for at, row in enumerate(rows) if row[0] == (marked or self.current)]
-        options.highlighted = places[0] if places else 0 if rows else None
+        places = [at for at, row in enumerate(rows) if row[0] and row[0] == (marked or self.current)]
+        first = next((at for at, row in enumerate(rows) if row[0]), 0)
+        options.highlighted = places[0] if places else first if rows else None
 
     def _row(self, number: int, title: str, note: str) -> Content:
         """One line, cut where it does not fit: Chinese takes twice the cells."""

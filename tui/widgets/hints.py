@@ -5,11 +5,19 @@ from __future__ import annotations
 from textual.content import Content
 from textual.widgets import Static
 
-from tui.keymap import shown
+from tui.keymap import ACTIONS, shown
 from tui.strings import Strings
 
 LAST = ("help", "command_palette")
 """Always shown: they lead to every other."""
+
+
+_ORDER = {name: at for at, name in enumerate(ACTIONS)}
+_LEAST = ("take", "open")
+
+
+def _place(action: str | None) -> int:
+    return len(_ORDER) if action is None or action in _LEAST else _ORDER[action]
 
 
 class Hints(Static):
@@ -32,7 +40,10 @@ class Hints(Static):
         if not self.is_attached:  # a screen that has just closed
             return
         parts: dict[str, Content] = {}
-        for active in self.screen.active_bindings.values():
+        active_ones = list(self.screen.active_bindings.values())
+        if self.screen.is_modal:  # its own keys in the table's order; Enter, which goes without saying, last
+            active_ones.sort(key=lambda active: _place(active.binding.id))
+        for active in active_ones:
             binding = active.binding
             if not (binding.show and binding.description and active.enabled) or binding.action in parts:
                 continue

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
+from textual.binding import BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import Button, Input, Label, Static
 
 from tui.strings import Strings
+from tui.widgets.bound import bound
 from tui.widgets.text import one_line
 
 FIELDS = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty", "max_tokens", "seed")
@@ -19,6 +22,11 @@ FIELDS = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty", "max_token
 
 class Panel(VerticalScroll, can_focus=False):
     """Facts above, fields below."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bound("panel_down", "step(1)", priority=True),
+        bound("panel_up", "step(-1)", show=False, priority=True),
+    ]
 
     class ValueGiven(Message):
         """A person put a value into a field; empty: back to what it was by default."""
@@ -53,6 +61,16 @@ class Panel(VerticalScroll, can_focus=False):
         yield Label(strings("panel.system"), classes="panel-title")
         yield Static(id="system")
         yield Button(strings("panel.change_system"), id="change-system", compact=True)
+
+    def enter(self) -> None:
+        """The first of the values is chosen."""
+        self.query_one(f"#field-{FIELDS[0]}").focus()
+
+    def action_step(self, step: int) -> None:
+        """Choose another button or value."""
+        stops = [widget for widget in self.query("Button, Input") if widget.focusable]
+        at = next((at for at, widget in enumerate(stops) if widget.has_focus), 0)
+        stops[min(max(at + step, 0), len(stops) - 1)].focus()
 
     def show(self, facts: Mapping[str, str], values: Mapping[str, object], system: str | None) -> None:
         """What stands there."""

@@ -1,0 +1,105 @@
+"""What can be done, from the palette, to the conversation that is open and to the history: title, pin, delete, import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.errors import EngineError, InputError, UsageError
+from tui import transfer
+from tui.files import read_file
+from tui.screens.asking import AskingScreen
+from tui.screens.confirming import ConfirmingScreen
+from tui.screens.history_list import HistoryList
+from tui.widgets.text import one_line
+
+if TYPE_CHECKING:
+    from tui.app import LlmApp
+    from tui.store import Store
+
+
+class Keeping:
+    """Deeds on what is kept; errors are told."""
+
+    def __init__(self, app: LlmApp) -> None:
+        self._app = app
+
+    def ask_title(self) -> None:
+        """Another title for the open conversation."""
+        app = self._app
+        if (opened := self._opened()) is None:
+            return
+        store, number = opened
+
+        async def named(title: str | None) -> None:
+            if title and title.strip():
+                store.rename(number, title)
+                await self._changed(number)
+
+        app.push_screen(AskingScreen(app.strings("title.rename"), app.chat.talk.title, app.strings), named)
+
+    async def pin(self) -> None:
+        """Pin the open conversation, or take the pin away."""
+        if (opened := self._opened()) is not None:
+            store, number = opened
+            pinned = not store.kept(number).pinned
+            store.pin(number, pinned)
+            await self._changed(number)
+            self._app.note(self._app.strings("said.pinned" if pinned else "said.unpinned"))
+
+    def ask_delete(self) -> None:
+        """Forget the open conversation for good, after asking."""
+        app = self._app
+        if (opened := self._opened()) is None:
+            return
+        store, number = opened
+
+        async def confirmed(yes: bool | None) -> None:
+            if yes:
+                store.delete([number])
+                await self._changed(number, deleted=True)
+                app.run_worker(store.scrub, thread=True, group="scrub")
+
+        question = app.strings("history.delete", title=one_line(app.chat.talk.title, 60))
+        app.push_screen(ConfirmingScreen(question, app.strings("key.delete"), app.strings), confirmed)
+
+    def ask_import(self) -> None:
+        """Take conversations in from a file that the person names."""
+        app = self._app
+
+        def named(path: str | None) -> None:
+            if path and path.strip():
+                app.run_worker(lambda: self._import(path.strip()), thread=True, group="import")
+
+        app.push_screen(AskingScreen(app.strings("title.import"), "conversations.json", app.strings), named)
+
+    def _import(self, path: str) -> None:
+        app, store = self._app, self._app.memory.keeper.store
+        try:
+            if store is None:
+                raise UsageError(app.strings("said.not_kept"))
+            text = read_file(str(Path(path).expanduser())).text
+            incoming = [found for found in transfer.read(text, path) if found.nodes]
+            if not incoming:
+                raise InputError(app.strings("said.nothing_in", name=path))
+            with store.together():
+                for conversation in incoming:
+                    transfer.put(store, conversation)
+        except EngineError as error:
+            app.call_from_thread(app.tell, error)
+            return
+        app.call_from_thread(app.note, app.strings("said.imported", count=len(incoming)))
+        app.call_from_thread(app.memory.list_again)
+
+    def _opened(self) -> tuple[Store, int] | None:
+        """The history, and what it calls the open conversation; what is missing is told."""
+        app = self._app
+        store, number = app.memory.keeper.store, app.chat.talk.kept
+        if store is None or number is None:
+            missing = "said.not_kept" if store is None else "said.nothing_asked"
+            app.tell(UsageError(app.strings(missing)))
+            return None
+        return store, number
+
+    async def _changed(self, number: int, *, deleted: bool = False) -> None:
+        await self._app.memory.changed(HistoryList.Changed(number, deleted=deleted))
