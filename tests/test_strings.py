@@ -5,11 +5,20 @@ from __future__ import annotations
 import re
 import string
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tui import commands
+from engine.errors import EngineError
+from tui import commands, settings, transfer
+from tui.files import MAX_BYTES, read_file
+from tui.paths import write_output
+from tui.store import Store
 from tui.strings import TABLES, Strings, language_of_locale
+from tui.talk import Talk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parent.parent
 
@@ -61,3 +70,52 @@ def test_the_locale_chooses(environ: dict[str, str], language: str) -> None:
 
 def test_places_are_filled() -> None:
     assert Strings("zh")("said.wrote", path="a.md") == "已写入 a.md"
+
+
+def errors_a_person_meets(folder: Path) -> list[EngineError]:
+    """Real ones, raised where they are raised in the app."""
+    (folder / "binary").write_bytes(b"a\0b")
+    (folder / "latin").write_bytes(b"caf\xe9")
+    (folder / "empty.json").write_text("[]", "utf-8")
+    store = Store(folder / "app.db")
+    talk = Talk()
+    asked = talk.ask("hello")
+    deeds: list[Callable[[], object]] = [
+        lambda: read_file(str(folder / "gone")),
+        lambda: read_file(str(folder)),
+        lambda: read_file(str(folder / "binary")),
+        lambda: read_file(str(folder / "latin")),
+        lambda: read_file(str(folder / "long")),
+        lambda: commands.parse("/modle x"),
+        lambda: commands.parse("/qzqzqz"),
+        lambda: talk.ask(" "),
+        lambda: talk.ask("again"),
+        lambda: talk.edit(asked, ""),
+        lambda: store.kept(7),
+        lambda: store.add(7, None, "user", "x"),
+        lambda: transfer.read("[]", "empty.json"),
+        lambda: write_output(folder / "no" / "such" / "folder", b""),
+        lambda: settings.parse(settings.SETTINGS["temperature"], "warm", "/set"),
+        lambda: Store(folder / "binary"),
+    ]
+    with open(folder / "long", "wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    raised = []
+    for deed in deeds:
+        with pytest.raises(EngineError) as caught:
+            deed()
+        raised.append(caught.value)
+    store.close()
+    return raised
+
+
+def test_errors_that_a_person_meets_in_the_app_are_said_in_chinese(tmp_path: Path) -> None:
+    chinese = Strings("zh")
+    for error in errors_a_person_meets(tmp_path):
+        for said in (error.message, error.hint or ""):
+            assert not said or re.search(r"[\u4e00-\u9fff]", chinese.error(said)), said
+            assert Strings("en").error(said) == said
+
+
+def test_a_sentence_of_no_known_form_stays_as_it_is() -> None:
+    assert Strings("zh").error("something {new} went wrong") == "something {new} went wrong"

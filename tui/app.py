@@ -161,7 +161,8 @@ class LlmApp(App[int]):
     def tell(self, error: EngineError) -> None:
         """An error, with what to do next."""
         key = "error.hint" if error.hint else "error"
-        text = self.strings(key, message=visible(error.message), hint=visible(error.hint))
+        message, hint = self.strings.error(error.message), self.strings.error(error.hint or "")
+        text = self.strings(key, message=visible(message), hint=visible(hint))
         self.notify(text, severity="error", timeout=10, markup=False)
 
     def note(self, text: str) -> None:

@@ -16,8 +16,8 @@ from engine.errors import UsageError
 _TYPING = ("app", "chat", "prompt", "list", "history", "models", "editing", "panel")
 """Places where letters are written."""
 TOGETHER = (
-    ("app", "chat", "prompt"), ("app", "chat", "message"), ("app", "chat", "panel"), ("app", "history"), ("app", "list", "models"),
-    ("app", "list", "editing"), ("app", "doubts"), ("app", "help"), ("app", "confirming"),
+    ("app", "chat", "prompt"), ("app", "chat", "message"), ("app", "chat", "panel"), ("app", "history"),
+    ("app", "list", "models"), ("app", "list", "editing"), ("app", "doubts"), ("app", "help"), ("app", "confirming"),
 )  # fmt: skip
 """Places whose keys work at the same time: one key there can do one thing. A list's own keys come before the chat's."""
 _NAMED = {

@@ -1,4 +1,4 @@
-"""What can be done, from the palette, to the conversation that is open and to the history: title, pin, delete, import."""
+"""What the palette does to the open conversation and to the history: title, pin, delete, import."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class FilesScreen(ChoosingScreen):
         try:
             text = self._strings("files.tokens", count=self._count(read_file(str(self._folder / path)).text))
         except EngineError as error:
-            text = error.message
+            text = self._strings.error(error.message)
         self.app.call_from_thread(self._say, f"{path}: {text}")
 
     def _say(self, text: str) -> None:

@@ -95,7 +95,7 @@ class HistoryList(Vertical, can_focus=False):
                 rows = [(kept.id, _title(kept), when(kept.updated)) for kept in self._store.recent(LISTED)]
                 rows = rows or [(0, self._strings("history.empty"), "")]
         except EngineError as error:
-            rows = [(0, error.message, "")]
+            rows = [(0, self._strings.error(error.message), "")]
         self.app.call_from_thread(self._list, rows)
 
     def _rows(self, hits: Iterable[Hit]) -> list[tuple[int, str, str]]:
@@ -206,7 +206,7 @@ class HistoryList(Vertical, can_focus=False):
         try:
             change()
         except EngineError as error:
-            self.notify(error.message, severity="error", markup=False)
+            self.notify(self._strings.error(error.message), severity="error", markup=False)
             return False
         finally:
             self.look_again()

@@ -25,6 +25,14 @@ class Strings:
         text = self._table[key]
         return text.format(key=self.keys, **values) if values or "{key[" in text else text
 
+    def error(self, message: str) -> str:
+        """What the engine says of an error, in the user's language where it is known there."""
+        if self.language == "en":
+            return message
+        from tui.strings.errors_zh import translated
+
+        return translated(message)
+
     def get(self, key: str, otherwise: str) -> str:
         """The text of a key that may not be there."""
         return self._table.get(key, otherwise)
