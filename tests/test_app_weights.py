@@ -62,7 +62,7 @@ def home(default_model: Path, tiny_model_home: Path, tmp_path: Path) -> Path:
 def asks_in_chinese(chat: Chat) -> None:
     chat.says("什么是人工智能？")
     chat.sees("24 tok")
-    chat.sees("cut: o goes on")
+    chat.sees("cut: Esc o goes on")
     assert "人工智能" in chat.screen.text
     chat.has_its_answer()
 
@@ -77,7 +77,7 @@ def stops(chat: Chat) -> None:
         chat.pump()
     before = time.monotonic()
     chat.press("escape")
-    chat.sees("stopped: o goes on")
+    chat.sees("stopped: Esc o goes on")
     assert time.monotonic() - before < 5
     assert chat.screen.clears == 0
     assert chat.screen.frames
@@ -100,7 +100,7 @@ def edits_and_walks_back(chat: Chat) -> None:
     chat.goes_to_the_last_message()
     chat.press("k", "left")  # the version before, with what was said until the stop
     chat.sees("‹ 1/2 ›")
-    chat.sees("stopped: o goes on")
+    chat.sees("stopped: Esc o goes on")
 
 
 def forks(chat: Chat) -> None:
