@@ -305,7 +305,9 @@ def test_the_open_conversation_is_named_pinned_exported_deleted_from_the_palette
                 assert number
                 await wait_until(pilot, lambda: not app.runner.waiting(), "the title")
                 await by_palette(pilot, app, "title")
-                await wait_until(pilot, lambda: app.screen is not app.chat, "the title's line")
+                await wait_until(
+                    pilot, lambda: app.screen is not app.chat and app.screen.query(Input), "the title's line"
+                )
                 app.screen.query_one(Input).value = "A name"
                 await pilot.press("enter")
                 await wait_until(pilot, lambda: store.kept(number).title == "A name", "the title")
@@ -316,7 +318,9 @@ def test_the_open_conversation_is_named_pinned_exported_deleted_from_the_palette
                 taken = transfer.to_json(store.kept(number), store.messages(number))
                 (tmp_path / "ours.json").write_text(json.dumps(taken), "utf-8")
                 await by_palette(pilot, app, "import")
-                await wait_until(pilot, lambda: app.screen is not app.chat, "the file's line")
+                await wait_until(
+                    pilot, lambda: app.screen is not app.chat and app.screen.query(Input), "the file's line"
+                )
                 app.screen.query_one(Input).value = str(tmp_path / "ours.json")
                 await pilot.press("enter")
                 await wait_until(pilot, lambda: len(store.recent()) == 2, "the other conversation")

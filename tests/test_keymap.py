@@ -142,7 +142,7 @@ def test_the_keys_of_the_settings_work_and_are_what_help_footer_and_texts_show(t
             await wait_until(pilot, lambda: isinstance(app.screen, HelpScreen), "the help")
             await wait_until(pilot, lambda: "Ctrl+S" in screen_text(app), "its text")
             rows = [row.split() for row in screen_text(app).splitlines()]
-            assert ["x", "retry"] in [row[1:3] for row in rows]
+            assert ["x", "retry:"] in [row[1:3] for row in rows]
             app.screen.query_one("#help").scroll_end(animate=False)
             await pilot.press("escape")
             await wait_until(pilot, lambda: app.screen is app.chat, "the chat")

@@ -107,16 +107,16 @@ TEXTS = {
     "llm chat --lang en  界面用英文\n"
     "llm history  列出、查找、显示、导出、导入、删除、重放\n"
     "llm history replay ID  重新生成它的回答并比较\n"
-    "llm config edit  全部设置：按键、语言、保存天数……",
+    "llm config edit  全部设置：按键、语言、history_days（保存天数）……",
     "long.editor": "用 $EDITOR 写",
     "long.copy": "复制这条消息",
     "long.edit": "修改；改了问题会再问一次",
-    "long.retry": "在旁边再写一个回答",
+    "long.retry": "重答：在旁边再写一个回答",
     "long.previous": "上一个版本（‹ 1/2 ›）",
     "long.next": "下一个版本",
-    "long.fork": "下一个问题从这里分出去",
+    "long.fork": "分支：下一个问题从这里分出去",
     "long.continue": "接着写没写完或停下的回答",
-    "long.words": "每个词有多确定，还可能说什么",
+    "long.words": "存疑：每个词有多确定，还可能说什么",
     "long.new": "新对话；当前对话会保留",
     "long.history": "查找对话，按词或按意思",
     "long.panel": "设置：温度等，还有模型",
