@@ -194,7 +194,7 @@ def test_theme_panel_and_values_are_as_they_were_left(tiny_model_home: Path) -> 
             again.chat.query_one("#field-temperature").focus()
             await pilot.press("enter")
             await wait_until(pilot, lambda: again.values.sampling().temperature == 0.7, "the default")
-            await pilot.press("escape", "f2")
+            await pilot.press("f2")  # from within: hidden
         third = make_app(tiny_model_home, temperature=0.5, theme="dracula")
         async with running(third, (120, 40)) as pilot:
             assert third.theme == "dracula"  # what the settings say stands above what is remembered

@@ -130,7 +130,7 @@ def test_conversations_are_found_pinned_named_deleted_and_opened(tiny_model_home
                 history.query_one("#filter").value = "bees"  # type: ignore[attr-defined]
                 await wait_until(pilot, lambda: titles(history) == ["How do bees fly?"], "another")
                 await pilot.press("ctrl+s")
-                await wait_until(pilot, lambda: len(history.list.shown) == 3, "hits by meaning")
+                await wait_until(pilot, lambda: len(history.list.shown) == 4, "how it looked, and the hits by meaning")
                 history.query_one("#filter").value = "bee"  # type: ignore[attr-defined]
                 await wait_until(pilot, lambda: len(history.list.shown) == 1, "one")
                 await pilot.press("ctrl+d", "y")
