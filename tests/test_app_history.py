@@ -214,3 +214,25 @@ def test_what_a_killed_app_was_writing_is_taken_up_unless_it_still_grows(tiny_mo
                 await wait_until(pilot, lambda: again._notifications, "a word on it")
 
     play(story())
+
+
+def test_a_question_whose_app_was_killed_before_the_first_word_is_there_again(
+    tiny_model_home: Path, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        with Store(tmp_path / "app.db") as store:
+            store.add(store.create("old", at=1000.0), None, "user", "Long ago", at=1000.0)
+            app = make_app(tiny_model_home, keeper=Keeper(store))
+            async with running(app) as pilot:
+                await pilot.pause(UNCHANGED + 0.5)
+                assert app.chat.talk.path == []
+            store.add(store.create("cut"), None, "user", "Tell me everything")
+            again = make_app(tiny_model_home, keeper=Keeper(store))
+            async with running(again) as pilot:
+                await wait_until(pilot, lambda: len(again.chat.talk.path) == 1, "the question")
+                await pilot.press("escape", "r")
+                await wait_until(pilot, lambda: len(again.chat.talk.path) == 2, "its answer")
+                await settled(pilot)
+                assert again.chat.talk.tip.text
+
+    play(story())

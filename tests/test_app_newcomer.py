@@ -132,6 +132,40 @@ def test_what_is_said_does_not_lie_over_the_prompt(tiny_model_home: Path) -> Non
     play(story())
 
 
+def test_a_long_paste_is_counted_to_its_end(tiny_model_home: Path) -> None:
+    async def story() -> None:
+        app = make_app(tiny_model_home)
+        async with running(app) as pilot:
+            line = "The quick brown fox jumps over the lazy dog.\n"
+            app.chat.prompt.insert(line * 5000)
+            await wait_until(pilot, lambda: app.chat.status._draft, "the count")
+            exact = app.models.count(line) * 5000
+            assert 0.9 * exact < app.chat.status._draft < 1.1 * exact
+
+    play(story())
+
+
+def test_a_question_that_does_not_fit_comes_back_and_leaves_no_conversation(
+    tiny_model_home: Path, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        with Store(tmp_path / "app.db") as store:
+            app = make_app(tiny_model_home, keeper=Keeper(store))
+            async with running(app) as pilot:
+                text = "much too long " * 5000
+                await say(pilot, text)
+                await wait_until(pilot, lambda: app._notifications, "the error")
+                await wait_until(pilot, lambda: app.chat.prompt.text, "the question")
+                assert app.chat.prompt.text.strip() == text.strip()
+                assert "much too long" not in screen_text(app).splitlines()[0]
+                assert store._db.execute("SELECT count(*) FROM conversations").fetchone() == (0,)
+                app.chat.prompt.write("")
+                await ask(pilot, "A short one")
+                assert [kept.title for kept in store.recent()] == [app.chat.talk.title] != [""]
+
+    play(story())
+
+
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_palette_says_in_the_users_language_that_it_has_no_such_thing(tiny_model_home: Path, language: Any) -> None:
     async def story() -> None:
@@ -181,6 +215,8 @@ def test_a_file_name_typed_faster_than_the_list_opens_narrows_it(
             app.chat.prompt.post_message(app.chat.prompt.AttachmentAsked())
             await wait_until(pilot, lambda: app.screen is not app.chat, "the files")
             await wait_until(pilot, lambda: len(getattr(app.screen, "shown", [])) == 1, "the one that is meant")
+            await pilot.press("e", "s")
+            assert app.screen.query_one(Input).value == "notes"
             await pilot.press("enter")
             await wait_until(pilot, lambda: app.chat.pending, "the file")
             assert [document.name for document in app.chat.pending] == ["notes.txt"]

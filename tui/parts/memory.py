@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 UNCHANGED = 2 * EVERY
 """Seconds after which an answer that has not grown is not being written any more."""
+
+RECENT = 3600
+"""Seconds for which a question without an answer is taken for one that was being answered when the app was killed."""
 
 
 class Memory:
@@ -63,6 +67,17 @@ class Memory:
             self.keeper.drop(turn)
         except EngineError as error:
             self._app.tell(error)
+
+    def emptied(self, talk: Talk) -> None:
+        """A conversation whose only question was taken back is as if it had not begun."""
+        store = self.keeper.store
+        if talk.root.children or talk.kept is None or store is None or talk.named:
+            return
+        try:
+            store.delete([talk.kept])
+        except EngineError as error:
+            self._app.tell(error)
+        talk.kept, talk.title = None, ""
 
     def answered(self, talk: Talk) -> None:
         """An answer ended: once nothing else waits, the model names a conversation that nobody has named."""
@@ -126,16 +141,20 @@ class Memory:
             path = store.shown(latest.id) if store is not None and latest is not None else []
         except EngineError:  # told where something is kept
             return None
-        if latest is None or not path or path[-1].role != "assistant" or path[-1].finish is not None:
+        if latest is None or not path:
             return None
-        return latest.id, path[-1]
+        last = path[-1]
+        asked = last.role == "user" and time.time() - last.updated < RECENT  # killed before the first word
+        return (latest.id, last) if asked or (last.role == "assistant" and last.finish is None) else None
 
     async def _take_up(self, cut: tuple[int, Entry]) -> None:
         app, store = self._app, self.keeper.store
         if self._cut() != cut or store is None or app.chat.talk.path or app.chat.prompt.text or app.chat.pending:
             return
         number, answer = cut
-        store.finish(answer.id, answer.text, "stopped", facts=answer.facts, ids=answer.ids, logprobs=answer.logprobs)
+        if answer.role == "assistant":
+            facts, ids, logprobs = answer.facts, answer.ids, answer.logprobs
+            store.finish(answer.id, answer.text, "stopped", facts=facts, ids=ids, logprobs=logprobs)
         await self.open(number)
         app.note(app.strings("said.was_cut"))
 

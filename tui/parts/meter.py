@@ -38,8 +38,13 @@ class Meter:
                 app.runner.submit(Count(shown))
         else:
             self._used, self._counted = 0, None
-        draft = app.models.count(chat.prompt.text[:MEASURED]) + sum(app.models.count(d.text) for d in chat.pending)
+        draft = self._of_draft(chat.prompt.text) + sum(app.models.count(d.text) for d in chat.pending)
         chat.status.meter(self._used, app.models.context, draft=draft, left_out=self.left_out)
+
+    def _of_draft(self, text: str) -> int:
+        """Of a long one the beginning is counted, and the rest taken to be like it."""
+        counted = self._app.models.count(text[:MEASURED])
+        return counted if len(text) <= MEASURED else counted * len(text) // MEASURED
 
     def counted(self, tokens: int) -> None:
         """A conversation's length came."""

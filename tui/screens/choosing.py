@@ -63,7 +63,13 @@ class ChoosingScreen(ModalScreen[str | None]):
         size = "wide" if self.WIDE else "short" if 0 < len(self.choices) <= SHORT else ""
         with Vertical(classes=f"dialog {size}"):
             yield Label(self._title, classes="dialog-title")
-            yield Input(self._begun, placeholder=self._strings("choose.filter"), compact=True, id="filter")
+            yield Input(
+                self._begun,
+                placeholder=self._strings("choose.filter"),
+                compact=True,
+                id="filter",
+                select_on_focus=False,
+            )
             yield OptionList(compact=True, id="rows")
             yield Label(self._strings("choose.nothing"), id="nothing")
             yield from self.below_rows()

@@ -222,6 +222,7 @@ class WritingScreen(Screen[None]):
         self.pending = [Document(name, text) for name, text in question.documents]
         self.query_one(Attachments).show([name for name, _ in question.documents])
         self.app.memory.drop(talk, question)
+        self.app.memory.emptied(talk)
         self.prompt.write(question.text)
         if turn.finish == "stopped":
             self.app.note(self.app.strings("said.taken_back"))

@@ -91,7 +91,7 @@ TEXTS = {
     "said.no_model": "no model is loaded",
     "said.no_such_model": "there is no model {name} on this machine",
     "hint.models": "{key[models]} lists the models, and brings others",
-    "hint.too_long": "/compact, /undo or /clear make room",
+    "hint.too_long": "/compact, /undo or /clear make room; {key[palette]} summarizes or asks long files",
     "context.said": "{used} of {total} tokens used ({share}), {count} messages",
     "files.tokens": "{count} tok",
     "help.prompt": "In the prompt",

@@ -91,7 +91,7 @@ TEXTS = {
     "said.no_model": "没有载入模型",
     "said.no_such_model": "这台机器上没有模型 {name}",
     "hint.models": "{key[models]} 列出模型，也能下载",
-    "hint.too_long": "/compact、/undo 或 /clear 能腾出地方",
+    "hint.too_long": "/compact、/undo 或 /clear 能腾出地方；长文件用 {key[palette]} 里的“概括文件”“就文件提问”",
     "help.prompt": "在输入框里",
     "help.turn": "在一条消息上（{key[stop]} 或 Shift+Tab 进入）",
     "help.screen": "任何地方",
