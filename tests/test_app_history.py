@@ -201,7 +201,7 @@ def test_what_a_killed_app_was_writing_is_taken_up_unless_it_still_grows(tiny_mo
             question = store.add(number, None, "user", "Tell me everything")
             answer = store.add(number, question, "assistant", "Once upon")
             app = make_app(tiny_model_home, keeper=Keeper(store))
-            async with running(app) as pilot:
+            async with running(app, loaded=False) as pilot:  # a slow load would outlast the wait
                 store.update(answer, "Once upon a time")  # another app is at it
                 await pilot.pause(UNCHANGED + 0.5)
                 assert app.chat.talk.path == []
