@@ -56,7 +56,7 @@ def test_no_command_and_no_input_is_help_on_stderr_and_exit_2(tmp_path: Path) ->
         (["ask", "--temprature", "1"], "--temperature"),
         (["models", "lst"], "list"),
         (["ask", "hi", "--temperature", "-1"], "0 or more"),
-        (["ask", "hi", "--temperature", "warm"], "valid number"),
+        (["ask", "hi", "--temperature", "warm"], "valid float"),
         (["ask", "hi", "--top-p", "2"], "at most 1"),
         (["ask", "hi", "--device", "tpu"], "tpu"),
         (["sentiment", "hi", "--temperature", "1"], "--temperature"),
