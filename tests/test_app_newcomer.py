@@ -70,18 +70,18 @@ def test_the_meter_follows_from_version_to_version(tiny_model_home: Path) -> Non
         app = make_app(tiny_model_home)
         async with running(app) as pilot:
             await ask(pilot, "One")
-            first = app.chat.talk.tip
+            first, short = app.chat.talk.tip, app.meter._used
             app.chat.talk.edit(first, "Something else that is a good deal longer than what the model said. " * 3)
             await app.chat.show()
             edited = app.chat.talk.tip
-            counts: list[int] = []
-            for turn in (first, edited, first, edited):
-                step = 1 if turn is edited else -1
-                await app.chat.walk(app.chat.talk.tip, step)
-                await pilot.pause(0.3)
-                counts.append(app.meter._used)
-            assert counts[0] == counts[2]
-            assert counts[1] == counts[3] > counts[0]
+            await app.chat.walk(edited, -1)
+            await app.chat.walk(first, 1)
+            await wait_until(pilot, lambda: app.meter._used > short, "the longer one's count")
+            for _ in range(2):
+                await app.chat.walk(edited, -1)
+                await wait_until(pilot, lambda: app.meter._used == short, "the shorter one's")
+                await app.chat.walk(first, 1)
+                await wait_until(pilot, lambda: app.meter._used > short, "the longer one's again")
 
     play(story())
 
