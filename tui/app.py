@@ -108,11 +108,14 @@ class LlmApp(App[int]):
     # What the model's thread says, each to whom it concerns; what answers say, the chat hears itself
 
     def on_model_loaded(self, event: messages.ModelLoaded) -> None:
-        """A model is ready."""
-        self.models.loaded(event)
+        """A model is ready; nobody needs it where the app is left meanwhile."""
+        if self.chat.children:
+            self.models.loaded(event)
 
     def on_job_failed(self, event: messages.JobFailed) -> None:
         """A job that no screen waits for failed."""
+        if not self.chat.children:  # the app is being left
+            return
         self.models.failed(event.key, event.error)
         self.tell(event.error)
 
