@@ -97,6 +97,7 @@ async def settled(pilot: Pilot[Any]) -> None:
     app = pilot.app
     assert isinstance(app, LlmApp)
     await wait_until(pilot, lambda: not app.chat.writings, "the answer's end")
+    app.chat.ended_at = -1e9  # whoever presses a key next has seen it
     await pilot.pause()
 
 

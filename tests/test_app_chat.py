@@ -219,6 +219,8 @@ def test_a_slash_lists_words_and_tab_completes(tiny_model_home: Path) -> None:
             await pilot.press("enter")
             await wait_until(pilot, lambda: said(app), "an error")
             assert "nothing was asked yet" in said(app)[0]
+            assert app.chat.prompt.text == "/regen "
+            app.chat.prompt.write("")
             await say(pilot, "/regne")
             await wait_until(pilot, lambda: len(said(app)) > 1, "an error")
             assert "did you mean /regen?" in said(app)[1]

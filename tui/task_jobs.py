@@ -50,7 +50,7 @@ class Task(Job):
                 elif isinstance(event, Coverage):
                     notes.append(read_note(event))
                 elif isinstance(event, Citation):
-                    notes.append(f"{event.name}:{event.line}")
+                    notes.append(f"{Path(event.name).name}:{event.line}")
                 elif hasattr(event, "done"):
                     room.post(TaskProgressed(self.key, event.done, event.total))
         room.post(AnswerEnded(self.key, self.stopped.is_set(), " · ".join(notes)))

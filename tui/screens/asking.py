@@ -13,6 +13,7 @@ from textual.widgets import Input, Label
 from tui.strings import Strings
 from tui.widgets.bound import bound
 from tui.widgets.hints import Hints
+from tui.widgets.typed import after_typing
 
 
 class AskingScreen(ModalScreen[str | None]):
@@ -40,7 +41,8 @@ class AskingScreen(ModalScreen[str | None]):
 
     def action_take(self) -> None:
         """Return the line."""
-        self.dismiss(self.query_one(Input).value)
+        line = self.query_one(Input)
+        after_typing(line, lambda: self.dismiss(line.value))
 
     def action_close(self) -> None:
         """Return nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 from typing import ClassVar
 
@@ -31,6 +32,8 @@ from tui.widgets.title_bar import TitleBar
 from tui.widgets.transcript import Transcript
 from tui.widgets.turn_view import TurnView
 
+LATE = 1.0
+"""Seconds after an answer's own end in which Esc and Ctrl+C were still meant to stop it."""
 WIDE = 110
 """Columns from which there is room for the conversations beside the chat."""
 
@@ -84,8 +87,9 @@ class ChatScreen(WritingScreen):
     async def _sent(self, event: Prompt.Sent) -> None:
         text = event.text.strip()
         try:
-            if "\n" not in text and commands.parse(text):
-                await self.ask_word(text)
+            if "\n" not in text and (command := commands.parse(text)):
+                await deeds.obey(self, *command)
+                self.prompt.sent_before.append(text)
             else:
                 self._attach_named(text)
                 await self.ask(commands.unescaped(text))
@@ -106,6 +110,11 @@ class ChatScreen(WritingScreen):
     @on(TurnView.Asked)
     async def _asked(self, event: TurnView.Asked) -> None:
         await self.do(event.what, event.turn)
+
+    @on(TurnView.Typed)
+    def _typed(self, event: TurnView.Typed) -> None:
+        self.prompt.focus()
+        self.prompt.insert(event.text, self.prompt.document.end)
 
     async def action_turn(self, what: str) -> None:
         """The same, by mouse, for the turn that was clicked."""
@@ -161,14 +170,21 @@ class ChatScreen(WritingScreen):
     # Keys
 
     def action_stop(self) -> None:
-        """Esc stops; with nothing to stop it goes between the prompt and the last message."""
-        if self.stop():
+        """Esc stops; with nothing to stop it goes between the prompt and the last message.
+
+        One that comes just after the end was meant to stop: whoever types on must not find letters to be commands.
+        """
+        if self.stop() or (self.prompt.has_focus and self._just_ended):
             return
         views = list(self.query(TurnView))
         if self.prompt.has_focus and views:
             views[-1].focus()
         else:
             self.prompt.focus()
+
+    @property
+    def _just_ended(self) -> bool:
+        return time.monotonic() - self.ended_at < LATE
 
     def action_interrupt(self) -> None:
         """Ctrl+C stops; marked text is copied; a draft is thrown away; else the app ends."""
@@ -178,7 +194,7 @@ class ChatScreen(WritingScreen):
             self.app.copy(text)
         elif self.prompt.text:
             self.prompt.write("")
-        else:
+        elif not self._just_ended:  # it was meant to stop
             self.app.exit()
 
     async def action_new(self) -> None:

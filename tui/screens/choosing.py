@@ -20,6 +20,7 @@ from tui.strings import Strings
 from tui.widgets.bound import bound
 from tui.widgets.hints import Hints
 from tui.widgets.text import visible
+from tui.widgets.typed import after_typing
 
 LISTED = 200
 """Rows drawn at most; typing brings others."""
@@ -57,6 +58,8 @@ class ChoosingScreen(ModalScreen[str | None]):
         self._title, self._strings, self._begun = title, strings, begun
         self.choices = list(choices)
         self.shown: list[Choice] = []
+        self._filled = ""
+        """The words that the rows are of."""
 
     def compose(self) -> ComposeResult:
         """A title, the words to look for, the rows, the keys."""
@@ -103,6 +106,7 @@ class ChoosingScreen(ModalScreen[str | None]):
 
     def fill(self, wanted: str) -> None:
         """The rows that match, the best first."""
+        self._filled = wanted
         found = self.choices
         if wanted.strip():
             matcher = Matcher(wanted.strip())
@@ -126,10 +130,19 @@ class ChoosingScreen(ModalScreen[str | None]):
         self.fill(event.value)
 
     def on_option_list_option_selected(self) -> None:
-        """A click does what Enter does."""
-        self.action_take()
+        """A click takes the row that it hits."""
+        self.take_marked()
 
     def action_take(self) -> None:
+        """Take the marked row of those that match every letter typed so far."""
+        after_typing(self.query_one(Input), self._take)
+
+    def _take(self) -> None:
+        if (wanted := self.query_one(Input).value) != self._filled:
+            self.fill(wanted)
+        self.take_marked()
+
+    def take_marked(self) -> None:
         """Return the marked row."""
         marked = self.marked()
         if marked is not None and marked.value:

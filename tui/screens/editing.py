@@ -13,6 +13,7 @@ from textual.widgets import Label, TextArea
 from tui.strings import Strings
 from tui.widgets.bound import bound
 from tui.widgets.hints import Hints
+from tui.widgets.typed import after_typing
 
 
 class EditingScreen(ModalScreen[str | None]):
@@ -42,7 +43,8 @@ class EditingScreen(ModalScreen[str | None]):
 
     def action_keep(self) -> None:
         """Return the text."""
-        self.dismiss(self.query_one(TextArea).text)
+        area = self.query_one(TextArea)
+        after_typing(area, lambda: self.dismiss(area.text))
 
     def action_close(self) -> None:
         """Return nothing."""

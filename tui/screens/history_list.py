@@ -23,6 +23,7 @@ from tui.store import Store
 from tui.strings import Strings
 from tui.widgets.bound import bound
 from tui.widgets.text import one_line
+from tui.widgets.typed import after_typing
 
 LISTED = 200
 """Rows drawn at most; typing brings others."""
@@ -72,6 +73,10 @@ class HistoryList(Vertical, can_focus=False):
         """Number, title and note of each row; number 0: it says something of the list."""
         self.current = 0
         """The open conversation, which is marked."""
+        self._listed = ""
+        """The words that the rows are of."""
+        self._taking = False
+        """Whether the first row shall be opened once it is one of the words that stand there."""
 
     def compose(self) -> ComposeResult:
         """The words, the rows."""
@@ -96,7 +101,7 @@ class HistoryList(Vertical, can_focus=False):
                 rows = rows or [(0, self._strings("history.empty"), "")]
         except EngineError as error:
             rows = [(0, self._strings.error(error.message), "")]
-        self.app.call_from_thread(self._list, rows)
+        self.app.call_from_thread(self._list, rows, wanted)
 
     def _rows(self, hits: Iterable[Hit]) -> list[tuple[int, str, str]]:
         """One row a conversation, its best message first."""
@@ -107,11 +112,12 @@ class HistoryList(Vertical, can_focus=False):
 
     def found(self, hits: list[Hit]) -> None:
         """What is near in meaning."""
-        self._list([(0, self._strings("history.by_meaning"), ""), *self._rows(hits)])
+        self._list([(0, self._strings("history.by_meaning"), ""), *self._rows(hits)], self._listed)
 
-    def _list(self, rows: list[tuple[int, str, str]]) -> None:
+    def _list(self, rows: list[tuple[int, str, str]], wanted: str) -> None:
         if not self.is_mounted:
             return
+        self._listed = wanted
         marked = self._marked()
         self.shown = rows
         options = self.query_one(OptionList)
@@ -120,6 +126,8 @@ class HistoryList(Vertical, can_focus=False):
         places = [at for at, row in enumerate(rows) if row[0] and row[0] == (marked or self.current)]
         first = next((at for at, row in enumerate(rows) if row[0]), 0)
         options.highlighted = places[0] if places else first if rows else None
+        if self._taking:
+            self._take()
 
     def _row(self, number: int, title: str, note: str) -> Content:
         """One line, cut where it does not fit: Chinese takes twice the cells."""
@@ -141,10 +149,19 @@ class HistoryList(Vertical, can_focus=False):
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """A click opens."""
         event.stop()
-        self.action_take()
+        self._open_marked()
 
     def action_take(self) -> None:
-        """Open the marked conversation; the search has done its work."""
+        """Open the marked conversation of those that say every word typed so far."""
+        after_typing(self.query_one(Input), self._take)
+
+    def _take(self) -> None:
+        self._taking = self.query_one(Input).value.strip() != self._listed
+        if not self._taking:
+            self._open_marked()
+
+    def _open_marked(self) -> None:
+        """The search has done its work."""
         if number := self._marked():
             self.post_message(self.Opened(number))
             self.query_one(Input).value = ""
@@ -160,7 +177,7 @@ class HistoryList(Vertical, can_focus=False):
     def action_meaning(self) -> None:
         """Search by meaning, on the model's thread."""
         if query := self.query_one(Input).value.strip():
-            self._list([(0, self._strings("history.looking"), "")])
+            self._list([(0, self._strings("history.looking"), "")], query)
             self.post_message(self.MeaningAsked(self, query))
 
     def action_pin(self) -> None:

@@ -145,7 +145,7 @@ class ModelsScreen(ChoosingScreen):
             text = said_of(known, self._strings)
         self.query_one("#detail", Static).update(Content(visible(text)))
 
-    def action_take(self) -> None:
+    def take_marked(self) -> None:
         """Use the marked model, or bring it here."""
         if (marked := self.marked()) is None:
             return

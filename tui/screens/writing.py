@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from textual.screen import Screen
@@ -40,6 +41,8 @@ class WritingScreen(Screen[None]):
         """Documents for the next question."""
         self.writings: dict[int, Writing] = {}
         """The answers that are being written or wait for their turn, by job; in other conversations, too."""
+        self.ended_at = -1e9
+        """When an answer of the shown conversation last came to its own end."""
 
     async def on_mount(self) -> None:
         """Growing answers are drawn at a pace that leaves time for keys."""
@@ -72,6 +75,8 @@ class WritingScreen(Screen[None]):
         models = self.app.models
         missing = "…" if models.installing else f"[$warning]{strings('greeting.no_model')}[/]"
         await self.transcript.show(self.talk.path, strings("greeting", model=models.name or missing))
+        if not self.app.is_running:  # it was left meanwhile, and the screen is being taken down
+            return
         self.query_one(TitleBar).show(self.talk.title, self.app.models.name)
         self.app.meter.measure()
 
@@ -201,6 +206,8 @@ class WritingScreen(Screen[None]):
     async def _finish(self, key: int) -> None:
         writing = self.writings.pop(key)
         turn, talk = writing.turn, writing.talk
+        if talk is self.talk and turn.finish != "stopped":
+            self.ended_at = time.monotonic()
         if talk is self.talk and (view := self.transcript.view_of(turn)):
             view.waiting = False
             await view.settle()

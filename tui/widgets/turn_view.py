@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
@@ -45,6 +46,13 @@ class TurnView(Vertical, can_focus=True):
             super().__init__()
             self.what = what
             self.turn = turn
+
+    class Typed(Message):
+        """A person writes without having gone back to the prompt."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
 
     def __init__(self, turn: Turn, strings: Strings) -> None:
         super().__init__(classes=turn.role)
@@ -125,6 +133,17 @@ class TurnView(Vertical, can_focus=True):
         """From the prompt a letter would only be typed: there the way to the message comes first."""
         keys = self._strings.keys
         return keys["continue"] if self.has_focus else f"{keys['stop']} {keys['continue']}"
+
+    def on_key(self, event: events.Key) -> None:
+        """A letter that does nothing here begins a text."""
+        if event.is_printable and event.character and event.key not in self.screen.active_bindings:
+            event.stop()
+            self.post_message(self.Typed(event.character))
+
+    def on_paste(self, event: events.Paste) -> None:
+        """So does what is pasted."""
+        event.stop()
+        self.post_message(self.Typed(event.text))
 
     def on_focus(self) -> None:
         """The keys that are named are those that work from here."""
