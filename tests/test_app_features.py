@@ -9,9 +9,11 @@ import pytest
 from app_pilot import Hold, ask, make_app, running, say, screen_text, settled, wait_until
 
 from tui import commands, palette
+from tui.keeper import Keeper
 from tui.screens.choosing import ChoosingScreen
 from tui.screens.deeds import TURN_DEEDS, WORD_DEEDS
 from tui.screens.help import HelpScreen
+from tui.store import Store
 from tui.strings import TABLES
 
 if TYPE_CHECKING:
@@ -218,5 +220,36 @@ def test_a_damaged_memory_of_looks_is_no_harm(tiny_model_home: Path, text: str) 
             await wait_until(pilot, lambda: app._notifications, "a word on the theme")
             assert app.theme == "textual-dark"
             assert app.values.sampling().top_p == 0.9
+
+    play(story())
+
+
+def test_a_task_that_is_stopped_before_its_first_word_leaves_no_question_without_an_answer(
+    tiny_model_home: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("I loved it.\nIt was bad.\n", "utf-8")
+
+    async def story() -> None:
+        with Store(tmp_path / "app.db") as store:
+            app = make_app(tiny_model_home, keeper=Keeper(store))
+            async with running(app) as pilot:
+                busy = Hold(app)
+                app.tasks.start("summarize", str(path), "short")
+                await wait_until(pilot, lambda: app.chat.writings, "the task")
+                task = app.chat.talk
+                await wait_until(pilot, lambda: task.kept, "the task in the history")
+                await pilot.press("ctrl+n", *"Hello", "enter")
+                await wait_until(pilot, lambda: "waits for its turn" in screen_text(app), "the question behind it")
+                await app.memory.open(task.kept or 0)
+                await wait_until(pilot, lambda: "reading …" in screen_text(app), "what the task is at")
+                await pilot.press("escape")
+                busy.stopped.set()
+                await settled(pilot)
+                assert app._notifications
+                assert app.chat.talk.path == []
+                assert [store.shown(kept.id)[0].text for kept in store.recent()] == ["Hello"]
+                await ask(pilot, "What now?")
+                assert app.chat.talk.tip.text
 
     play(story())

@@ -11,9 +11,11 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import toy_checkpoints
 from cli_process import COMMAND, ROOT, environment
 from cli_process import llm as run
 
+from engine.library import Library
 from tui.store import Store
 
 if TYPE_CHECKING:
@@ -215,3 +217,26 @@ def test_the_history_is_quick_and_loads_nothing_heavy(home: Path) -> None:
         [COMMAND[0], "-c", probe], env=environment(home), cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_conversation_goes_on_with_the_model_that_wrote_it(home: Path, tmp_path: Path) -> None:
+    library = Library(home / "models", home / "cache")
+    library.import_path(toy_checkpoints.write_chat_model(tmp_path / "toy"), "other")
+    assert library.default == "tiny"
+
+    def writers() -> list[str]:
+        (row,) = kept(home)
+        with Store(home / "app.db") as store:
+            return [entry.facts["model"] for entry in store.shown(row["id"]) if entry.role == "assistant"]
+
+    chat(home, "one\n", "-m", "other")
+    assert chat(home, "two\n", "-c").returncode == 0
+    assert writers() == ["other", "other"]
+    assert chat(home, "three\n", "-c", "-m", "tiny").returncode == 0
+    assert chat(home, "four\n", "-c").returncode == 0
+    assert writers() == ["other", "other", "tiny", "tiny"]
+    chat(home, "five\n", "-c", "-m", "other")
+    assert llm(home, "models", "rm", "other", "--yes").returncode == 0
+    done = chat(home, "six\n", "-c")
+    assert "other wrote it and is not installed: tiny goes on" in done.stderr
+    assert writers()[-2:] == ["other", "tiny"]

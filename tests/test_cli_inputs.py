@@ -124,3 +124,19 @@ def test_an_option_takes_text_or_a_file(tmp_path: Path) -> None:
     (tmp_path / "prompt").write_text("be brief\n")
     assert text_or_file(f"@{tmp_path}/prompt", "--system") == "be brief"
     assert text_or_file("@", "--system") == "@"
+
+
+def test_what_is_wrong_with_a_file_comes_with_the_next_step(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(InputError) as empty:
+        documents([str(tmp_path / "notes.txt")])
+    assert "another file" in (empty.value.hint or "")
+    with pytest.raises(InputError) as misspelt:
+        read_file(str(tmp_path / "note.txt"))
+    assert misspelt.value.hint == f"did you mean {tmp_path / 'notes.txt'}?"
+    with pytest.raises(InputError) as missing:
+        read_file(str(tmp_path / "qzqzqz"))
+    assert str(tmp_path) in (missing.value.hint or "")
+    with pytest.raises(InputError) as nowhere:
+        read_file(str(tmp_path / "gone" / "x.txt"))
+    assert f"no folder {tmp_path / 'gone'}" in (nowhere.value.hint or "")

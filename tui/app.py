@@ -12,12 +12,12 @@ from textual.binding import BindingType
 from textual.command import CommandPalette
 
 from engine.catalog import default_entry
-from engine.errors import EngineError, InputError
+from engine.errors import EngineError
 from engine.schema import Document
-from tui import messages, palette
+from tui import chat_file, messages, palette
 from tui.clipboard import copy_by_tool
 from tui.editor import run_editor
-from tui.files import read_file
+from tui.files import empty_file, read_file
 from tui.keeper import Keeper
 from tui.parts.doubting import Doubting
 from tui.parts.keeping import Keeping
@@ -69,12 +69,16 @@ class LlmApp(App[int]):
         *,
         adapter: Path | None = None,
         remote: Session | None = None,
+        gone: str = "",
     ) -> None:
-        """`documents` go with the first question. `adapter` changes the model; `remote` answers in its place."""
+        """`documents` go with the first question. `adapter` changes the model; `remote` answers in its place.
+
+        `gone`: the model that wrote the conversation, where it is not here to go on with it.
+        """
         super().__init__()
         self.settings, self.places, self.library, self.strings = settings, places, library, strings
         self.models = Models(self, adapter)
-        self._remote = remote
+        self._remote, self._gone = remote, gone
         self.meter = Meter(self)
         self.memory = Memory(self, keeper or Keeper(None))
         self.keeping = Keeping(self)
@@ -91,6 +95,8 @@ class LlmApp(App[int]):
         self.set_keymap(self.strings.keys.changed)
         self.push_screen(self.chat)
         self.values.restore()
+        if self._gone:
+            self.note(self.strings("said.model_gone", name=self._gone))
         if self._fresh:
             self.memory.look_for_the_cut()
         if self._remote is not None:
@@ -203,7 +209,8 @@ class LlmApp(App[int]):
             if path:
                 await self.chat.ask_word(f"/export {path}")
 
-        self.push_screen(AskingScreen(self.strings("title.export"), "chat.md", self.strings), chosen)
+        name = chat_file.file_name(self.chat.talk.title)
+        self.push_screen(AskingScreen(self.strings("title.export"), name, self.strings), chosen)
 
     def action_command_palette(self) -> None:
         """Every feature, in the user's language."""
@@ -214,7 +221,7 @@ class LlmApp(App[int]):
         """A file's text. Raises InputError."""
         document = read_file(str(Path(path).expanduser()))
         if not document.text.strip():
-            raise InputError(f"{path} is empty")
+            raise empty_file(path)
         return Document(path, document.text)
 
     def edit_outside(self, area: TextArea) -> None:

@@ -66,6 +66,12 @@ def place_of(name: str, folder: Path) -> Path:
     return folder / f"{name}.json"
 
 
+def file_name(title: str) -> str:
+    """A name for the file of a conversation: `A Fox: a tale` is `A Fox a tale.md`."""
+    words = " ".join(re.sub(r"[^\w .+-]", " ", title).split())[:60].strip(" .")
+    return f"{words or 'chat'}.md"
+
+
 def kept(folder: Path) -> list[str]:
     """Names of the kept conversations, the newest first."""
     try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import difflib
+import os
 from pathlib import Path
 
 from engine.errors import InputError, UsageError
@@ -26,11 +28,28 @@ def read_file(path: str, encoding: str | None = None, errors: str | None = None)
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
-        raise InputError(f"no such file: {path}") from error
+        raise InputError(f"no such file: {path}", hint=_elsewhere(Path(path))) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"can't read {path}: {reason}") from error
     return Document(path, decode(data, path, encoding, errors))
+
+
+def empty_file(name: str, purpose: str = "") -> InputError:
+    """What is wrong with a file that says nothing, and what to do."""
+    why = f"{name} is empty" + (f": nothing to {purpose}" if purpose else "")
+    return InputError(why, hint="save its text first, or name another file")
+
+
+def _elsewhere(path: Path) -> str:
+    """Where a file that is not there may be: under a name like it, else in another folder."""
+    folder = path.parent
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return f"there is no folder {folder}: check the path"
+    near = difflib.get_close_matches(path.name, names, n=1)
+    return f"did you mean {folder / near[0]}?" if near else f"looked in {folder.absolute()}: check the name"
 
 
 def decode(data: bytes, name: str, encoding: str | None = None, errors: str | None = None) -> str:

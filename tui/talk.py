@@ -57,6 +57,8 @@ class Turn:
     """Of `ids`, natural."""
     kept: int | None = None
     """What the store calls it."""
+    before: tuple[int, float] = field(default=(0, 0.0), repr=False)
+    """Tokens and seconds of what it said before it was gone on with: their figures count on from there."""
 
     @property
     def rate(self) -> float:
@@ -68,6 +70,10 @@ class Turn:
         """Its number among its siblings, from 1, and how many there are."""
         siblings = self.parent.children if self.parent else [self]
         return siblings.index(self) + 1, len(siblings)
+
+    def go_on(self) -> None:
+        """What comes from now on is more of the same answer."""
+        self.before = (self.output_tokens, self.decode)
 
     def grow(self, chunk: Chunk) -> None:
         """Take in one more piece of the answer."""
@@ -81,10 +87,12 @@ class Turn:
             self.pieces.append(Piece(chunk.text, weakest))
         elif chunk.text:
             self.pieces.append(Piece(chunk.text, 0.0))
-        self.prompt_tokens = chunk.prompt_tokens or self.prompt_tokens
+        tokens, seconds = self.before
+        if not (tokens and self.prompt_tokens):  # else the prompt now has the answer's beginning in it, counted already
+            self.prompt_tokens = chunk.prompt_tokens or self.prompt_tokens
         self.cached_tokens = chunk.cached_tokens or self.cached_tokens
-        self.output_tokens = chunk.output_tokens or self.output_tokens
-        self.decode = chunk.decode_seconds or self.decode
+        self.output_tokens = tokens + chunk.output_tokens if chunk.output_tokens else self.output_tokens
+        self.decode = seconds + chunk.decode_seconds if chunk.decode_seconds and chunk.output_tokens else self.decode
         self.finish = chunk.finish_reason or self.finish
 
     def shown_to_model(self) -> Message:
@@ -104,6 +112,8 @@ class Writing:
     """Whether it began empty."""
     what: str
     """For people who wait for it."""
+    length: int = 0
+    """Characters that it began with."""
     began: bool = False
     progress: str = ""
 

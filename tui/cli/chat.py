@@ -12,7 +12,7 @@ from engine.schema import Document
 from tui import commands
 from tui.cli.console import program
 from tui.cli.help import HelpfulCommand
-from tui.cli.history_file import chosen, complete_ids, open_history
+from tui.cli.history_file import chosen, complete_ids, open_history, take_its_model
 from tui.cli.inputs import read_file, text_or_file
 from tui.cli.interrupt import Terminated
 from tui.cli.opening import Run
@@ -77,13 +77,13 @@ def chat(
     if no_save and (resume or number is not None):
         raise UsageError("--no-save can't go on with what is kept", hint="leave one of them out")
     given = [read_file(path, options.encoding, options.errors) for path in options.file or []]
+    store = None if no_save or not run.settings["history"] else open_history(run)
+    wanted = chosen(store, resume=resume, number=number)
+    gone = take_its_model(run, store, wanted) if store and wanted else ""
     if wants_app(run, plain=plain):
         from tui.cli.full_screen import model_for_app, open_app
 
-        name = model_for_app(run)
-        store = None if no_save or not run.settings["history"] else open_history(run)
-        code = open_app(run, name, system, given, store, chosen(store, resume=resume, number=number))
-        raise typer.Exit(code)
+        raise typer.Exit(open_app(run, model_for_app(run), system, given, store, wanted, gone))
     summary = run.find_model()
     from tui.cli import slash
     from tui.cli.deliver import place_of
@@ -93,8 +93,6 @@ def chat(
     from tui.keeper import Keeper
     from tui.talk import Talk
 
-    store = None if no_save or not run.settings["history"] else open_history(run)
-    wanted = chosen(store, resume=resume, number=number)
     lines = open_lines(run.places.history_file, run.library.names)
     session = run.load(summary)
     pending = [Document(document.name, document.text) for document in given]
@@ -103,6 +101,8 @@ def chat(
         if wanted is not None:
             line_chat.talk = line_chat.keeper.open(wanted)
             run.console.note(f"resumed {wanted}: {len(line_chat.talk.path)} messages; /load takes up another")
+            if gone:
+                run.console.note(f"{gone} wrote it and is not installed: {session.name} goes on")
         if lines.interactive:
             run.console.note(f"{session.name} on {place_of(session)} · /help lists the words · Ctrl-D leaves")
         code = converse(line_chat)

@@ -33,10 +33,11 @@ def open_app(
     documents: Sequence[Document],
     store: Store | None,
     conversation: int | None,
+    gone: str = "",
 ) -> int:
     """Run the app until the person leaves; returns the exit code.
 
-    `conversation`: which kept one to go on with.
+    `conversation`: which kept one to go on with; `gone`: the model that wrote it, where it is not installed.
     """
     from tui.app import LlmApp
     from tui.keeper import Keeper
@@ -52,6 +53,6 @@ def open_app(
         remote = run.endpoint if run.settings["endpoint"] else None
         app = LlmApp(
             settings, run.places, run.library, strings, talk, documents, keeper,
-            adapter=run.adapter, remote=remote,
+            adapter=run.adapter, remote=remote, gone=gone,
         )  # fmt: skip
         return app.run() or 0

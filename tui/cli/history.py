@@ -16,12 +16,12 @@ from engine.errors import InputError, UsageError
 from tui.cli.console import program
 from tui.cli.deliver import print_json
 from tui.cli.help import HelpfulCommand, make_app
-from tui.cli.history_file import complete_ids, open_history
+from tui.cli.history_file import complete_ids, model_of, open_history
 from tui.cli.opening import Run
 from tui.cli.options import MODEL, Options, takes
 
 if TYPE_CHECKING:
-    from tui.records import Entry, Hit, Kept
+    from tui.records import Hit, Kept
     from tui.store import Store
 
 app = make_app(
@@ -261,7 +261,7 @@ def replay(options: Options, number: One) -> None:
     run = Run(options)
     with _opened(run) as store:
         kept, path = store.kept(number), store.shown(number)
-    run.settings = run.settings.with_flags({"model": options.model or _model_of(kept, path)})
+    run.settings = run.settings.with_flags({"model": options.model or model_of(kept, path)})
     with run.session() as session:
         results = []
         for result in replayed(session, kept, path):
@@ -272,7 +272,3 @@ def replay(options: Options, number: One) -> None:
         print_json(run.console, {"conversation": number, "answers": results})
     if not all(result["identical"] in (True, None) for result in results):
         raise typer.Exit(1)
-
-
-def _model_of(kept: Kept, path: list[Entry]) -> str:
-    return next((entry.facts["model"] for entry in reversed(path) if entry.facts.get("model")), kept.model)

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 from engine.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tui.cli.opening import Run
+    from tui.records import Entry, Kept
     from tui.store import Store
 
 
@@ -34,6 +37,22 @@ def chosen(store: Store | None, *, resume: bool, number: int | None) -> int | No
     if latest is None:
         raise UsageError("no conversation is kept yet", hint="llm chat begins one")
     return latest.id
+
+
+def model_of(kept: Kept, path: Sequence[Entry]) -> str:
+    """The model that wrote the last answer of a conversation, else the one it began with; empty where none is known."""
+    return next((entry.facts["model"] for entry in reversed(path) if entry.facts.get("model")), kept.model)
+
+
+def take_its_model(run: Run, store: Store, number: int) -> str:
+    """Let a conversation go on with its own model unless another is named; returns the name of one that is gone."""
+    if run.options.model or run.settings["endpoint"]:
+        return ""
+    own = model_of(store.kept(number), store.shown(number))
+    if own in run.library.names():
+        run.settings = run.settings.with_flags({"model": own})
+        return ""
+    return own
 
 
 def complete_ids(incomplete: str) -> list[tuple[str, str]]:

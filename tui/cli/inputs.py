@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from engine.errors import InputError, UsageError
 from engine.schema import Document
 from tui.cli.console import is_terminal
-from tui.files import MAX_BYTES, decode, read_file
+from tui.files import MAX_BYTES, decode, empty_file, read_file
 
 __all__ = [
     "argument_text",
@@ -84,8 +84,8 @@ def with_text(document: Document, path: str, purpose: str = "") -> Document:
     """
     if document.text.strip():
         return document
-    why = f"{document.name} is empty" + (f": nothing to {purpose}" if purpose else "")
-    raise UsageError(why) if path == "-" else InputError(why)
+    error = empty_file(document.name, purpose)
+    raise UsageError(error.message) if path == "-" else error
 
 
 def documents(paths: Sequence[str] | None, *, encoding: str | None = None, errors: str | None = None) -> list[Document]:

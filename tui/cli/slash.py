@@ -18,6 +18,7 @@ from tui.cli.turns import Chat, reply
 from tui.clipboard import copy as copy_text
 from tui.commands import Command
 from tui.editor import run_editor
+from tui.files import empty_file
 from tui.settings import SETTINGS, find_key, parse
 from tui.talk import Talk
 
@@ -206,7 +207,7 @@ def _file(chat: Chat, rest: str) -> None:
     options = chat.run.options
     document = read_file(str(Path(rest).expanduser()), options.encoding, options.errors)
     if not document.text.strip():
-        raise InputError(f"{rest} is empty")
+        raise empty_file(rest)
     chat.pending.append(Document(rest, document.text))
     count = chat.session.count(document.text)
     chat.run.console.note(f"{rest}: {count} tokens, given with the next question")

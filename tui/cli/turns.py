@@ -61,6 +61,7 @@ def reply(chat: Chat, *, continued: bool = False) -> bool:
     sampling = seeded(chat.sampling())
     shown = chat.talk.messages()
     turn = chat.talk.tip if continued else chat.talk.begin_answer(chat.talk.tip)
+    turn.go_on()
     _sign(chat, turn, {} if continued else sampling.to_json())
     chat.keeper.keep(chat.talk)
     try:

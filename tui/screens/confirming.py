@@ -14,6 +14,7 @@ from textual.widgets.button import ButtonVariant
 
 from tui.strings import Strings
 from tui.widgets.bound import bound
+from tui.widgets.hints import Hints
 
 
 class ConfirmingScreen(ModalScreen[bool]):
@@ -39,6 +40,7 @@ class ConfirmingScreen(ModalScreen[bool]):
                 yield Button(no, id="no", compact=True)
                 variant: ButtonVariant = "primary" if self._harmless else "error"
                 yield Button(self._deed, id="yes", variant=variant, compact=True)
+            yield Hints(self._strings)
 
     def on_mount(self) -> None:
         """Enter does no harm."""

@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.errors import UsageError
+from engine.errors import EngineError, UsageError
 from tui import chat_file
 from tui.code_blocks import code_blocks
 from tui.commands import Command
+from tui.screens.confirming import ConfirmingScreen
 from tui.screens.editing import EditingScreen
 from tui.settings import SETTINGS, find_key, parse
 
@@ -194,9 +195,22 @@ async def _load(chat: ChatScreen, rest: str) -> None:
 async def _export(chat: ChatScreen, rest: str) -> None:
     if not rest:
         raise UsageError("/export needs a file", hint="/export chat.md or /export chat.json")
-    path = Path(rest).expanduser()
-    chat_file.export(chat.talk, chat.app.models.name, path)
-    chat.app.note(chat.app.strings("said.wrote", path=str(path)))
+    path, app = Path(rest).expanduser(), chat.app
+
+    def write(yes: bool | None = True) -> None:
+        if not yes:
+            return
+        try:
+            chat_file.export(chat.talk, app.models.name, path)
+            app.note(app.strings("said.wrote", path=str(path)))
+        except EngineError as error:
+            app.tell(error)
+
+    if path.is_file():  # it may be another conversation's
+        question = app.strings("export.over", path=str(path))
+        app.push_screen(ConfirmingScreen(question, app.strings("key.write_over"), app.strings), write)
+    else:
+        write()
 
 
 async def _copy(chat: ChatScreen, rest: str) -> None:

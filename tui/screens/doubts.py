@@ -92,7 +92,8 @@ class DoubtsScreen(ModalScreen[str | None]):
         self.query_one(OptionList).clear_options()
         self._found, self._asked_at = [], -1
         before = self._start + "".join(piece.text for piece in self.pieces[: self.at])
-        label = self._strings("words.alternatives", before=one_line(before[-40:], 40))
+        said = one_line(before[-40:], 40)
+        label = self._strings("words.alternatives", before=said) if said else self._strings("words.first")
         self.query_one("#before", Label).update(Content(label))
         self._timer.stop()
         self._timer = self.set_timer(_PAUSE, self._ask_now)

@@ -75,10 +75,19 @@ class WritingScreen(Screen[None]):
         models = self.app.models
         missing = "…" if models.installing else f"[$warning]{strings('greeting.no_model')}[/]"
         await self.transcript.show(self.talk.path, strings("greeting", model=models.name or missing))
+        self._mark_waiting()
         if not self.app.is_running:  # it was left meanwhile, and the screen is being taken down
             return
         self.query_one(TitleBar).show(self.talk.title, self.app.models.name)
         self.app.meter.measure()
+
+    def _mark_waiting(self) -> None:
+        """An answer that has no word yet says what it waits for, however one came to see it."""
+        for at, writing in enumerate(self.writings.values()):
+            if writing.talk is self.talk and (view := self.transcript.view_of(writing.turn)):
+                view.waiting = writing.fresh and not writing.turn.text
+                view.begun = writing.began or at == 0
+                view.refresh_facts()
 
     def refuse_while_answering(self) -> None:
         """Raises EngineError while an answer is being written: the tree must not change below it."""
@@ -101,6 +110,7 @@ class WritingScreen(Screen[None]):
             self.app.tasks.run(question)
             return
         turn = continued or self.talk.begin_answer(question, start)
+        turn.go_on()
         fresh = not turn.text
         shown = self.talk.messages(question if fresh else turn)
         job = Answer(
@@ -116,14 +126,11 @@ class WritingScreen(Screen[None]):
         turn.model, turn.finish, turn.note = self.app.models.name, None, ""
         if isinstance(job, Answer):
             turn.sampling = {} if job.continued else job.sampling.to_json()
-        writing = Writing(self.talk, turn, not turn.text, what)
+        writing = Writing(self.talk, turn, not turn.text, what, len(turn.text))
         before = next(iter(self.writings.values()), None)
         self.writings[job.key] = writing
         self.app.memory.keep(self.talk)
         await self.show()
-        if view := self.transcript.view_of(turn):
-            view.waiting, view.begun = writing.fresh, before is None
-            view.refresh_facts()
         self.app.runner.submit(job)
         if before is not None:
             self.status.say(self.app.strings("status.waiting", what=before.what), kind="warning")
@@ -169,7 +176,7 @@ class WritingScreen(Screen[None]):
         if (writing := self.writings.get(event.key)) is None:
             return
         turn, chunk = writing.turn, event.chunk
-        if (chunk.ids or chunk.text) and not turn.output_tokens:
+        if (chunk.ids or chunk.text) and not turn.first_token:
             turn.first_token = event.elapsed
         turn.grow(chunk)
         if writing.talk is self.talk and (view := self.transcript.view_of(turn)):
@@ -213,6 +220,8 @@ class WritingScreen(Screen[None]):
             await view.settle()
         if not turn.text and writing.fresh:
             self._take_back(talk, turn)
+        elif len(turn.text) == writing.length and turn.finish == "stop":
+            self.app.note(self.app.strings("said.nothing_more"))
         self.app.memory.keep(talk)
         if talk is self.talk:
             await self.show()
@@ -224,7 +233,15 @@ class WritingScreen(Screen[None]):
         """An answer without a word leaves no trace; a question that has no other goes back to the prompt."""
         question = turn.parent
         self.app.memory.drop(talk, turn)
-        if question is None or question.children or self.prompt.text or talk is not self.talk or question.task:
+        if question is None or question.children:
+            return
+        if question.task:  # its words alone would ask something else
+            self.app.memory.drop(talk, question)
+            self.app.memory.emptied(talk)
+            if turn.finish == "stopped":
+                self.app.note(self.app.strings("said.task_stopped", what=one_line(question.text, 60)))
+            return
+        if self.prompt.text or talk is not self.talk:
             return
         self.pending = [Document(name, text) for name, text in question.documents]
         self.query_one(Attachments).show([name for name, _ in question.documents])
