@@ -16,6 +16,7 @@ from engine.generate import Sample, Token, prefill, score_all
 from engine.kernels import graph
 from engine.layout import Packed
 from engine.row_cache import RowCache
+from engine.sampling import Sampler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -55,6 +56,10 @@ class Together:
         """Whether no row is free."""
         return len(self.rows) == self._capacity
 
+    def fits(self, model: Decoder, cache: KVCache) -> bool:
+        """Whether it was made for this model, and for such a cache."""
+        return model is self._model and self._cache.buffers[0].dtype == cache.dtype
+
     @property
     def longest(self) -> int:
         """Positions filled in the longest row."""
@@ -79,7 +84,12 @@ class Together:
     def step(self) -> list[tuple[Row, Token]]:
         """The next token of every row."""
         logits = self._logits([row.ids[-1] for row in self.rows])
-        return [(row, _draw(row, logits[at])) for at, row in enumerate(self.rows)]
+        greedy = [isinstance(row.sample, Sampler) and row.sample.takes_best(row.ids) for row in self.rows]
+        best = self._fixed.best() if self._fixed is not None and any(greedy) else None
+        drawn = []
+        for at, row in enumerate(self.rows):
+            drawn.append((row, _draw(row, logits[at]) if best is None or not greedy[at] else _take(row, best[at])))
+        return drawn
 
     def _logits(self, last: list[int]) -> Tensor:
         """(B, V)."""
@@ -113,7 +123,10 @@ def decode_in_row(
     `logits` None: go on after `ids`, all of which but the last the cache holds. It receives what was computed here once
     this ends or is closed, if it then still `returns` to this sequence.
     """
-    rows = Together(model, RowCache(model.config, 1, dtype=cache.dtype, device=cache.device), 1)
+    # One that is done leaves its captured steps to the next: a short reply takes less time than they do.
+    rows = model.spare.pop() if model.spare else None
+    if not isinstance(rows, Together) or not rows.fits(model, cache):
+        rows = Together(model, RowCache(model.config, 1, dtype=cache.dtype, device=cache.device), 1)
     row = Row(0, sample, ids)
     try:
         if logits is None:
@@ -125,10 +138,15 @@ def decode_in_row(
             yield token
     finally:
         rows.leave(row, cache if returns() else None)
+        model.spare[:] = [rows]
 
 
 def _draw(row: Row, logits: Tensor) -> Token:
-    token = Token(*row.sample(logits, row.ids))
+    return _take(row, row.sample(logits, row.ids))
+
+
+def _take(row: Row, drawn: tuple[int, float]) -> Token:
+    token = Token(*drawn)
     row.ids.append(token.id)
     return token
 

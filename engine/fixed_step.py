@@ -30,6 +30,7 @@ class FixedSteps:
         self._pool: object = None
         self._keys: Tensor | None = None
         self._steps: dict[int, _Step] = {}
+        self._last: _Step | None = None
 
     @torch.inference_mode()
     def logits(self, ids: Sequence[int]) -> Tensor:
@@ -48,7 +49,13 @@ class FixedSteps:
             step.set(ids, cache.lengths)
         step.run()
         cache.advance(1)
+        self._last = step
         return step.logits
+
+    def best(self) -> list[tuple[int, float]]:
+        """The most probable token of each row after the last step, and its log-probability: read in one go."""
+        assert self._last is not None, "no step was taken"
+        return [(int(id_), logit - total) for id_, logit, total in self._last.best.tolist()]
 
 
 class _Step:
@@ -57,24 +64,24 @@ class _Step:
     def __init__(self, model: Decoder, cache: RowCache, ids: Sequence[int]) -> None:
         self._model = model
         self._device = cache.buffers[0].device
-        self._ids = torch.zeros(len(ids), 1, dtype=torch.int64, device=self._device)
-        self._lengths = torch.zeros(len(ids), dtype=torch.int64, device=self._device)
-        self._rows = _FixedRows(*cache.buffers, self._lengths)
-        self.logits = torch.empty(len(ids), model.config.vocab_size, device=self._device)
+        self._told = torch.zeros(2, len(ids), dtype=torch.int64, device=self._device)
+        self._rows = _FixedRows(*cache.buffers, self._told[1])
+        self.logits = self.best = torch.empty(0)
+        """What the captured operations made last, and make again at the same place."""
         self.set(ids, cache.lengths)
 
     def set(self, ids: Sequence[int], lengths: Sequence[int]) -> None:
         """The next tokens, and how long their rows are before them."""
-        self._ids.copy_(torch.tensor(ids)[:, None])
-        self._lengths.copy_(torch.tensor(lengths))
+        self._told.copy_(torch.tensor([ids, lengths]))
 
     def prepare(self, pool: object) -> None:
         """Capture the operations; what that computes is computed again by `run`, to the same."""
         self.run = graph.captured(self._compute, self._device, pool)
 
     def _compute(self) -> None:
-        hidden = self._model(self._ids, self._rows)[:, 0]
-        self.logits.copy_(self._model.logits(hidden))
+        hidden = self._model(self._told[0, :, None], self._rows)[:, 0]
+        self.logits = self._model.logits(hidden)
+        self.best = self._model.best(self.logits)
 
 
 class _FixedRows:
@@ -84,6 +91,11 @@ class _FixedRows:
         rows = lengths.shape[0]
         self._keys, self._values, self._lengths = keys[:, :rows], values[:, :rows], lengths  # (L, B, K, S, D)
         self._row = torch.arange(rows, device=lengths.device)
+
+    @property
+    def buffers(self) -> tuple[Tensor, Tensor]:
+        """Keys and values, (L, B, K, S, D)."""
+        return self._keys, self._values
 
     def layout(self, tokens: int) -> Rows:
         """One new token a row, at the row's end."""

@@ -38,6 +38,8 @@ class Decoder(nn.Module):
         if config.tied_head:
             self.head.weight = self.embedding.weight
         self.rotary = RotaryTables(config)
+        self.spare: list[object] = []
+        """What `engine.batch.decode_in_row` made for this model, until it is needed again."""
 
     def forward(
         self, ids: Tensor, cache: Cache | None = None, layout: Layout | None = None, depth: int | None = None
@@ -68,6 +70,12 @@ class Decoder(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., C) hidden states -> (..., V) logits."""
         return self.head(hidden)
+
+    def best(self, logits: Tensor) -> Tensor:
+        """(B, V) -> (B, 3) float64: the id of the largest logit, it, and the logarithm of the sum of all their
+        exponentials."""
+        logit, id_ = logits.max(1)
+        return torch.stack((id_.double(), logit.double(), logits.logsumexp(1).double()), 1)
 
 
 class Block(nn.Module):
@@ -148,17 +156,22 @@ class RotaryTables(nn.Module):
         self.config = config
         self.kinds: tuple[LayerKind, ...] = tuple(sorted({config.kind(i) for i in range(config.num_layers)}))
         self._tables: dict[LayerKind, Rotation] = {}
+        self._outgrown: list[Rotation] = []
+        """Captured steps go on reading these; together they are smaller than those that replaced them."""
 
     def forward(self, kind: LayerKind, layout: Layout, device: torch.device) -> Rotation:
         """The rotation of a layout's positions."""
-        cosines, sines = self._table(kind, layout.end, device)
+        cosines, sines = self.table(kind, layout.end, device)
         return layout.select(cosines).unsqueeze(2), layout.select(sines).unsqueeze(2)
 
-    def _table(self, kind: LayerKind, positions: int, device: torch.device) -> Rotation:
+    def table(self, kind: LayerKind, positions: int, device: torch.device) -> Rotation:
+        """Cosines and signed sines, (P, D) each, of at least so many positions."""
         table = self._tables.get(kind)
         if table is None or table[0].shape[0] < positions or table[0].device != device:
             size = max(512, 1 << (positions - 1).bit_length())
             cosines, sines = rotary_table(self.config.rotary_of(kind), self.config.head_dim, size)
+            if table is not None:
+                self._outgrown.append(table)
             self._tables[kind] = table = (cosines.to(device), sines.to(device))
         return table
 

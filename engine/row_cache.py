@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from engine.kernels import graph
 from engine.layout import Rows
 
 if TYPE_CHECKING:
@@ -79,11 +80,17 @@ class RowCache:
         return 2 * layers * rows * heads * positions * dim * self._keys.element_size()
 
     def _sizes(self, rows: int, positions: int) -> tuple[int, int]:
-        """Room for at least so many rows and positions: rows are doubled, positions grow in steps."""
+        """Room for at least so many rows and positions: rows are doubled, and positions, where steps are captured;
+        elsewhere these grow in steps."""
         held_rows, held_positions = self._keys.shape[1], self._keys.shape[3]
         if rows > held_rows:
             held_rows = min(self._most, max(rows, 2 * held_rows))
-        return held_rows, max(held_positions, -(-positions // STEP) * STEP)
+        if positions > held_positions:
+            steps = -(-positions // STEP)
+            if graph.has_graphs(self._device):  # whose steps are captured again each time
+                steps = 1 << (steps - 1).bit_length()
+            held_positions = steps * STEP
+        return held_rows, held_positions
 
     @torch.inference_mode()
     def drop(self, row: int) -> int:

@@ -36,8 +36,16 @@ class Sampler:
         else:
             self._generator.manual_seed(config.seed)
 
+    def takes_best(self, present: Sequence[int]) -> bool:
+        """Whether the next id after these is the most probable one, whatever the logits are."""
+        config = self.config
+        plain = self._constraint is None and config.temperature == 0 and config.repetition_penalty == 1
+        return plain and len(present) >= config.min_tokens
+
     def __call__(self, logits: Tensor, present: Sequence[int]) -> tuple[int, float]:
         """Logits (V,) and the ids of the answer so far -> an id and its log-probability under the model."""
+        if logits.device.type != "cpu" and (told := self._draw_from_few(logits, present)) is not None:
+            return told
         logits = logits.float().cpu()
         if self._constraint is None:
             early = len(present) < self.config.min_tokens
@@ -46,6 +54,33 @@ class Sampler:
             drawn = self._draw(keep_allowed(logits, self._constraint), present)
             self._constraint.take(drawn)
         return drawn, float(logits[drawn]) - log_of_sum(logits)
+
+    def _draw_from_few(self, logits: Tensor, present: Sequence[int]) -> tuple[int, float] | None:
+        """As `__call__`, from the largest logits alone: what a device need not send is most of a token's time. None
+        where that can't tell."""
+        config = self.config
+        if self._constraint is not None or config.repetition_penalty != 1 or len(present) < config.min_tokens:
+            return None
+        count = min(FEW, logits.numel())
+        divisor = max(config.temperature, 1e-30) if config.temperature else 1.0
+        logits = logits.float()
+        best = logits.topk(count)
+        totals = torch.stack((logits.logsumexp(0), ((logits - best.values[0]) / divisor).logsumexp(0)))
+        told = torch.cat((best.values.double(), best.indices.double(), totals.double())).cpu()
+        values, ids = told[:count].float(), told[count : 2 * count].long()
+        whole, total = told[-2:].tolist()
+        at = 0
+        if config.temperature:
+            kept = kept_of_few(config, (values - values[0]) / divisor, total, complete=count == logits.numel())
+            if not kept:
+                return None
+            ids, order = ids[:kept].sort()  # as all logits stand, so that the same number draws the same id
+            values = values[order]
+            scaled = (values - values.max()) / divisor
+            at = int(torch.multinomial(scaled.double().softmax(0), 1, generator=self._generator))
+        elif count > 1 and values[0] == values[1]:
+            return None  # the lowest id of equals, which only all of them tell
+        return int(ids[at]), float(values[at]) - whole
 
     def _draw(self, logits: Tensor, present: Sequence[int]) -> int:
         config = self.config
@@ -64,6 +99,23 @@ class Sampler:
             left, logits = _left(keep_min_p(logits, config.min_p))
             ids = ids[left]
         return int(ids[torch.multinomial(logits.double().softmax(0), 1, generator=self._generator)])
+
+
+def kept_of_few(config: SamplingConfig, logits: Tensor, total: float, *, complete: bool) -> int:
+    """How many of the largest logits (K,), in order, the filters keep of all; 0 if these do not tell. `total`: the
+    logarithm of the sum of all exponentials; `complete`: there are no others."""
+    kept = count = len(logits)
+    if config.top_k and config.top_k < kept:
+        kept = config.top_k
+        total = float(logits[:kept].logsumexp(0))
+    if config.top_p < 1:
+        probabilities = (logits[:kept] - total).exp()
+        kept = int((probabilities.cumsum(0) - probabilities < config.top_p).sum())
+    if config.min_p:
+        kept = min(kept, int((logits >= math.log(config.min_p)).sum()))
+    if kept == count:
+        return count if complete else 0
+    return 0 if logits[kept - 1] == logits[kept] else kept  # the lowest ids of equals are kept, whichever these are
 
 
 def log_of_sum(logits: Tensor) -> float:

@@ -137,6 +137,37 @@ def test_a_sequence_decodes_in_a_row_of_its_own_as_it_does_without(name: str, pr
     assert prepared
 
 
+def test_a_reply_takes_the_steps_that_the_one_before_it_left(prepared: list[int]) -> None:
+    model = int8("plain")
+    drawn = []
+    for _ in range(2):
+        steps = decode_in_row(model, filled(model, some_ids(4)), torch.ones(61), Sampler(GREEDY), frozenset(), [])
+        drawn.append([next(steps).id for _ in range(4)])
+        steps.close()
+    assert drawn[0] == drawn[1]
+    assert len(prepared) == 1
+
+
+@pytest.mark.parametrize("config", [GREEDY, SamplingConfig(min_tokens=9), SamplingConfig(repetition_penalty=1.3)])
+def test_the_best_token_read_from_a_step_is_the_one_that_the_sampler_draws(
+    prepared: list[int], monkeypatch: pytest.MonkeyPatch, config: SamplingConfig
+) -> None:
+    model, taken = int8("biased"), []
+    monkeypatch.setattr(FixedSteps, "best", lambda self, best=FixedSteps.best: (taken.append(1), best(self))[1])
+    runs = []
+    for plain in (False, True):
+        sample = Sampler(config, stop_ids=[3])
+        with monkeypatch.context() as patch:
+            if plain:
+                patch.setattr(Sampler, "takes_best", lambda self, present: False)
+            steps = decode_in_row(model, filled(model, some_ids(4)), torch.ones(61), sample, frozenset(), [])
+            runs.append([next(steps) for _ in range(12)])
+            steps.close()
+    assert [token.id for token in runs[0]] == [token.id for token in runs[1]]
+    assert [token.logprob for token in runs[0]] == pytest.approx([token.logprob for token in runs[1]], abs=1e-4)
+    assert len(taken) == {0: 11, 9: 3}[config.min_tokens] * (config.repetition_penalty == 1)
+
+
 def test_it_ends_with_a_stop_id_and_with_the_context() -> None:
     model, prompt = MODELS["plain"], some_ids(6)
     stream = decode(model, filled(model, prompt), torch.ones(61), Sampler(GREEDY), frozenset())
@@ -154,6 +185,7 @@ def test_the_benchmark_decodes_in_the_steps_that_replies_do(tiny_model_home: Pat
     engine = Ours.open(tiny_model_home / "models" / "tiny", "cpu", 1)
     for measure in (engine.decode, engine.decode, engine.copying):
         before = len(prepared)
+        engine.model.spare.clear()
         assert measure(0) > 0
         assert len(prepared) > before
 

@@ -190,3 +190,49 @@ def test_a_least_length_is_told_only_where_there_is_one() -> None:
 def test_nonsense_is_refused_at_birth(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         SamplingConfig(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("spread", [0.5, 3.0])
+@pytest.mark.parametrize("size", [100, 5000])
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"temperature": 0.0},
+        {"temperature": 0.7, "top_k": 40},
+        {"temperature": 0.7, "top_p": 0.9},
+        {"temperature": 1.3, "min_p": 0.05},
+        {"temperature": 0.9, "top_k": 64, "top_p": 0.95, "min_p": 0.01},
+        {"temperature": 0.8, "top_k": 300},
+        {"temperature": 1.0},
+    ],
+)
+def test_what_the_largest_logits_tell_is_what_all_of_them_would(
+    told: dict[str, float], size: int, spread: float
+) -> None:
+    config = SamplingConfig(**told, seed=5)  # type: ignore[arg-type]
+    few, whole = Sampler(config), Sampler(config)
+    draw = torch.Generator().manual_seed(size)
+    answered = 0
+    for _ in range(20):
+        values = spread * torch.randn(size, generator=draw)
+        found = few._draw_from_few(values, [])
+        expected = whole(values, [])
+        if found is None:
+            few = Sampler(config)
+            few._generator.set_state(whole._generator.get_state())
+            continue
+        answered += 1
+        assert found[0] == expected[0]
+        assert found[1] == pytest.approx(expected[1], abs=1e-4)
+    unfiltered = told["temperature"] > 0 and len(told) == 1
+    flat = size > 300 and (unfiltered or told.get("top_k") == 300 or (spread < 1 and "top_k" not in told))
+    assert answered == (0 if flat and told["temperature"] else 20)
+
+
+def test_equals_are_left_to_who_sees_all_logits() -> None:
+    values = torch.zeros(400)
+    assert Sampler(SamplingConfig())._draw_from_few(values, []) is None
+    assert Sampler(SamplingConfig(temperature=1, top_k=5))._draw_from_few(values, []) is None
+    values[[7, 300]] = 9
+    assert Sampler(SamplingConfig(min_tokens=2), stop_ids=[7])._draw_from_few(values, [1]) is None
+    assert Sampler(SamplingConfig(repetition_penalty=1.2))._draw_from_few(values, [7]) is None
