@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 PREFILL_CHUNK = 512
 """Tokens a prefill step: enough to keep the matrix units busy, few enough to be interrupted soon."""
 
+CUDA_CHUNK = 2048
+"""There, where a block's kernels run for less time than it takes to launch them."""
+
 Sample = Callable[[Tensor, Sequence[int]], tuple[int, float]]
 """Logits (V,) and the ids generated so far -> an id and its log-probability."""
 
@@ -32,10 +35,16 @@ class Token:
     logprob: float
 
 
+def chunk_for(device: torch.device) -> int:
+    """Tokens of a prompt that are run at once."""
+    return CUDA_CHUNK if device.type == "cuda" else PREFILL_CHUNK
+
+
 @torch.inference_mode()
-def prefill(model: Decoder, cache: KVCache, ids: Sequence[int], chunk: int = PREFILL_CHUNK) -> Iterator[Tensor]:
+def prefill(model: Decoder, cache: KVCache, ids: Sequence[int], chunk: int | None = None) -> Iterator[Tensor]:
     """Add `ids` to the cache, yielding after each chunk its hidden states (1, T, C)."""
     device = next(model.parameters()).device
+    chunk = chunk or chunk_for(device)
     for start in range(0, len(ids), chunk):
         yield model(torch.tensor([ids[start : start + chunk]], device=device), cache)
 
@@ -133,7 +142,7 @@ def score(model: Decoder, cache: KVCache, prompt: Sequence[int], continuation: S
     first = len(prompt) - 1  # the position whose logits predict the continuation's first id
     logprobs: list[float] = []
     start = cache.length
-    for hidden in prefill(model, cache, ids[start:-1]):
+    for hidden in prefill(model, cache, ids[start:-1], PREFILL_CHUNK):  # whose logits take memory
         begin, end = start, start + hidden.shape[1]
         start = end
         if end <= first:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.batch import decode_in_row
 from engine.drafts import Drafts
-from engine.generate import PREFILL_CHUNK, Token, decode, last_logits
+from engine.generate import Token, decode, last_logits
 from engine.kernels import graph
 from engine.schema import Chunk
 
@@ -82,7 +82,7 @@ class Generation(Generator[Chunk, None, None]):
         assert self._read is not None
         return self._read
 
-    def read(self, tokens: int = PREFILL_CHUNK) -> Chunk:
+    def read(self, tokens: int | None = None) -> Chunk:
         """Run the next so many tokens of the prompt; returns an empty chunk."""
         self._begin()
         hidden = self.held.read(self._model, self.prompt, tokens)

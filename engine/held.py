@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.generate import PREFILL_CHUNK, prefill
+from engine.generate import chunk_for, prefill
 from engine.kv_cache import KVCache
 
 if TYPE_CHECKING:
@@ -40,9 +40,10 @@ class Held:
         self.ids = list(prompt[:kept])
         return kept
 
-    def read(self, model: Decoder, prompt: Sequence[int], tokens: int = PREFILL_CHUNK) -> Tensor:
+    def read(self, model: Decoder, prompt: Sequence[int], tokens: int | None = None) -> Tensor:
         """Run the next so many of a prompt whose beginning is held; returns their hidden states (1, T, C)."""
         start = self.cache.length
+        tokens = tokens or chunk_for(self.cache.device)
         hidden = next(prefill(model, self.cache, prompt[start : start + tokens], tokens))
         self.ids = list(prompt[: self.cache.length])
         return hidden

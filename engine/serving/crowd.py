@@ -162,13 +162,11 @@ class Crowd:
             self._rows = None  # its memory with it
 
     def _read(self, seat: _Seat, *, beside: bool) -> None:
-        from engine.generate import PREFILL_CHUNK
-
         seat.served = next(self._turns)
         for other in self._seats:
             if other is not seat:
                 seat.generation.adopt(other.generation)
-        self._give(seat, lambda: seat.generation.read(SLICE if beside else PREFILL_CHUNK))
+        self._give(seat, lambda: seat.generation.read(SLICE if beside else None))
 
     def _step(self, rows: Together) -> None:
         seats = {seat.number: seat for seat in self._seats if seat.row is not None}
