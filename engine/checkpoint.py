@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from engine.config import ModelConfig, QuantizationConfig
 from engine.errors import CheckpointError
 from engine.fused import FusedDecoder
+from engine.fused_cuda import CudaDecoder
 from engine.kernels.native import NativeKernel
+from engine.kernels.triton_kernel import TritonKernel
 from engine.linear import Int8Embedding, Int8Linear
 from engine.model import Decoder
 
@@ -82,7 +84,7 @@ def build(
 ) -> Decoder:
     """A decoder around quantized tensors: linear layers and the embedding swapped for their int8 twins."""
     with torch.device("meta"):
-        model = FusedDecoder(config) if isinstance(kernel, NativeKernel) else Decoder(config)
+        model = _decoder_for(kernel)(config)
     weights = Weights(tensors, device)
     vocabulary = (config.vocab_size, config.hidden_size)
     model.embedding = cast("nn.Embedding", _embedding(weights, vocabulary))
@@ -93,9 +95,16 @@ def build(
     for index, block in enumerate(model.layers):
         swap_block(block, f"layers.{index}.", weights, kernel, quantization)
     model.norm.weight = nn.Parameter(weights.plain("norm.weight", (config.hidden_size,)), requires_grad=False)
-    if isinstance(model, FusedDecoder):
+    if isinstance(model, FusedDecoder | CudaDecoder):
         model.fuse()
     return model.eval()
+
+
+def _decoder_for(kernel: Kernel) -> type[Decoder]:
+    """The class that makes most of a kernel."""
+    if isinstance(kernel, NativeKernel):
+        return FusedDecoder
+    return CudaDecoder if isinstance(kernel, TritonKernel) else Decoder
 
 
 def digits_for(kind: str, quantization: QuantizationConfig, kernel: Kernel) -> int:

@@ -35,10 +35,11 @@ class Kernel(Protocol):
 
 def all_kernels() -> tuple[Kernel, ...]:
     """Every kernel, the fastest first where several serve a device."""
-    from engine.kernels import cuda, generic, mps, native, reference, x86
+    from engine.kernels import cuda, generic, mps, native, reference, triton_kernel, x86
 
     on_cpus = (native.NativeKernel(), x86.X86Kernel())
-    return (*on_cpus, cuda.CudaKernel(), mps.MpsKernel(), generic.GenericKernel(), reference.ReferenceKernel())
+    on_cuda = (triton_kernel.TritonKernel(), cuda.CudaKernel())
+    return (*on_cpus, *on_cuda, mps.MpsKernel(), generic.GenericKernel(), reference.ReferenceKernel())
 
 
 def choose(device: torch.device, *, portable: bool = False) -> Kernel:
