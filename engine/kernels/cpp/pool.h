@@ -36,15 +36,15 @@ class Pool {
             helpers_.emplace_back(&Pool::help, this, static_cast<int>(helpers_.size()));
         // The last turn is closed before its work is replaced: who still looks at its counters finds nothing left, and
         // who sees any of what follows sees that as well.
-        const uint64_t last = stretches_[0].next.load(std::memory_order_relaxed) >> 32, turn = last + 1;
-        for (Stretch &one : stretches_) one.next.store(last << 32 | kClosed, std::memory_order_release);
+        const uint32_t last = turn_of(stretches_[0].next.load(std::memory_order_relaxed)), turn = last + 1;  // around at its end
+        for (Stretch &one : stretches_) one.next.store(at(last, kClosed), std::memory_order_release);
         wanted_.store(threads - 1, std::memory_order_release);
         work_.store(work, std::memory_order_release);
         context_.store(context, std::memory_order_release);
         tasks_.store(tasks, std::memory_order_release);
         done_.store(0, std::memory_order_release);
-        for (int i = 0; i < threads; i++) stretches_[i].next.store(turn << 32 | begin_of(i, tasks, threads), std::memory_order_release);
-        turn_.store(static_cast<uint32_t>(turn), std::memory_order_seq_cst);
+        for (int i = 0; i < threads; i++) stretches_[i].next.store(at(turn, begin_of(i, tasks, threads)), std::memory_order_release);
+        turn_.store(turn, std::memory_order_seq_cst);
         if (sleeping_.load(std::memory_order_seq_cst) > 0) turn_.notify_all();
         take(turn, 0);
         for (int spin = 0; done_.load(std::memory_order_acquire) < tasks; spin++)
@@ -52,23 +52,25 @@ class Pool {
     }
 
   private:
-    static constexpr uint64_t kClosed = 0xffffffff;  // more than any number of tasks
+    static constexpr uint32_t kClosed = 0xffffffff;  // more than any number of tasks
     static constexpr int kMost = 64;                 // threads
     static constexpr int kSpins = 1000;              // some 20 microseconds: longer than the gaps inside a step
 
-    static uint64_t begin_of(int stretch, int tasks, int threads) { return static_cast<uint64_t>(tasks) * stretch / threads; }
+    static uint32_t begin_of(int stretch, int tasks, int threads) { return static_cast<uint32_t>(static_cast<uint64_t>(tasks) * stretch / threads); }
+    static uint64_t at(uint32_t turn, uint32_t task) { return static_cast<uint64_t>(turn) << 32 | task; }
+    static uint32_t turn_of(uint64_t state) { return static_cast<uint32_t>(state >> 32); }
 
-    void take(uint64_t turn, int own) {
+    void take(uint32_t turn, int own) {
         auto work = work_.load(std::memory_order_acquire);
         auto context = context_.load(std::memory_order_acquire);
         const int tasks = tasks_.load(std::memory_order_acquire), threads = wanted_.load(std::memory_order_acquire) + 1;
         for (int i = 0; i < threads; i++) {
             const int stretch = (own + i) % threads;
-            const uint32_t end = static_cast<uint32_t>(begin_of(stretch + 1, tasks, threads));
+            const uint32_t end = begin_of(stretch + 1, tasks, threads);
             auto &next = stretches_[stretch].next;
             uint64_t state = next.load(std::memory_order_acquire);
             // The turn stands beside the counter, so nobody who comes late takes a task of the next turn for one of this.
-            while (state >> 32 == turn && static_cast<uint32_t>(state) < end) {
+            while (turn_of(state) == turn && static_cast<uint32_t>(state) < end) {
                 if (!next.compare_exchange_weak(state, state + 1, std::memory_order_acq_rel)) continue;
                 work(context, static_cast<int>(static_cast<uint32_t>(state)));
                 done_.fetch_add(1, std::memory_order_release);
@@ -87,7 +89,7 @@ class Pool {
                 sleeping_.fetch_sub(1, std::memory_order_relaxed);
             }
             seen = turn_.load(std::memory_order_acquire);
-            const uint64_t turn = stretches_[0].next.load(std::memory_order_acquire) >> 32;
+            const uint32_t turn = turn_of(stretches_[0].next.load(std::memory_order_acquire));
             if (number < wanted_.load(std::memory_order_relaxed)) take(turn, number + 1);
         }
     }
