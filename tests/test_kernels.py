@@ -7,6 +7,8 @@ the weights it meets.
 
 from __future__ import annotations
 
+import ctypes
+import platform
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,16 +17,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import UsageError
-from engine.kernels import all_kernels, cache_dtype, choose, resolve_device
+from engine.kernels import all_kernels, cache_dtype, choose, native_build, resolve_device
 from engine.kernels.activations import SECOND_DIGIT, from_digits, to_digits
 from engine.kernels.cuda import CudaKernel
 from engine.kernels.mps import MpsKernel
-from engine.kernels.native import GROUP, NativeKernel
+from engine.kernels.native import GROUP, NativeKernel, NativeProduct
 from engine.kernels.reference import ReferenceKernel
 from engine.kernels.x86 import X86Kernel
 from engine.linear import Int8Embedding, Int8Linear, quantize_rows
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from engine.kernels import Kernel
 
 CPU = torch.device("cpu")
@@ -146,6 +150,31 @@ def test_native_rows_are_bit_by_bit_what_each_is_alone(rows: int, outputs: int, 
     x = torch.randn(rows, inputs)
     product = NativeKernel().pack(*quantize_rows(torch.randn(outputs, inputs)), digits)
     assert torch.equal(product(x), torch.cat([product(row[None]) for row in x]))
+
+
+@pytest.mark.skipif(bool(NativeKernel().unavailable(CPU)), reason="no compiler")
+@pytest.mark.parametrize("machine", ["native", "x86-64-v3"])
+def test_a_compiler_s_choices_do_not_reach_the_digits(
+    machine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether a product and a sum are rounded as one is said in the sources: a compiler that optimizes little decides
+    otherwise in loops for one row than in those for several, and drafts would change what is drawn."""
+    if machine != "native" and platform.machine() not in {"x86_64", "AMD64"}:
+        pytest.skip("not this processor's")
+    compiler = native_build.find_compiler()
+    assert compiler is not None
+    monkeypatch.setattr(native_build, "FLAGS", tuple("-O1" if f == "-O3" else f for f in native_build.FLAGS))
+    assert native_build.compile_to(compiler, tmp_path / "other.so", machine) == ""
+    other = ctypes.CDLL(str(tmp_path / "other.so"))
+    draw = torch.Generator().manual_seed(0)
+    for outputs, inputs in ((33, 57), (70, 400)):
+        x = torch.randn(9, inputs, generator=draw)
+        weight = quantize_rows(torch.randn(outputs, inputs, generator=draw))
+        for digits in (1, 2):
+            product = NativeProduct(other, *weight, digits)
+            assert torch.equal(product(x), torch.cat([product(row[None]) for row in x]))
+            if machine == "native":
+                assert torch.equal(product(x), NativeKernel().pack(*weight, digits)(x))
 
 
 finite = st.floats(-(2.0**100), 2.0**100, width=32)

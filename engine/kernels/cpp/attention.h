@@ -114,7 +114,7 @@ template <int ROWS> INLINE void score(const float *queries, const float *keys, i
 #pragma GCC unroll 8
         for (int i = 0; i < ROWS; i++)
 #pragma GCC unroll 2
-            for (int k = 0; k < KEY_TILES; k++) dots[i][k] = some[k] * queries[16 * d + i] + dots[i][k];
+            for (int k = 0; k < KEY_TILES; k++) dots[i][k] = fused(some[k], queries[16 * d + i], dots[i][k]);
     }
 #pragma GCC unroll 8
     for (int i = 0; i < ROWS; i++)
@@ -185,7 +185,7 @@ template <int ROWS> INLINE void add_values(const float *values, const float *wei
 #pragma GCC unroll 4
                 for (int r = 0; r < ROWS; r++)
 #pragma GCC unroll 4
-                    for (int i = 0; i < STRIP; i++) total[r][i] = some[i] * weights[r * BLOCK + k] + total[r][i];
+                    for (int i = 0; i < STRIP; i++) total[r][i] = fused(some[i], weights[r * BLOCK + k], total[r][i]);
             }
 #pragma GCC unroll 4
             for (int r = 0; r < ROWS; r++)
@@ -196,7 +196,7 @@ template <int ROWS> INLINE void add_values(const float *values, const float *wei
         for (int r = 0; r < ROWS; r++)
             for (int i = d; i < d + 16 * strips; i += 16) {
                 f32x16 total = load(sums + r * wide + i);
-                for (int k = 0; k < count; k++) total = load(values + k * wide + i) * weights[r * BLOCK + k] + total;
+                for (int k = 0; k < count; k++) total = fused(load(values + k * wide + i), weights[r * BLOCK + k], total);
                 store(sums + r * wide + i, total);
             }
     }

@@ -65,7 +65,7 @@ float inverse_rms(const float *x, int width, float eps) {
     f32x16 squares{};
     for (int i = 0; i < width; i += 16) {
         const f32x16 v = load(x + i, width - i);
-        squares = v * v + squares;
+        squares = fused(v, v, squares);
     }
     return 1.0f / std::sqrt(sum(squares) / static_cast<float>(width) + eps);
 }
@@ -85,8 +85,8 @@ void rotate(float *head, const float *cosines, const float *sines, int width) {
     float turned[1024];
     const int half = width / 2;
     for (int d = 0; d < half; d++) {
-        turned[d] = head[d] * cosines[d] + head[d + half] * sines[d];
-        turned[d + half] = head[d + half] * cosines[d + half] + head[d] * sines[d + half];
+        turned[d] = fused(head[d], cosines[d], head[d + half] * sines[d]);
+        turned[d + half] = fused(head[d + half], cosines[d + half], head[d] * sines[d + half]);
     }
     std::memcpy(head, turned, static_cast<size_t>(width) * 4);
 }
@@ -95,7 +95,7 @@ INLINE f32x16 silu(f32x16 x) { return x / (1.0f + exponential(-x)); }
 
 // 0.5 x (1 + tanh(u)) is x / (1 + e^-2u).
 INLINE f32x16 gelu_tanh(f32x16 x) {
-    const f32x16 u = 0.7978845608f * (x + 0.044715f * x * x * x);
+    const f32x16 u = 0.7978845608f * fused(0.044715f * x * x, x, x);
     return x / (1.0f + exponential(-2.0f * u));
 }
 
@@ -195,8 +195,8 @@ void join(const std::vector<Part> &tasks, const float *parts, size_t size, const
             if (tasks[t].kv_head != kv_head) continue;
             const float *part = parts + t * size;
             const float factor = exponential(all(part[group * wide + at] - peak))[0];
-            weight = part[group * wide + group + at] * factor + weight;
-            for (int d = 0; d < shape.width; d++) to[d] = part[at * wide + d] * factor + to[d];
+            weight = fused(part[group * wide + group + at], factor, weight);
+            for (int d = 0; d < shape.width; d++) to[d] = fused(part[at * wide + d], factor, to[d]);
         }
         for (int d = 0; d < shape.width; d++) to[d] /= weight;
     }

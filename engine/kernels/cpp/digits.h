@@ -56,7 +56,7 @@ struct Digits {
         int8_t *to = &values[place(row) + group * step()];
         i32x16 total{};
         for (int i = 0; i < 4; i++) {
-            i32x16 digit = nearest(part[i] * inverse);
+            i32x16 digit = nearest(part[i], inverse);
             total += digit;
             if (digits == 2) {
                 const i32x16 first = (digit + 128) >> 8;
@@ -81,5 +81,5 @@ struct Digits {
 // Sums of digits -> outputs `first` to `first + count`.
 INLINE f32x16 scaled(const Weight &w, int first, int count, f32x16 total) {
     const f32x16 bias = w.bias ? load(w.bias + first, count) : f32x16{};
-    return total * load(w.scales + first, count) + bias;
+    return fused(total, load(w.scales + first, count), bias);
 }

@@ -1,8 +1,9 @@
 // Sixteen numbers at a time: vector types that every compiler lowers to what the machine has, and the int8 dot product
 // in the words of each instruction set.
 //
-// All ways give the same integers, and floats are added in the same order: results do not depend on the machine's
-// vectors, nor on how many rows are computed together.
+// All ways give the same integers, floats are added in the same order, and where a product and a sum are rounded as one
+// is said (`fused`): results do not depend on the machine's vectors, on the compiler's choices, nor on how many rows are
+// computed together.
 #pragma once
 
 #include <cstdint>
@@ -36,6 +37,37 @@ template <typename T> struct AtLine {
 template <typename T> using Lines = std::vector<T, AtLine<T>>;
 
 INLINE f32x16 all(float value) { return value - f32x16{}; }
+
+// a * b + c, rounded once where the machine can. Nothing else is: a compiler that may join products and sums does so in
+// one loop and not in another, and a row alone would differ from the same row among others.
+INLINE float fused(float a, float b, float c) {
+#if defined(__FMA__) || defined(__aarch64__)
+    return __builtin_fmaf(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+INLINE f32x16 fused(f32x16 a, f32x16 b, f32x16 c) {
+#if defined(__AVX512F__)
+    return (f32x16)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(__FMA__)
+    __m256 x[2], y[2], z[2];
+    std::memcpy(x, &a, sizeof x), std::memcpy(y, &b, sizeof y), std::memcpy(z, &c, sizeof z);
+    z[0] = _mm256_fmadd_ps(x[0], y[0], z[0]), z[1] = _mm256_fmadd_ps(x[1], y[1], z[1]);
+    std::memcpy(&c, z, sizeof z);
+    return c;
+#elif defined(__aarch64__)
+    float32x4_t x[4], y[4], z[4];
+    std::memcpy(x, &a, sizeof x), std::memcpy(y, &b, sizeof y), std::memcpy(z, &c, sizeof z);
+    for (int i = 0; i < 4; i++) z[i] = vfmaq_f32(z[i], x[i], y[i]);
+    std::memcpy(&c, z, sizeof z);
+    return c;
+#else
+    return a * b + c;
+#endif
+}
+INLINE f32x16 fused(f32x16 a, float b, f32x16 c) { return fused(a, all(b), c); }
+INLINE f32x16 fused(f32x16 a, f32x16 b, float c) { return fused(a, b, all(c)); }
 INLINE f32x16 load(const float *from) {
     f32x16 v;
     std::memcpy(&v, from, sizeof v);
@@ -85,23 +117,23 @@ template <typename Join> INLINE float across(f32x16 v, Join join) {
 INLINE float sum(f32x16 v) { return across(v, [](float a, float b) { return a + b; }); }
 INLINE float largest(f32x16 v) { return across(v, [](float a, float b) { return a > b ? a : b; }); }
 
-// To the nearest integer, ties to even, for numbers below 2^22.
-INLINE i32x16 nearest(f32x16 v) { return (i32x16)(v + 12582912.0f) - 0x4b400000; }
+// a * b to the nearest integer, ties to even, for products below 2^22.
+INLINE i32x16 nearest(f32x16 a, float b) { return (i32x16)fused(a, all(b), 12582912.0f) - 0x4b400000; }
 
 // e^x to about 2e-7, relative; 0 below -87.
 INLINE f32x16 exponential(f32x16 x) {
     const f32x16 high = all(88.0f), low = all(-87.0f);
     const f32x16 t = x > high ? high : (x < low ? low : x);
-    const i32x16 n = nearest(t * 1.44269504f);
+    const i32x16 n = nearest(t, 1.44269504f);
     const f32x16 k = as_float(n);
-    const f32x16 r = (t - k * 0.693359375f) + k * 2.12194440e-4f;
+    const f32x16 r = fused(k, 2.12194440e-4f, fused(k, -0.693359375f, t));
     f32x16 p = all(1.9875691500e-4f);
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
+    p = fused(p, r, 1.3981999507e-3f);
+    p = fused(p, r, 8.3334519073e-3f);
+    p = fused(p, r, 4.1665795894e-2f);
+    p = fused(p, r, 1.6666665459e-1f);
+    p = fused(p, r, 5.0000001201e-1f);
+    p = fused(p * r, r, r) + 1.0f;
     const f32x16 y = (f32x16)((i32x16)p + (n << 23));
     return x < low ? f32x16{} : y;
 }
@@ -125,7 +157,7 @@ INLINE i32x16 multiply_add(i32x16 total, __m512i weights, int32_t quad) {
 }
 typedef __m512i Quads;
 INLINE Quads load_quads(const uint8_t *from) { return _mm512_loadu_si512(from); }
-#elif defined(__AVX2__)
+#elif defined(__AVX2__) && defined(__FMA__)
 #define HALVES 1  // registers of 32 bytes: product.h has loops of their own for them
 #if defined(__AVXVNNI__)
 #define OFFSET 128

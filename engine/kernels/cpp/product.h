@@ -43,7 +43,7 @@ template <int DIGITS> static void one_row(const Weight &w, int first, const Digi
             if (DIGITS == 2) dots[i] = _mm512_dpbusd_epi32(_mm512_slli_epi32(dots[i], 8), weights, low);
         }
         const i32x16 whole = (i32x16)sums(dots) + x.offsets[group * 16];
-        total = as_float(whole) * x.scales[group * 16] + total;
+        total = fused(as_float(whole), x.scales[group * 16], total);
     }
     store(y + first, scaled(w, first, count, total), count);
 }
@@ -84,7 +84,7 @@ template <int DIGITS> static void one_row(const Weight &w, int first, const Digi
             dots[i] = dot;
         }
         const i32x16 whole = sums(dots) + x.offsets[group * 16];
-        total = as_float(whole) * x.scales[group * 16] + total;
+        total = fused(as_float(whole), x.scales[group * 16], total);
     }
     store(y + first, scaled(w, first, count, total), count);
 }
@@ -185,7 +185,7 @@ template <int ROWS, int DIGITS> static void tile(const uint8_t *panels, const Di
             for (int p = 0; p < 2; p++) {
                 i32x16 whole = dots[r * DIGITS][p];
                 if (DIGITS == 2) whole = (whole << 8) + dots[r * DIGITS + DIGITS - 1][p];
-                total[r][p] = as_float(whole) * scale + total[r][p];
+                total[r][p] = fused(as_float(whole), scale, total[r][p]);
             }
         }
     }
@@ -235,9 +235,9 @@ template <int DIGITS> static void many_tiles(const Weight &w, int first, const D
             const f32x16 scale = load(w.scales + at, some), bias = w.bias ? load(w.bias + at, some) : f32x16{};
             float *to = y + at;
             if (some == PANEL)
-                for (int row = begin; row < end; row++) store(to + static_cast<size_t>(row) * w.outputs, panels.total(p, row - begin) * scale + bias);
+                for (int row = begin; row < end; row++) store(to + static_cast<size_t>(row) * w.outputs, fused(panels.total(p, row - begin), scale, bias));
             else
-                for (int row = begin; row < end; row++) store(to + static_cast<size_t>(row) * w.outputs, panels.total(p, row - begin) * scale + bias, some);
+                for (int row = begin; row < end; row++) store(to + static_cast<size_t>(row) * w.outputs, fused(panels.total(p, row - begin), scale, bias), some);
         }
     });
 }

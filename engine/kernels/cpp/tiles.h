@@ -34,6 +34,8 @@ public:
             uint8_t rows[16] = {};
         } shapes;
         for (int tile = 0; tile < 3; tile++) shapes.bytes[tile] = 64, shapes.rows[tile] = TILE_ROWS;
+        // GCC's words for tiles do not say that they read memory: what was written there must be there.
+        asm volatile("" : : "r"(&shapes) : "memory");
         _tile_loadconfig(&shapes);
     }
     ~TileShapes() { _tile_release(); }
@@ -70,7 +72,7 @@ template <int DIGITS> INLINE void add_group(const int32_t (*sums)[PANEL], const 
         i32x16 whole, low;
         std::memcpy(&whole, sums[r * DIGITS], sizeof whole);
         if (DIGITS == 2) std::memcpy(&low, sums[r * DIGITS + DIGITS - 1], sizeof low), whole = (whole << 8) + low;
-        total[r] = as_float(whole) * scale[r] + total[r];
+        total[r] = fused(as_float(whole), scale[r], total[r]);
     }
 }
 
@@ -82,10 +84,13 @@ INLINE void multiply_block(const int8_t *rows, const uint8_t *panel, int count, 
     f32x16 total[ROWS];
 #pragma GCC unroll 16
     for (int r = 0; r < ROWS; r++) total[r] = last.first ? f32x16{} : load(last.totals + 16 * r);
-    for (int group = 0; group < std::max(count, last.count); group++) {
-        if (group < count) multiply_tile(rows + group * TILE_ROWS * GROUP, panel + group * PANEL * GROUP, sums.of[group]);
-        if (group < last.count) add_group<DIGITS>(old.of[group], last.scales + group * 16, total);
+    const int both = std::min(count, last.count);
+    for (int group = 0; group < both; group++) {
+        multiply_tile(rows + group * TILE_ROWS * GROUP, panel + group * PANEL * GROUP, sums.of[group]);
+        add_group<DIGITS>(old.of[group], last.scales + group * 16, total);
     }
+    for (int group = both; group < count; group++) multiply_tile(rows + group * TILE_ROWS * GROUP, panel + group * PANEL * GROUP, sums.of[group]);
+    for (int group = both; group < last.count; group++) add_group<DIGITS>(old.of[group], last.scales + group * 16, total);
     if (last.count)
 #pragma GCC unroll 16
         for (int r = 0; r < ROWS; r++) store(last.totals + 16 * r, total[r]);
