@@ -6,6 +6,7 @@ It answers that it draws each frame at once, so that what is seen between two fr
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import sys
@@ -45,10 +46,23 @@ class Screen:
         """Extended keyboard protocols on the stack."""
         self.frames: list[str] = []
         """What stood there at the end of each synchronized update."""
+        self.written: list[set[int]] = []
+        """By frame, the rows that were written to in it."""
+        self.received = 0
+        """Characters from the program."""
+        self.outside = 0
+        """Letters drawn outside of synchronized updates: what may be seen half done."""
         self.clears = 0
         self.answers: list[str] = []
         """What the terminal says back to the program."""
         self._rest = ""
+        self._rows_now: set[int] = set()
+        self._within = False
+        self._clear()
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Another size; what stands there is drawn again by the program."""
+        self.columns, self.rows = columns, rows
         self._clear()
 
     def _clear(self) -> None:
@@ -67,6 +81,7 @@ class Screen:
 
     def feed(self, data: str) -> None:
         """What the program has sent."""
+        self.received += len(data)
         data, self._rest = self._rest + data, ""
         if found := _UNFINISHED.search(data):
             data, self._rest = data[: found.start()], data[found.start() :]
@@ -95,6 +110,8 @@ class Screen:
             return
         if self._x + width > self.columns:
             self._x, self._y = 0, min(self._y + 1, self.rows - 1)
+        self._rows_now.add(self._y)
+        self.outside += not self._within
         row = self._cells[self._y]
         row[self._x] = char
         if width == 2:
@@ -129,8 +146,11 @@ class Screen:
 
     def _mode(self, number: int, *, on: bool) -> None:
         if number == 2026:
+            self._within = on
             if not on:
                 self.frames.append(self.text)
+                self.written.append(self._rows_now)
+                self._rows_now = set()
             return
         if number == 1049:
             self._clear()
@@ -192,6 +212,18 @@ class Terminal:
                 self.program.send(KEYS.get(key, key))
             for _ in range(6):  # Esc, then a letter, must not look like Alt and the letter
                 self.pump()
+
+    def paste(self, text: str) -> None:
+        """A text as a terminal pastes it; what comes meanwhile is taken, or both sides would wait."""
+        data = f"\x1b[200~{text}\x1b[201~".encode()
+        while data:
+            data = data[os.write(self.program.child_fd, data[:1024]) :]
+            self.pump(0.001)
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Another size of the window."""
+        self.screen.resize(columns, rows)
+        self.program.setwinsize(rows, columns)
 
     def kill(self) -> None:
         """kill -9."""

@@ -300,8 +300,16 @@ def test_the_chat_goes_on_where_old_turns_no_longer_fit_and_says_so(tiny_model_h
     async def story() -> None:
         app = make_app(tiny_model_home, ctx=64)
         async with running(app) as pilot:
-            for word in ("one", "two", "three", "four"):
-                await ask(pilot, word)
+            await ask(pilot, "one")
+            await ask(pilot, "two")
+            app.chat.prompt.insert("a draft that leaves no room for what was said at the beginning, " * 3)
+            await wait_until(pilot, lambda: "will fall out" in screen_text(app), "what will fall out")
+            assert app.chat.query(TurnView).first().has_class("left-out")
+            app.chat.prompt.write("")
+            await wait_until(pilot, lambda: "will fall out" not in screen_text(app), "that nothing will")
+            assert app.meter.left_out or not app.chat.query(TurnView).first().has_class("left-out")
+            await ask(pilot, "three")
+            await ask(pilot, "four")
             assert app.meter.left_out > 0
             assert "no longer seen" in screen_text(app)
             assert app.chat.query(TurnView).first().has_class("left-out")

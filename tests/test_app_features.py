@@ -131,6 +131,8 @@ def test_a_task_answers_in_the_chat(tiny_model_home: Path, tmp_path: Path, kind:
             await settled(pilot)
             assert question.task == (kind, str(path), "Who?" if kind == "ask" else "short")
             assert "notes.txt" in question.text
+            if kind in {"summarize", "translate"}:
+                assert "lines 2/2" in answer.note
             if kind == "judge":
                 assert answer.text.count("\n") == 2
                 assert "I loved it." in answer.text
@@ -251,5 +253,31 @@ def test_a_task_that_is_stopped_before_its_first_word_leaves_no_question_without
                 assert [store.shown(kept.id)[0].text for kept in store.recent()] == ["Hello"]
                 await ask(pilot, "What now?")
                 assert app.chat.talk.tip.text
+
+    play(story())
+
+
+def test_what_a_task_says_of_itself_is_in_the_users_language(tiny_model_home: Path, tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("I loved it.\nIt was bad.\n", "utf-8")
+
+    async def story() -> None:
+        app = make_app(tiny_model_home, "zh")
+        async with running(app, (100, 30)) as pilot:
+            app.tasks.start("summarize", str(path), "short")
+            await wait_until(pilot, lambda: app.chat.talk.tip.note, "the result")
+            await settled(pilot)
+            assert app.chat.talk.path[0].text == "概括 notes.txt（短）"
+            assert app.chat.talk.tip.note == "1/1 部分，2/2 行"
+            app.tasks.start("judge", str(path))
+            await wait_until(
+                pilot, lambda: app.chat.talk.tip.finish and len(app.chat.talk.path) == 4, "the other result"
+            )
+            await settled(pilot)
+            assert all(line.startswith(("- **正面**", "- **负面**")) for line in app.chat.talk.tip.text.splitlines())
+            await say(pilot, "/stats")
+            await wait_until(pilot, lambda: app._notifications, "the figures")
+            (note,) = app._notifications
+            assert "词元" in note.message
 
     play(story())

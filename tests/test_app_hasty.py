@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from app_pilot import Hold, ask, make_app, running, say, settled, wait_until
+from app_pilot import Hold, ask, make_app, running, say, screen_text, settled, wait_until
 from textual import events
 
 from tui.keeper import Keeper
@@ -177,5 +177,29 @@ def test_what_is_asked_while_the_model_is_busy_is_answered_in_the_end(tiny_model
             hold.stopped.set()
             await settled(pilot)
             assert app.chat.talk.tip.text
+
+    play(story())
+
+
+def test_a_message_offers_only_what_can_be_done_with_it(tiny_model_home: Path) -> None:
+    async def story() -> None:
+        app = make_app(tiny_model_home)
+        async with running(app) as pilot:
+
+            def footer() -> str:
+                return screen_text(app).splitlines()[-1]
+
+            await ask(pilot, "One")
+            await pilot.press("escape")
+            await wait_until(pilot, lambda: "w doubts" in footer(), "the keys of an answer")
+            assert "previous" not in footer()
+            await pilot.press("k")
+            await wait_until(pilot, lambda: "f fork" in footer() and "doubts" not in footer(), "those of a question")
+            await pilot.press("j", "r")
+            await wait_until(pilot, lambda: app.chat.talk.tip.place == (2, 2), "another answer")
+            await settled(pilot)
+            await wait_until(pilot, lambda: "← previous" in footer(), "the way to the other version")
+            await pilot.press("h")
+            await wait_until(pilot, lambda: app.chat.talk.tip.place == (1, 2), "the other version")
 
     play(story())

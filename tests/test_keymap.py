@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from app_pilot import make_app, running, screen_text, wait_until
+from app_pilot import make_app, running, screen_text, settled, wait_until
 from cli_process import llm
 from textual.binding import Binding
 
@@ -134,6 +134,7 @@ def test_the_keys_of_the_settings_work_and_are_what_help_footer_and_texts_show(t
             assert app.chat.prompt.text == "hi\n"
             await pilot.press("ctrl+s")
             await wait_until(pilot, lambda: app.chat.talk.tip.finish, "the answer")
+            await settled(pilot)
             first = app.chat.talk.tip
             await pilot.press("escape", "x")
             await wait_until(pilot, lambda: app.chat.talk.tip is not first, "another answer")

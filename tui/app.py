@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from textual import constants
 from textual.app import App, SuspendNotSupported
 from textual.binding import BindingType
 from textual.command import CommandPalette
 
 from engine.catalog import default_entry
-from engine.errors import EngineError
+from engine.errors import EngineError, UsageError
 from engine.schema import Document
 from tui import chat_file, messages, palette
 from tui.clipboard import copy_by_tool
-from tui.editor import run_editor
+from tui.editor import has_a_shell, run_editor
 from tui.files import empty_file, read_file
 from tui.keeper import Keeper
 from tui.parts.doubting import Doubting
@@ -39,6 +41,7 @@ from tui.widgets.bound import bound
 from tui.widgets.text import visible
 
 if TYPE_CHECKING:
+    from textual.driver import Driver
     from textual.widgets import TextArea
 
     from engine.library import Library
@@ -75,8 +78,9 @@ class LlmApp(App[int]):
 
         `gone`: the model that wrote the conversation, where it is not here to go on with it.
         """
+        self.strings = strings  # the driver, which is chosen first, has words too
         super().__init__()
-        self.settings, self.places, self.library, self.strings = settings, places, library, strings
+        self.settings, self.places, self.library = settings, places, library
         self.models = Models(self, adapter)
         self._remote, self._gone = remote, gone
         self.meter = Meter(self)
@@ -89,6 +93,15 @@ class LlmApp(App[int]):
         self.chat = ChatScreen(talk or Talk(settings["system"]))
         self.chat.pending = list(documents)
         self.runner = Runner(self.chat.post_message)
+
+    def get_driver_class(self) -> type[Driver]:
+        """Textual's, but on Unix ours."""
+        if os.name != "posix" or constants.DRIVER:
+            return super().get_driver_class()
+        from tui.driver import TerminalDriver
+
+        TerminalDriver.farewell = self.strings("said.suspended")
+        return TerminalDriver
 
     def on_mount(self) -> None:
         """The chat is there at once; the model comes behind it."""
@@ -107,7 +120,8 @@ class LlmApp(App[int]):
             self.call_after_refresh(self.models.welcome, self.settings["model"] or default_entry().pull_spec)
 
     def on_unmount(self) -> None:
-        """The running answer is stopped and the weights are let go."""
+        """The running answer is stopped and kept as far as it came, and the weights are let go."""
+        self.memory.keep_unfinished(self.chat.writings.values())
         self.runner.close()
         self.models.pulls.close()
 
@@ -187,10 +201,13 @@ class LlmApp(App[int]):
 
     def show_stats(self, turn: Turn) -> None:
         """The figures of an answer."""
+        rate, first = f"{turn.rate:.1f}", f"{turn.first_token:.2f}"
         self.note(
-            f"{turn.model} · prompt {turn.prompt_tokens} tok ({turn.cached_tokens} cached) · output "
-            f"{turn.output_tokens} tok at {turn.rate:.1f} tok/s · first token {turn.first_token:.2f} s"
-        )
+            self.strings(
+                "said.stats", model=turn.model, prompt=turn.prompt_tokens, cached=turn.cached_tokens,
+                output=turn.output_tokens, rate=rate, first=first,
+            )
+        )  # fmt: skip
 
     # Screens
 
@@ -223,6 +240,13 @@ class LlmApp(App[int]):
         if not document.text.strip():
             raise empty_file(path)
         return Document(path, document.text)
+
+    def to_the_shell(self) -> None:
+        """Stop, as Ctrl+Z does elsewhere, where a shell can let the app go on."""
+        if self.is_headless or not has_a_shell():
+            self.tell(UsageError(self.strings("said.no_shell")))
+        else:
+            self.action_suspend_process()
 
     def edit_outside(self, area: TextArea) -> None:
         """Write a long text in $VISUAL or $EDITOR; the app waits behind it."""

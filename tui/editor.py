@@ -1,4 +1,4 @@
-"""The user's own editor, for texts too long for a prompt."""
+"""What lies behind the app: the user's own editor, for texts too long for a prompt, and the shell."""
 
 from __future__ import annotations
 
@@ -24,3 +24,8 @@ def run_editor(path: Path) -> None:
     status = subprocess.run([*words, str(path)], check=False).returncode
     if status:
         raise UsageError(f"the editor {words[0]} failed with status {status}")
+
+
+def has_a_shell() -> bool:
+    """Whether a shell is there to let a stopped program go on: one that a terminal began itself has none."""
+    return os.name == "posix" and os.getpgrp() != os.getsid(0)

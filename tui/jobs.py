@@ -44,6 +44,11 @@ RESERVE = 4
 """A quarter of the context is kept free for the answer before old turns fall out."""
 
 
+def prompt_room(context: int, reply: int) -> int:
+    """Tokens of a context that a prompt may take."""
+    return context - min(reply, context // RESERVE)
+
+
 @dataclass
 class Job:
     """What all jobs have: a key, and a flag that ends them."""
@@ -117,7 +122,7 @@ class Answer(Job):
 
     def run(self, room: Runner) -> None:
         session = self.session_of(room)
-        room_for_prompt = session.context - min(self.sampling.max_tokens, session.context // RESERVE)
+        room_for_prompt = prompt_room(session.context, self.sampling.max_tokens)
         messages, left_out = fit(self.messages, session.count_messages, room_for_prompt)
         room.post(AnswerBegan(self.key, left_out, session.identity, str(session.device), session.kernel))
         started = time.monotonic()

@@ -48,7 +48,7 @@ _TABLE = {
     "chat": {
         "stop": "escape", "new": "ctrl+n", "history": "ctrl+r", "help": "f1", "panel": "f2", "models": "f3",
         "sidebar": "ctrl+b", "interrupt": "ctrl+c", "sibling_previous": "alt+left", "sibling_next": "alt+right",
-        "copy_last": "ctrl+y", "page_up": "pageup", "page_down": "pagedown",
+        "copy_last": "ctrl+y", "suspend": "ctrl+z", "page_up": "pageup", "page_down": "pagedown",
     },
     "prompt": {
         "send": "enter", "newline": "ctrl+j,shift+enter,alt+enter", "complete": "tab", "recall": "up",

@@ -62,6 +62,7 @@ def entries(app: LlmApp) -> Iterable[Feature]:
         ("export", app.ask_export),
         ("import", app.keeping.ask_import),
         ("theme", app.values.choose_theme),
+        ("suspend", app.to_the_shell),
         ("help", app.show_help),
         ("quit", app.exit),
     ]

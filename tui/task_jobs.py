@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from engine.config import SamplingConfig
     from engine.session import Session
     from tui.runner import Runner
+    from tui.strings import Strings
 
 TaskKind = Literal["summarize", "ask", "translate", "judge"]
 KINDS: tuple[TaskKind, ...] = get_args(TaskKind)
 _BAR = 20
+_LABELS = ("positive", "negative")
 
 
 @dataclass
@@ -34,6 +36,8 @@ class Task(Job):
     sampling: SamplingConfig
     cache: Path
     """Where summaries of passages are kept."""
+    say: Strings
+    """The words of notes and judgements."""
 
     def run(self, room: Runner) -> None:
         """Post the result as it grows; what is no text is progress or a note."""
@@ -48,7 +52,7 @@ class Task(Job):
                 if isinstance(event, Chunk):
                     room.post(AnswerGrew(self.key, event, time.monotonic() - started))
                 elif isinstance(event, Coverage):
-                    notes.append(read_note(event))
+                    notes.append(read_note(event, self.say))
                 elif isinstance(event, Citation):
                     notes.append(f"{Path(event.name).name}:{event.line}")
                 elif hasattr(event, "done"):
@@ -67,7 +71,7 @@ class Task(Job):
 
             yield from translate(session, self.document, sampling=self.sampling)
         else:
-            yield from judged(session, self.document)
+            yield from judged(session, self.document, self.say)
 
     def _summary(self, session: Session) -> Generator[Any, None, None]:
         from engine.result_cache import ResultCache
@@ -79,31 +83,33 @@ class Task(Job):
             )
 
 
-def judged(session: Session, document: Document) -> Generator[Chunk, None, None]:
+def judged(session: Session, document: Document, say: Strings) -> Generator[Chunk, None, None]:
     """The judgement of a text as a whole and, where it has several lines, of each: as Markdown, line by line."""
     from engine.tasks.sentiment import judge_many
 
     lines = [line.strip() for line in document.text.splitlines() if line.strip()]
     if len(lines) == 1:
         for _, result in judge_many(session, lines):
-            yield Chunk(_verdict(result), finish_reason="stop")
+            yield Chunk(_verdict(result, say), finish_reason="stop")
         return
     for number, result in judge_many(session, lines):
         shown = lines[number] if len(lines[number]) <= 60 else lines[number][:59] + "…"
-        yield Chunk(f"- {_verdict(result)} {shown}\n")
+        yield Chunk(f"- {_verdict(result, say)} {shown}\n")
     yield Chunk("", finish_reason="stop")
 
 
-def _verdict(result: LabelScores | Exception) -> str:
+def _verdict(result: LabelScores | Exception, say: Strings) -> str:
     if not isinstance(result, LabelScores):
-        return f"({result})"
-    return f"**{result.label}** {result.score:.2f} `{'█' * round(result.score * _BAR):<{_BAR}}`"
+        return f"({say.error(str(result))})"
+    label = say(f"label.{result.label}") if result.label in _LABELS else result.label
+    return f"**{label}** {result.score:.2f} `{'█' * round(result.score * _BAR):<{_BAR}}`"
 
 
-def read_note(read: Coverage) -> str:
+def read_note(read: Coverage, say: Strings) -> str:
     """What was read, and what not."""
-    note = f"{read.chunks_read}/{read.chunks_total} parts, lines {read.lines_read}/{read.lines_total}"
+    parts, lines = f"{read.chunks_read}/{read.chunks_total}", f"{read.lines_read}/{read.lines_total}"
+    note = say("note.read", parts=parts, lines=lines)
     if read.complete:
         return note
     gaps = ", ".join(f"{first}–{last}" if first != last else str(first) for first, last in read.unread_lines[:4])
-    return f"{note}; not read: lines {gaps}" if gaps else note
+    return note + say("note.unread", lines=gaps) if gaps else note

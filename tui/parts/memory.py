@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from engine.errors import EngineError, UsageError
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from tui.app import LlmApp
     from tui.keeper import Keeper
     from tui.records import Entry
-    from tui.talk import Turn
+    from tui.talk import Turn, Writing
 
 
 UNCHANGED = 2 * EVERY
@@ -59,6 +60,14 @@ class Memory:
             self._unkept = False
             if fresh and talk.kept is not None:
                 self.list_again()
+
+    def keep_unfinished(self, writings: Iterable[Writing]) -> None:
+        """What is being written when the app is left, to its last word: nobody is there to be told of an error."""
+        for writing in writings:
+            if writing.turn.text:
+                writing.turn.finish = "stopped"
+                with contextlib.suppress(EngineError):
+                    self.keeper.keep(writing.talk)
 
     def drop(self, talk: Talk, turn: Turn) -> None:
         """Take a turn away, out of the history too."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tui.jobs import Count
+from tui.jobs import Count, prompt_room
 
 if TYPE_CHECKING:
     from tui.app import LlmApp
@@ -23,6 +23,8 @@ class Meter:
         """Messages at the conversation's start that the model is not shown."""
         self._used = 0
         self._counted: Turn | None = None
+        self._marked = False
+        """Whether messages are shown as about to fall out."""
 
     def measure(self) -> None:
         """Bring the meter up to date."""
@@ -39,7 +41,26 @@ class Meter:
         else:
             self._used, self._counted = 0, None
         draft = self._of_draft(chat.prompt.text) + sum(app.models.count(d.text) for d in chat.pending)
-        chat.status.meter(self._used, app.models.context, draft=draft, left_out=self.left_out)
+        falling = self._falling(draft) if draft else 0
+        chat.status.meter(self._used, app.models.context, draft=draft, left_out=self.left_out, falling=falling)
+        if falling or self._marked:
+            self._marked = bool(falling)
+            chat.transcript.mark_left_out(max(falling, self.left_out), chat.talk.path)
+
+    def _falling(self, draft: int) -> int:
+        """How many messages at the start the model will not be shown once the draft is sent, as far as it is known.
+
+        Each answer knows how long the conversation was with it; what is before the first one that stays falls out.
+        """
+        app, path = self._app, self._app.chat.talk.path
+        room = prompt_room(app.models.context, app.values.sampling().max_tokens)
+        gone, length = 0, 0
+        for number, turn in enumerate(path, 1):
+            if self._used + draft - length <= room or number >= len(path):
+                break
+            if turn.role == "assistant" and turn.prompt_tokens + turn.output_tokens > length:
+                gone, length = number, turn.prompt_tokens + turn.output_tokens
+        return gone
 
     def _of_draft(self, text: str) -> int:
         """Of a long one the beginning is counted, and the rest taken to be like it."""

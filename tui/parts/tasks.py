@@ -36,7 +36,7 @@ class Tasks:
 
     def _job(self, kind: TaskKind, document: Document, argument: str) -> Task:
         drawn = sampling(self._app.settings, temperature=0.0, max_tokens=1024)
-        return Task(kind, document, argument, drawn, self._app.places.cache / "results.db")
+        return Task(kind, document, argument, drawn, self._app.places.cache / "results.db", self._app.strings)
 
     def start(self, kind: TaskKind, path: str, argument: str = "") -> None:
         """A task on a file, as a question of its own at the end of the conversation. Raises EngineError."""
@@ -44,7 +44,8 @@ class Tasks:
         chat.refuse_while_answering()
         self._app.read_document(path)  # what is wrong with it is said before anything is changed
         name = Path(path).name
-        shown = argument if kind == "ask" else self._app.strings(f"task.{kind}.asked", name=name, argument=argument)
+        said = self._app.strings.get(f"length.{argument}", argument)
+        shown = argument if kind == "ask" else self._app.strings(f"task.{kind}.asked", name=name, argument=said)
         question = chat.talk.ask(f"{shown} ({name})" if kind == "ask" else shown)
         question.task = (kind, str(Path(path).expanduser().absolute()), argument)
         self.run(question)

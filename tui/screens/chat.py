@@ -53,6 +53,7 @@ class ChatScreen(WritingScreen):
         bound("sibling_previous", "last_turn('previous')", show=False),
         bound("sibling_next", "last_turn('next')", show=False),
         bound("copy_last", "copy_last", show=False),
+        bound("suspend", "suspend", show=False),
         bound("page_up", "page(-1)", show=False, priority=True),
         bound("page_down", "page(1)", show=False, priority=True),
     ]
@@ -213,6 +214,10 @@ class ChatScreen(WritingScreen):
         """Copy the last answer."""
         await self.by_name("copy")
 
+    def action_suspend(self) -> None:
+        """To the shell, until `fg`."""
+        self.app.to_the_shell()
+
     def action_page(self, step: int) -> None:
         """Scroll the transcript wherever the focus is."""
         if step < 0:
@@ -299,6 +304,10 @@ class ChatScreen(WritingScreen):
     def _suggested(self, event: OptionList.OptionSelected) -> None:
         self.prompt.write(f"/{event.option.id} ")
         self.prompt.focus()
+
+    @on(Prompt.ShellAsked)
+    def _to_the_shell(self) -> None:
+        self.app.to_the_shell()
 
     @on(Prompt.EditorAsked)
     def _edit_outside(self) -> None:

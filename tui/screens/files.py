@@ -39,10 +39,11 @@ class FilesScreen(ChoosingScreen):
     @work(thread=True, exclusive=True, group="count")
     def _measure(self, path: str) -> None:
         try:
-            text = self._strings("files.tokens", count=self._count(read_file(str(self._folder / path)).text))
+            count = self._count(read_file(str(self._folder / path)).text)
+            text = f"{path}: {self._strings('files.tokens', count=count)}"
         except EngineError as error:
             text = self._strings.error(error.message)
-        self.app.call_from_thread(self._say, f"{path}: {text}")
+        self.app.call_from_thread(self._say, text)
 
     def _say(self, text: str) -> None:
         if self.is_mounted:

@@ -137,7 +137,7 @@ class ModelsScreen(ChoosingScreen):
         known = self._known.get(marked.value) if marked else None
         text = ""
         if isinstance(known, ModelSummary):
-            text = known.problem or self._strings(
+            text = self._strings.error(known.problem) if known.problem else self._strings(
                 "models.facts", family=known.family, millions=known.parameters // 10**6, context=known.context,
                 licence=" ".join(filter(None, (known.licence, known.licence_url))), source=known.source,
             )  # fmt: skip

@@ -86,7 +86,7 @@ class WelcomeScreen(ModalScreen[str | None]):
         button.label = strings("welcome.stop" if state else "welcome.again" if self._pulled else "welcome.pull")
         self.query_one("#later", Button).label = strings("welcome.behind" if state else "welcome.later")
         error = self._bringer.last_error
-        told = f"{error.message}\n→ {error.hint}" if error and error.hint else error.message if error else ""
+        told = "\n→ ".join(filter(None, (strings.error(error.message), strings.error(error.hint)))) if error else ""
         trouble = self.query_one("#trouble", Static)
         trouble.update(Content.styled(visible(told), "$error"))
         trouble.display = bool(told)

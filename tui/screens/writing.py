@@ -20,6 +20,7 @@ from tui.widgets.status import Status
 from tui.widgets.text import one_line
 from tui.widgets.title_bar import TitleBar
 from tui.widgets.transcript import Transcript
+from tui.widgets.turn_view import TurnView
 
 if TYPE_CHECKING:
     from tui.app import LlmApp
@@ -80,6 +81,7 @@ class WritingScreen(Screen[None]):
             return
         self.query_one(TitleBar).show(self.talk.title, self.app.models.name)
         self.app.meter.measure()
+        self.refresh_bindings()  # there may be other versions now
 
     def _mark_waiting(self) -> None:
         """An answer that has no word yet says what it waits for, however one came to see it."""
@@ -130,7 +132,10 @@ class WritingScreen(Screen[None]):
         before = next(iter(self.writings.values()), None)
         self.writings[job.key] = writing
         self.app.memory.keep(self.talk)
+        at_message = isinstance(self.focused, TurnView)
         await self.show()
+        if at_message and (view := self.transcript.view_of(turn)):
+            view.focus()  # the one that was chosen may be gone: the keys belong to the new version
         self.app.runner.submit(job)
         if before is not None:
             self.status.say(self.app.strings("status.waiting", what=before.what), kind="warning")

@@ -41,6 +41,9 @@ class Prompt(TextArea):
     class AttachmentAsked(Message):
         """An @ was typed where a file may begin."""
 
+    class ShellAsked(Message):
+        """Ctrl+Z with nothing to undo."""
+
     class EditorAsked(Message):
         """The text shall be written in $EDITOR."""
 
@@ -77,6 +80,13 @@ class Prompt(TextArea):
             self.post_message(self.CompletionAsked())
         else:
             self.screen.focus_next()
+
+    def action_undo(self) -> None:
+        """Ctrl+Z takes back what was typed; where nothing is left of that, it stops the app, as everywhere else."""
+        if self.text or self.history._undo_stack:
+            super().action_undo()
+        else:
+            self.post_message(self.ShellAsked())
 
     def action_editor(self) -> None:
         """Write in $EDITOR."""

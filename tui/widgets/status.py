@@ -22,7 +22,7 @@ class Status(Static):
         self._strings = strings
         self._state = Content("")
         self._used = self._draft = self._total = 0
-        self._left_out = 0
+        self._left_out = self._falling = 0
         self._pull = Content("")
 
     def say(self, state: str, *, kind: str = "") -> None:
@@ -39,9 +39,13 @@ class Status(Static):
             self._pull = Content.styled(f"↓ {states[0].name}{share}{more} · ", "$accent")
         self._draw()
 
-    def meter(self, used: int, total: int, *, draft: int = 0, left_out: int = 0) -> None:
-        """Tokens of the conversation, of the draft with its files, and of the whole context."""
-        self._used, self._total, self._draft, self._left_out = used, total, draft, left_out
+    def meter(self, used: int, total: int, *, draft: int = 0, left_out: int = 0, falling: int = 0) -> None:
+        """Tokens of the conversation, of the draft with its files, and of the whole context.
+
+        `falling`: messages that the model will not be shown once the draft is sent; `left_out`: that it was not.
+        """
+        self._used, self._total, self._draft = used, total, draft
+        self._left_out, self._falling = left_out, falling
         self._draw()
 
     def on_resize(self) -> None:
@@ -66,7 +70,11 @@ class Status(Static):
         colour = "$success" if share < 0.6 else "$warning" if share < 0.85 else "$error"
         used = count(self._used) + (f"+{count(self._draft)}" if self._draft else "")
         text = self._strings("status.meter", used=used, total=count(self._total))
-        out = self._strings("status.left_out", count=self._left_out) + "  " if self._left_out else ""
+        out = ""
+        if self._falling > self._left_out:
+            out = self._strings("status.falling", count=self._falling) + "  "
+        elif self._left_out:
+            out = self._strings("status.left_out", count=self._left_out) + "  "
         return Content.from_markup(
             f"[$warning]$out[/][{colour}]{'━' * filled}[/][$foreground 25%]{'━' * (_CELLS - filled)}[/] $text",
             out=out, text=text,

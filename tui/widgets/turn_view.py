@@ -153,6 +153,14 @@ class TurnView(Vertical, can_focus=True):
         """And from elsewhere."""
         self.call_later(self.refresh_facts)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A key that can do nothing here is none: it takes no room at the bottom, and its letter begins a text."""
+        if action == "ask" and parameters[0] in {"previous", "next"}:
+            return self.turn.place[1] > 1
+        if action == "ask" and parameters[0] in {"continue", "words"}:
+            return self.turn.role == "assistant"
+        return True
+
     def action_ask(self, what: str) -> None:
         """Hand the wish to the screen, which owns the conversation."""
         self.post_message(self.Asked(what, self.turn))

@@ -1,0 +1,64 @@
+"""The terminal under the app on Unix: stopped and gone on with as often as one likes, its keys read by one thread.
+
+Textual begins anew at every SIGCONT. One that comes without a suspension (`kill -STOP`, then `-CONT`; a debugger; a
+container that was paused) left a second thread at the keys, and each took half of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import termios
+import tty
+
+from textual import constants, events
+from textual.drivers import linux_driver
+from textual.drivers.linux_driver import LinuxDriver
+from textual.geometry import Size
+
+_MODES = "\x1b[?1049h\x1b[?25l\x1b[?1004h\x1b[?7l"
+"""The other screen, no cursor, word of the focus, no wrapping: as the driver sets them at the start."""
+_FLAGS = (
+    linux_driver.KITTY_DISAMBIGUATE_ESCAPE_CODES
+    | linux_driver.KITTY_REPORT_ALL_KEYS
+    | linux_driver.KITTY_REPORT_ASSOCIATED_TEXT
+)
+_KEYBOARD = f"\x1b[<u\x1b[>{_FLAGS}u"
+"""The keyboard protocol taken off and put on again: it is a stack, and ours may still lie on it."""
+
+
+class TerminalDriver(LinuxDriver):
+    """Textual's, with an eye on whether it is at work already."""
+
+    farewell = ""
+    """What stands in the shell while the app is stopped."""
+
+    def _sigtstp_application(self, *_: object) -> None:
+        """Give the terminal back, say how the app is found again, and stop."""
+        if self._auto_restart:
+            self.suspend_application_mode()
+            self._must_signal_resume = True
+            if sys.__stderr__ is not None:
+                sys.__stderr__.write(f"{self.farewell}\n")
+                sys.__stderr__.flush()
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    def _sigcont_application(self, *_: object) -> None:
+        """Begin anew where there was a suspension, else only put the terminal right: whoever used it may have gone."""
+        if not self._auto_restart or self._key_thread is None or not self._key_thread.is_alive():
+            super()._sigcont_application()
+            return
+        with contextlib.suppress(termios.error):  # in the background: it comes again with the foreground
+            modes = termios.tcgetattr(self.fileno)
+            modes[tty.LFLAG] = self._patch_lflag(modes[tty.LFLAG])
+            modes[tty.IFLAG] = self._patch_iflag(modes[tty.IFLAG])
+            modes[tty.CC][termios.VMIN] = 1
+            termios.tcsetattr(self.fileno, termios.TCSANOW, modes)
+            self.write(_MODES + ("" if constants.DISABLE_KITTY_KEY else _KEYBOARD))
+            self._enable_bracketed_paste()
+            self._enable_mouse_support()
+            size = Size(*self._get_terminal_size())
+            asyncio.run_coroutine_threadsafe(self._app._post_message(events.Resize(size, size)), loop=self._loop)
