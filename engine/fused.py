@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 FEW = 16
 """Tokens of one sequence that a step takes at any depth; beyond, PyTorch's attention over all of them is faster."""
 NEAR = 1024
-"""Up to this position a step takes any number of tokens, as their attention costs little: prompts of usual length give
-bit by bit the same however they are cut, whatever of them was cached."""
+"""Up to this position a step takes any number of tokens, as their attention costs little: prompts of usual length, and
+the beginning of longer ones, give bit by bit the same however they are cut, whatever of them was cached."""
 WIDEST_HEAD = 1024
 """Channels of a head that the library has room for."""
 
@@ -90,6 +90,9 @@ class FusedDecoder(Decoder):
             return super().forward(ids, cache, layout, depth)
         if layout is None:
             layout = Consecutive(0, tokens, ids.device) if cache is None else cache.layout(tokens)
+            near = NEAR - layout.end + tokens  # tokens before that border
+            if isinstance(cache, KVCache) and depth is None and tokens > FEW and 0 < near < tokens:
+                return torch.cat([self.forward(part, cache) for part in (ids[:, :near], ids[:, near:])], 1)
         x = (self.embedding(ids) * self.config.embedding_scale).view(-1, self.config.hidden_size).contiguous()
         rotations = [self.rotary(kind, layout, ids.device) for kind in self.rotary.kinds]
         tables = [tuple(table.reshape(x.shape[0], -1).contiguous() for table in pair) for pair in rotations]

@@ -113,6 +113,18 @@ def test_a_token_gives_bit_by_bit_the_same_alone_and_among_the_next(pair: tuple[
     assert not torch.equal(one[-1], one[-2])
 
 
+def test_where_a_prompt_is_cut_changes_nothing_before_the_border(
+    pair: tuple[Decoder, Decoder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor after it, if what comes after is cut alike: how much was cached, or read beside others, must not matter."""
+    monkeypatch.setattr(fused, "NEAR", 40)
+    model, _ = pair
+    ids = some_ids(70)
+    expected = run(model, ids, [40, 30])
+    for first in (1, 17, 23, 39):
+        assert torch.equal(run(model, ids, [first, 70 - first]), expected)
+
+
 def test_rows_that_decode_together_give_what_each_gives_alone(pair: tuple[Decoder, Decoder]) -> None:
     model, _ = pair
     prompts = [some_ids(length, seed=length) for length in (3, 18, 30, 1, 9)]
