@@ -88,6 +88,8 @@ def test_a_stop_and_a_go_on_from_outside_lose_no_key(home: Path) -> None:
         time.sleep(0.2)
         os.kill(terminal.program.pid, signal.SIGCONT)
         settle(terminal)
+        terminal.sees(lambda: "F1 help" in terminal.screen.text.splitlines()[-1])  # all of it is drawn again
+        assert terminal.screen.text.lstrip().startswith("◆")
     typed = "".join(chr(ord("a") + number % 26) for number in range(52))
     for letter in typed:
         terminal.types(letter)
