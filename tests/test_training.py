@@ -277,6 +277,12 @@ def test_a_bad_row_is_named_by_its_line(line: str, said: str) -> None:
     assert said in str(caught.value)
 
 
+def test_a_line_separator_inside_a_string_ends_no_row() -> None:
+    row = json.dumps({"instruction": "a\u2028b\x85c", "response": "d"}, ensure_ascii=False)
+    (read,) = rows.read(Document("x.jsonl", f"{row}\n"))
+    assert "a\u2028b\x85c" in read.messages[0].content
+
+
 def test_the_turns_that_count_are_those_that_were_asked_for(folder: Path, tmp_path: Path) -> None:
     messages = (
         Message("user", "one"), Message("assistant", "uno"), Message("user", "two"), Message("assistant", "dos"),

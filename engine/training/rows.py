@@ -45,7 +45,8 @@ class Encoded:
 def read(document: Document) -> list[Conversation]:
     """The rows of a JSONL file. Raises InputError that names the line."""
     rows = []
-    for number, line in enumerate(document.text.splitlines(), 1):
+    # Not splitlines: U+2028 and its like may stand inside JSON strings.
+    for number, line in enumerate(document.text.split("\n"), 1):
         if not line.strip():
             continue
         try:
