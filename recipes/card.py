@@ -36,7 +36,11 @@ def card(manifest: Mapping[str, Any], conversations: Iterable[Conversation]) -> 
     for name in names:
         source = SOURCES[name]
         lines.append(f"| {name} | `{source.file}` | {source.licence} | {source.confirmed} |")
-    lines += ["| own | `recipes/seeds/` | Apache 2.0, as this repository | written for it |", "", "## Attributions", ""]
+    lines += ["| own | `recipes/seeds/` | Apache 2.0, as this repository | written for it |"]
+    if any(one.source == "written" for one in used):
+        writer = "its writer and judge, qwen2.5-coder-1.5b-instruct"
+        lines += [f"| written | `recipes/seeds/written.*` | Apache 2.0, as {writer} | the card of {writer} |"]
+    lines += ["", "## Attributions", ""]
     lines += [f"- **{name}**: {SOURCES[name].attribution} {SOURCES[name].licence}." for name in names]
     lines += ["", "## Contributors of Tatoeba", "", *_contributors(used), ""]
     return "\n".join(lines)

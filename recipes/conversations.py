@@ -42,20 +42,22 @@ class Conversation:
         return {"messages": turns, "train": "all" if self.every else "last"}
 
 
-def judging(language: Language, judged: Sequence[tuple[str, str]]) -> Conversation:
+def judging(language: Language, judged: Sequence[tuple[str, str]], source: str = "own") -> Conversation:
     """Texts and their sentiment; neutral is offered where a text has it."""
     neutral = any(label == "neutral" for _, label in judged)
     asked = sentiment.question(language, neutral=neutral)
     words = dict(zip(asked.labels, asked.replies, strict=True))
     turns = [turn for text, label in judged for turn in _exchange(text, words[label])]
-    return Conversation((asked.before[0], *turns), f"sentiment.{language}", "own", group_of(judged), every=True)
+    return Conversation((asked.before[0], *turns), f"sentiment.{language}", source, group_of(judged), every=True)
 
 
-def judging_alone(language: Language, text: str, label: str, group: str, *, neutral: bool = False) -> Conversation:
+def judging_alone(
+    language: Language, text: str, label: str, group: str, source: str = "own", *, neutral: bool = False
+) -> Conversation:
     """A text after the examples that `llm sentiment` gives. `group`: that of the dozen that it also stands in."""
     asked = sentiment.question(language, neutral=neutral)
     reply = asked.replies[asked.labels.index(label)]
-    return Conversation((*asked.messages(text), Message("assistant", reply)), f"sentiment.{language}", "own", group)
+    return Conversation((*asked.messages(text), Message("assistant", reply)), f"sentiment.{language}", source, group)
 
 
 def sorting_alone(labels: Sequence[str], text: str, label: str, language: Language, group: str) -> Conversation:
@@ -64,10 +66,12 @@ def sorting_alone(labels: Sequence[str], text: str, label: str, language: Langua
     return Conversation((*asked, Message("assistant", label)), f"classify.{language}", "own", group)
 
 
-def sorting(labels: Sequence[str], sorted_texts: Sequence[tuple[str, str]], language: Language) -> Conversation:
+def sorting(
+    labels: Sequence[str], sorted_texts: Sequence[tuple[str, str]], language: Language, source: str = "own"
+) -> Conversation:
     """Texts and which of the labels fits."""
     asked = classify.question(labels, sorted_texts)
-    return Conversation(asked.before, f"classify.{language}", "own", group_of(sorted_texts), every=True)
+    return Conversation(asked.before, f"classify.{language}", source, group_of(sorted_texts), every=True)
 
 
 def asking(language: Language, passage: str, question: str, reply: str, source: str, name: str) -> Conversation:

@@ -29,7 +29,7 @@ def build(data: Path, seed: int = 0) -> mixture.Mixture:
     """Drawn by the seed, of the first round's mixture and of our judged texts. Raises InputError for missing data."""
     random = Random(seed)
     first = mixture.drawn(data).train
-    rest = [one for count, wanted in _shares() for one in _drawn(first, count, wanted, random)]
+    rest = [one for count, wanted in _shares() for one in drawn(first, count, wanted, random)]
     kept, evaluated = mixture.unseen(data, [*_judged(random), *rest])
     mixed = list(kept)
     random.shuffle(mixed)
@@ -59,7 +59,7 @@ def _shares() -> list[tuple[int, Wanted]]:
     ]
 
 
-def _drawn(first: Sequence[Conversation], count: int, wanted: Wanted, random: Random) -> list[Conversation]:
+def drawn(first: Sequence[Conversation], count: int, wanted: Wanted, random: Random) -> list[Conversation]:
     """So many at most, each once."""
     once: dict[tuple[str, str], Conversation] = {}
     for one in filter(wanted, first):

@@ -1,6 +1,7 @@
 """Rows of our own, in plain text files that are easy to read and correct.
 
-`sentiment.LANGUAGE.txt`, hard to judge, and `plain.LANGUAGE.txt`: `+ text`, `- text` or `= text` (neutral).
+`sentiment.LANGUAGE.txt`, hard to judge, `plain.LANGUAGE.txt`, and `written.LANGUAGE.txt`, by a larger model:
+`+ text`, `- text` or `= text` (neutral).
 `topics.LANGUAGE.txt`: a label, a tab, a text.
 `dialogues.LANGUAGE.txt`: turns begin with `> ` (a person) or `< ` (the reply); further lines of a turn with `| `; an
 empty line ends a dialogue.

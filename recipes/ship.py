@@ -141,6 +141,8 @@ def _rounds(made: dict[str, Any]) -> list[str]:
 
 
 def _round(info: dict[str, Any]) -> list[str]:
+    if "rows" not in info:
+        return ["- an average of runs itself, the one that was shipped before: its card is in this file's history"]
     losses = info.get("held_out_losses") or []
     measured = f"{losses[0][1]:.3f} → {losses[-1][1]:.3f} nats a learnt token" if losses else "not measured"
     settings = ", ".join(f"{name} {value}" for name, value in info["training"].items())

@@ -50,6 +50,13 @@ def write(folder: Path) -> Path:
             for n in range(40)
         ],
         "tatoeba": [pair(n) for n in range(400)],
+        "uci": [
+            {"text": f"The soup at table {n} was {word}, and so was the tea.", "label": label}
+            for n in range(40)
+            for word, label in (("wonderful", "positive"), ("awful", "negative"))
+        ],
+        "sms": [{"text": f"You have won prize {n}, call now!", "label": "spam"} for n in range(30)]
+        + [{"text": f"see you at {n} then", "label": "ham"} for n in range(60)],
     }
     for name, rows in made.items():
         with gzip.open(folder / "sft" / f"{SOURCES[name].file}.jsonl.gz", "wt", encoding="utf-8") as file:

@@ -184,9 +184,9 @@ def test_the_second_round_is_judgements_above_all_and_the_same_by_seed(data: Pat
     assert replies > len(drawn) - len(judged)
     hard = {text for text, _ in seeds.judged("en")}
     assert not hard & {message.content for one in judged for message in one.messages}
-    write(data, tmp_path / "out", len, seed=3, number=2)
+    write(data, tmp_path / "out", len, seed=3, which="2")
     manifest = json.loads((tmp_path / "out/manifest.json").read_text(encoding="utf-8"))
-    assert (manifest["round"], manifest["held"]) == (2, {})
+    assert (manifest["round"], manifest["held"]) == ("2", {})
 
 
 def test_refusals_are_the_words_that_the_template_asks_for() -> None:
