@@ -13,7 +13,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from engine.endpoint_api import Api, BrokenOff, EndpointError
 from engine.errors import InputTooLong, ModelNotFound, OutputError, UsageError
@@ -51,6 +51,10 @@ class EndpointSession:
         self.context = context or _context(found.get(self.name, {})) or CONTEXT
         self.device = self._api.host
         self.identity = f"{url} {self.name}"
+
+    def fork(self) -> Self:
+        """The same: it is the server that keeps what was read."""
+        return self
 
     def close(self) -> None:
         """Let go of the connections."""

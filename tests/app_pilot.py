@@ -83,6 +83,8 @@ async def ask(pilot: Pilot[Any], text: str) -> None:
 class Hold:
     """A job that keeps the model's thread until it is let go: what is asked meanwhile waits."""
 
+    brief = False
+
     def __init__(self, app: LlmApp) -> None:
         self.key = app.runner.new_key()
         self.stopped = threading.Event()

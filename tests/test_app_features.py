@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from app_pilot import Hold, ask, make_app, running, say, screen_text, settled, wait_until
+from app_pilot import PATIENCE, Hold, ask, make_app, running, say, screen_text, settled, wait_until
 
 from tui import commands, palette
 from tui.keeper import Keeper
+from tui.messages import AnswerEnded
+from tui.runner import Runner
 from tui.screens.choosing import ChoosingScreen
 from tui.screens.deeds import TURN_DEEDS, WORD_DEEDS
 from tui.screens.help import HelpScreen
@@ -159,6 +163,73 @@ def test_what_waits_for_the_model_says_so_and_has_its_turn(tiny_model_home: Path
             assert app.chat.talk.tip.text
 
     play(story())
+
+
+def test_a_long_task_lets_a_question_go_first_and_ends_as_it_would_alone(tiny_model_home: Path, tmp_path: Path) -> None:
+    path = tmp_path / "long.txt"
+    path.write_text(
+        "\n".join(f"Line {n} was {'good' if n % 2 else 'bad'} and long to read." for n in range(300)), "utf-8"
+    )
+
+    async def story() -> None:
+        alone = make_app(tiny_model_home)
+        async with running(alone, (120, 30)) as pilot:
+            alone.tasks.start("judge", str(path))
+            await settled(pilot)
+            wanted = alone.chat.talk.tip.text
+        app = make_app(tiny_model_home, max_tokens=4)
+        async with running(app, (120, 30)) as pilot:
+            ended: list[int] = []
+            post = app.runner.post
+            app.runner.post = lambda message: (
+                ended.append(message.key) if isinstance(message, AnswerEnded) else None,
+                post(message),
+            )
+            busy = Hold(app)
+            app.tasks.start("judge", str(path))
+            task = app.chat.talk
+            await wait_until(pilot, lambda: len(app.chat.writings) == 1, "the task")
+            await pilot.press("ctrl+n")
+            await wait_until(pilot, lambda: app.chat.talk is not task, "another conversation")
+            await say(pilot, "Who are you?")
+            await wait_until(pilot, lambda: len(app.chat.writings) == 2, "both")
+            first, second = app.chat.writings
+            busy.stopped.set()
+            await settled(pilot)
+            assert ended == [second, first]
+            assert app.chat.talk.tip.text
+            assert task.tip.text == wanted
+
+    play(story())
+
+
+def test_nothing_overtakes_another_model() -> None:
+    done: list[str] = []
+
+    class Noted:
+        def __init__(self, name: str, *, brief: bool) -> None:
+            self.key, self.stopped, self.name, self.brief = Runner.new_key(), threading.Event(), name, brief
+
+        def run(self, room: Runner) -> None:
+            done.append(self.name)
+
+    class Long(Noted):
+        def run(self, room: Runner) -> None:
+            self.stopped.wait(PATIENCE)
+            room.give_way()
+            done.append(self.name)
+
+    runner = Runner(lambda _message: None)
+    long = Long("long", brief=False)
+    for job in (long, Noted("a", brief=True), Noted("load", brief=False), Noted("b", brief=True)):
+        runner.submit(job)
+    long.stopped.set()
+    for _ in range(int(PATIENCE * 100)):
+        if len(done) == 4:
+            break
+        time.sleep(0.01)
+    runner.close()
+    assert done == ["a", "long", "load", "b"]
 
 
 def test_errors_appear_in_the_app_with_what_to_do(tiny_model_home: Path) -> None:

@@ -52,6 +52,8 @@ def test_an_answer_that_was_gone_on_with_counts_all_of_it(tiny_model_home: Path)
 class Silence:
     """An answer's job to which the model has nothing to say."""
 
+    brief = True
+
     def __init__(self, app: LlmApp) -> None:
         self.key = app.runner.new_key()
         self.stopped = threading.Event()

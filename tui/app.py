@@ -127,17 +127,21 @@ class LlmApp(App[int]):
 
     # What the model's thread says, each to whom it concerns; what answers say, the chat hears itself
 
+    @property
+    def left(self) -> bool:
+        """Whether the app is being left: what comes from the model's thread finds nobody home."""
+        return not self.chat.children
+
     def on_model_loaded(self, event: messages.ModelLoaded) -> None:
-        """A model is ready; nobody needs it where the app is left meanwhile."""
-        if self.chat.children:
+        """A model is ready."""
+        if not self.left:
             self.models.loaded(event)
 
     def on_job_failed(self, event: messages.JobFailed) -> None:
         """A job that no screen waits for failed."""
-        if not self.chat.children:  # the app is being left
-            return
-        self.models.failed(event.key, event.error)
-        self.tell(event.error)
+        if not self.left:
+            self.models.failed(event.key, event.error)
+            self.tell(event.error)
 
     def on_pull_progressed(self, event: messages.PullProgressed) -> None:
         """So much of a model has come."""
@@ -149,15 +153,18 @@ class LlmApp(App[int]):
 
     def on_tokens_counted(self, event: messages.TokensCounted) -> None:
         """A conversation's length came."""
-        self.meter.counted(event.tokens)
+        if not self.left:
+            self.meter.counted(event.tokens)
 
     def on_title_written(self, event: messages.TitleWritten) -> None:
         """The model named a conversation."""
-        self.memory.titled(event)
+        if not self.left:
+            self.memory.titled(event)
 
     def on_meanings_found(self, event: messages.MeaningsFound) -> None:
         """A search by meaning has its hits."""
-        self.memory.found(event)
+        if not self.left:
+            self.memory.found(event)
 
     def on_history_list_meaning_asked(self, event: HistoryList.MeaningAsked) -> None:
         """A list of conversations shall be searched by meaning."""
@@ -173,11 +180,13 @@ class LlmApp(App[int]):
 
     def on_words_weighed(self, event: messages.WordsWeighed) -> None:
         """The words of an answer are known."""
-        self.doubting.weighed(event)
+        if not self.left:
+            self.doubting.weighed(event)
 
     def on_alternatives_found(self, event: messages.AlternativesFound) -> None:
         """What could stand at a word is known."""
-        self.doubting.found(event)
+        if not self.left:
+            self.doubting.found(event)
 
     # What is said to the person
 

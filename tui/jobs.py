@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.errors import ModelNotFound
 from engine.loops import ended_at_loops, request_of
@@ -55,6 +55,7 @@ class Job:
 
     key: int = field(default_factory=Runner.new_key, kw_only=True)
     stopped: threading.Event = field(default_factory=threading.Event, kw_only=True)
+    brief: ClassVar[bool] = True
 
     def session_of(self, room: Runner) -> Session:
         """The loaded model. Raises ModelNotFound."""
@@ -70,6 +71,7 @@ class Load(Job):
     summary: ModelSummary
     opening: dict[str, Any]
     """`device`, `threads`, `context`, `adapter`."""
+    brief = False
 
     def run(self, room: Runner) -> None:
         from engine.counter import load_tokenizer
@@ -88,6 +90,7 @@ class Take(Job):
     """Take up a session that is open already: one with a server."""
 
     session: Session
+    brief = False
 
     def run(self, room: Runner) -> None:
         take_up(room, self.key, self.session, self.session, 0.0)
@@ -104,6 +107,8 @@ def take_up(room: Runner, key: int, session: Session, counter: TextCounter, seco
 @dataclass
 class Unload(Job):
     """Let go of the model."""
+
+    brief = False
 
     def run(self, room: Runner) -> None:
         if room.session is not None:

@@ -6,9 +6,9 @@ import contextlib
 import gc
 import itertools
 import os
-import queue
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -48,6 +48,11 @@ class Work(Protocol):
     key: int
     stopped: threading.Event
 
+    @property
+    def brief(self) -> bool:
+        """Whether a long job lets it go first: it then runs amid that one, with the model that is loaded."""
+        ...
+
     def run(self, room: Runner) -> None:
         """Do it, on the model's thread. Raises EngineError."""
 
@@ -58,9 +63,10 @@ class Runner:
     def __init__(self, post: Callable[[Message], object], name: str = "model") -> None:
         self.post = post
         self.session: Session | None = None
-        self._jobs: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self._jobs: deque[Work] = deque()
         self._open: dict[int, Work] = {}
         self._lock = threading.Lock()
+        self._news = threading.Condition(self._lock)
         self._closed = threading.Event()
         sys.setswitchinterval(_SWITCH)
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
@@ -73,9 +79,10 @@ class Runner:
 
     def submit(self, job: Work) -> int:
         """Hand in a job; returns its key."""
-        with self._lock:
+        with self._news:
             self._open[job.key] = job
-        self._jobs.put(job)
+            self._jobs.append(job)
+            self._news.notify()
         return job.key
 
     def stop(self, key: int) -> None:
@@ -92,20 +99,35 @@ class Runner:
 
     def close(self, patience: float = 10.0) -> None:
         """Stop everything and let go of the model; waits for the running job's next token."""
-        self._closed.set()
-        with self._lock:
+        with self._news:
+            self._closed.set()
             for job in self._open.values():
                 job.stopped.set()
-        self._jobs.put(None)
+            self._news.notify()
         self._thread.join(patience)
+
+    def give_way(self) -> None:
+        """Called by a long job between two steps, on the model's thread: the brief ones that wait come first.
+
+        None overtakes a job that is not brief, such as another model.
+        """
+        while (job := self._brief()) is not None:
+            self._do(job)
+
+    def _brief(self) -> Work | None:
+        with self._lock:
+            return self._jobs.popleft() if self._jobs and self._jobs[0].brief else None
+
+    def _next(self) -> Work | None:
+        """The next job, when there is one; None once all is closed."""
+        with self._news:
+            self._news.wait_for(lambda: self._jobs or self._closed.is_set())
+            return None if self._closed.is_set() else self._jobs.popleft()
 
     def _work(self) -> None:
         _after_the_keys()
-        while (job := self._jobs.get()) is not None:
-            if not self._closed.is_set():
-                self._do(job)
-            with self._lock:
-                self._open.pop(job.key, None)
+        while (job := self._next()) is not None:
+            self._do(job)
         if self.session is not None:
             self.session.close()
             self.session = None
@@ -120,6 +142,9 @@ class Runner:
             self._tell(JobFailed(job.key, EngineError("not enough memory", hint="a smaller model, or a smaller ctx")))
         except Exception as error:  # noqa: BLE001  (the thread must outlive one bad job, and the person must hear of it)
             self._tell(JobFailed(job.key, EngineError(f"unexpected {type(error).__name__}: {error}")))
+        finally:
+            with self._lock:
+                self._open.pop(job.key, None)
 
     def _tell(self, message: Message) -> None:
         with contextlib.suppress(RuntimeError):  # the app is gone

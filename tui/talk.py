@@ -114,6 +114,8 @@ class Writing:
     """For people who wait for it."""
     length: int = 0
     """Characters that it began with."""
+    brief: bool = True
+    """Whether it may be written amid a long one."""
     began: bool = False
     progress: str = ""
 

@@ -38,15 +38,20 @@ class Task(Job):
     """Where summaries of passages are kept."""
     say: Strings
     """The words of notes and judgements."""
+    brief = False
 
     def run(self, room: Runner) -> None:
-        """Post the result as it grows; what is no text is progress or a note."""
-        session = self.session_of(room)
+        """Post the result as it grows; what is no text is progress or a note. Questions that come meanwhile go first.
+
+        The task has a KV cache of its own, so that neither it nor the chat has to read anything again for the other.
+        """
+        session = self.session_of(room).fork()
         room.post(AnswerBegan(self.key, 0))
         started = time.monotonic()
         notes: list[str] = []
         with contextlib.closing(self._events(session)) as events:
             for event in events:
+                room.give_way()
                 if self.stopped.is_set():
                     break
                 if isinstance(event, Chunk):

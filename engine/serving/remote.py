@@ -63,6 +63,10 @@ class RemoteSession:
         found = _greet(path, asked)
         return found if isinstance(found, str) else cls(path, asked, *found)
 
+    def fork(self) -> RemoteSession:
+        """The same: it is the server that keeps what was read."""
+        return self
+
     def close(self) -> None:
         """Let go of the connection; the model stays where it is."""
         self._link.close()

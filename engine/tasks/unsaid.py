@@ -81,9 +81,8 @@ def _unsaid(
     near = bearing(text, question, documents) if text and held[-1].finish_reason else None
     if near is None:
         return whole > DOUBT
-    # A cache of its own, where the session lends one, leaves the text read for what comes next.
-    aside = session.fork() if hasattr(session, "fork") else session
-    unsaid, said = (sum(logs) for logs in aside.score(ask([near]), [refusal, text]))
+    # A cache of its own leaves the text read for what comes next.
+    unsaid, said = (sum(logs) for logs in session.fork().score(ask([near]), [refusal, text]))
     return unsaid - said > MARGIN
 
 

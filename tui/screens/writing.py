@@ -128,8 +128,8 @@ class WritingScreen(Screen[None]):
         turn.model, turn.finish, turn.note = self.app.models.name, None, ""
         if isinstance(job, Answer):
             turn.sampling = {} if job.continued else job.sampling.to_json()
-        writing = Writing(self.talk, turn, not turn.text, what, len(turn.text))
-        before = next(iter(self.writings.values()), None)
+        writing = Writing(self.talk, turn, not turn.text, what, len(turn.text), job.brief)
+        before = next((one for one in self.writings.values() if one.brief or not job.brief), None)
         self.writings[job.key] = writing
         self.app.memory.keep(self.talk)
         at_message = isinstance(self.focused, TurnView)
