@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from app_pilot import PATIENCE, Hold, ask, make_app, running, say, screen_text, settled, wait_until
+from textual.widgets import Input
 
 from tui import commands, palette
 from tui.keeper import Keeper
@@ -16,6 +17,7 @@ from tui.messages import AnswerEnded
 from tui.runner import Runner
 from tui.screens.choosing import ChoosingScreen
 from tui.screens.deeds import TURN_DEEDS, WORD_DEEDS
+from tui.screens.files import FilesScreen
 from tui.screens.help import HelpScreen
 from tui.store import Store
 from tui.strings import TABLES
@@ -140,6 +142,29 @@ def test_a_task_answers_in_the_chat(tiny_model_home: Path, tmp_path: Path, kind:
             if kind == "judge":
                 assert answer.text.count("\n") == 2
                 assert "I loved it." in answer.text
+
+    play(story())
+
+
+def test_a_task_takes_a_file_from_anywhere(tiny_model_home: Path, tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "notes.txt").write_text("I loved it.\n", "utf-8")
+    (tmp_path / "far" / "other.txt").write_text("Not this.\n", "utf-8")
+
+    async def story() -> None:
+        app = make_app(tiny_model_home)
+        async with running(app, (100, 30)) as pilot:
+            app.chat.call_later(app.tasks.choose, "judge")
+            await wait_until(pilot, lambda: isinstance(app.screen, FilesScreen), "the files")
+            line = app.screen.query_one(Input)
+            for typed, shown in ((f"{tmp_path}/f", [""]), (f"{tmp_path}/far/no", [str(tmp_path / "far/notes.txt")])):
+                line.value = typed
+                await wait_until(pilot, lambda want=shown: [c.value for c in app.screen.shown] == want, typed)
+            await pilot.press("enter")
+            await wait_until(pilot, lambda: app.chat.talk.path, "the task")
+            await settled(pilot)
+            assert app.chat.talk.path[0].task == ("judge", str(tmp_path / "far/notes.txt"), "")
+            assert app.chat.talk.tip.text
 
     play(story())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from tui.strings import Strings
 
 
 class FilesScreen(ChoosingScreen):
-    """Returns a path relative to the working folder, or None."""
+    """Returns a path relative to the working folder or as it was typed, or None."""
 
     def __init__(self, folder: Path, count: Callable[[str], int], strings: Strings, begun: str = "") -> None:
         super().__init__(strings("title.files"), [], strings, begun)
@@ -30,6 +31,14 @@ class FilesScreen(ChoosingScreen):
     def _search(self) -> None:
         found = [Choice(path, path, _size(size)) for path, size in files_below(self._folder)]
         self.app.call_from_thread(self.set_choices, found)
+
+    def fill(self, wanted: str) -> None:
+        """What matches below the folder, or what a path that leads elsewhere begins."""
+        if wanted.startswith(("/", "~", "..")):
+            self._filled = wanted
+            self.list_rows(_begun_by(self._folder, wanted))
+        else:
+            super().fill(wanted)
 
     @on(OptionList.OptionHighlighted)
     def _marked(self, event: OptionList.OptionHighlighted) -> None:
@@ -48,6 +57,22 @@ class FilesScreen(ChoosingScreen):
     def _say(self, text: str) -> None:
         if self.is_mounted:
             self.query_one(".dialog-title", Label).update(text)
+
+
+def _begun_by(folder: Path, wanted: str) -> list[Choice]:
+    """As a shell completes a path: files, and folders, which can't be taken but show the way."""
+    inside, name = os.path.split(os.path.expanduser(wanted))
+    found = []
+    try:
+        with os.scandir(folder / inside) as entries:
+            for entry in sorted(entries, key=lambda one: one.name):
+                if entry.name.startswith(name) and (name or not entry.name.startswith(".")):
+                    path = os.path.join(inside, entry.name)
+                    way = entry.is_dir()
+                    found.append(Choice("", f"{path}/") if way else Choice(path, path, _size(entry.stat().st_size)))
+    except (OSError, ValueError):  # no such folder, or a name that can be none
+        return []
+    return found
 
 
 def _size(size: int) -> str:
