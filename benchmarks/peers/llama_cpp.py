@@ -1,4 +1,4 @@
-"""llama.cpp through llama-cpp-python. Arguments: GGUF file, threads."""
+"""llama.cpp through llama-cpp-python. Arguments: GGUF file, threads, tokens of context (the deepest measure has)."""
 
 from __future__ import annotations
 
@@ -17,15 +17,13 @@ from engine.speed.turns import DECODED, DEEPEST, SHORT, answer, ids_of  # noqa: 
 
 
 class Theirs:
-    """Its context holds the deepest measure."""
+    """Its context is allocated at once."""
 
-    def __init__(self, path: str, threads: int) -> None:
+    def __init__(self, path: str, threads: int, context: int = DEEPEST + 512) -> None:
         from llama_cpp import Llama
 
         self.path, self.threads = path, threads
-        self.model = Llama(
-            path, n_ctx=DEEPEST + 512, n_threads=threads, n_threads_batch=threads, n_batch=512, verbose=False
-        )
+        self.model = Llama(path, n_ctx=context, n_threads=threads, n_threads_batch=threads, n_batch=512, verbose=False)
         self.held = -1
         """The depth that the cache was filled for."""
 
@@ -127,4 +125,4 @@ class Theirs:
 
 
 if __name__ == "__main__":
-    answer(lambda: Theirs(sys.argv[1], int(sys.argv[2])), BEGUN)
+    answer(lambda: Theirs(sys.argv[1], *map(int, sys.argv[2:])), BEGUN)
