@@ -69,6 +69,11 @@ def said_in(picture: str) -> list[str]:
     return [f"{style} {html.unescape(text)}" for style, text in re.findall(r'<text class="([^"]+)".*?>(.*?)<', picture)]
 
 
+def in_prompt(app: LlmApp) -> bool:
+    """Whether keys go to the prompt."""
+    return app.focused is None or app.chat.prompt in app.focused.ancestors_with_self
+
+
 async def picture_of(app: LlmApp, pilot: Pilot[Any]) -> str:
     """What the app shows once nothing moves any more."""
     before, now = "", "?"
@@ -113,7 +118,9 @@ def test_the_app_looks_as_it_did(
                 await app.chat.show()
                 if scene == "panel":
                     await pilot.press("f2")
+                    await wait_until(pilot, lambda: not in_prompt(app), "a field")
                     await pilot.press("escape")
+                    await wait_until(pilot, lambda: in_prompt(app), "the prompt")
                 sidebar = app.chat.sidebar
                 assert sidebar is not None
                 await wait_until(pilot, lambda: len(sidebar.shown) == 3, "the conversations")

@@ -7,7 +7,7 @@ connection with it, which stops the server within a token; the next call makes a
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from engine import manifest
 from engine.errors import EngineError
@@ -63,7 +63,7 @@ class RemoteSession:
         found = _greet(path, asked)
         return found if isinstance(found, str) else cls(path, asked, *found)
 
-    def fork(self) -> RemoteSession:
+    def fork(self) -> Self:
         """The same: it is the server that keeps what was read."""
         return self
 
