@@ -38,13 +38,6 @@ def build(data: Path, seed: int = 0) -> mixture.Mixture:
 
 def _shares() -> list[tuple[int, Wanted]]:
     """How many conversations of which kind."""
-
-    def refused(one: Conversation) -> bool:
-        return one.messages[-1].content in REFUSALS.values()
-
-    def kind(name: str) -> Wanted:
-        return lambda one: one.kind.startswith(name)
-
     return [
         (2000, lambda one: kind("summarize")(one) and "+own" in one.source),
         (160, lambda one: kind("summarize")(one) and "+own" not in one.source),
@@ -57,6 +50,16 @@ def _shares() -> list[tuple[int, Wanted]]:
         (700, lambda one: kind("chat")(one) and one.source == "own"),
         (250, lambda one: kind("chat")(one) and one.source != "own"),
     ]
+
+
+def refused(one: Conversation) -> bool:
+    """Whether the text is said not to answer."""
+    return one.messages[-1].content in REFUSALS.values()
+
+
+def kind(name: str) -> Wanted:
+    """Whether a conversation is of a task, or of a task in a language."""
+    return lambda one: one.kind.startswith(name)
 
 
 def drawn(first: Sequence[Conversation], count: int, wanted: Wanted, random: Random) -> list[Conversation]:

@@ -9,18 +9,18 @@ import re
 from random import Random
 from typing import TYPE_CHECKING
 
-from engine.tasks.answer import REFUSALS
 from recipes import drawing, mixture, seeds
 from recipes.conversations import judging, judging_alone, sorting
-from recipes.second import drawn
+from recipes.second import drawn, kind, refused
 from recipes.sources import distinct, rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from engine.schema import Language
     from recipes.conversations import Conversation
+    from recipes.second import Wanted
 
     Pairs = list[tuple[str, str]]
 
@@ -117,15 +117,8 @@ def worn(text: str, random: Random) -> str:
     return " ".join(text.split())
 
 
-def _shares() -> list[tuple[int, Callable[[Conversation], bool]]]:
+def _shares() -> list[tuple[int, Wanted]]:
     """How many conversations of which kind keep what is known."""
-
-    def refused(one: Conversation) -> bool:
-        return one.messages[-1].content in REFUSALS.values()
-
-    def kind(name: str) -> Callable[[Conversation], bool]:
-        return lambda one: one.kind.startswith(name)
-
     return [
         (1600, lambda one: kind("summarize")(one) and "+own" in one.source),
         (200, lambda one: kind("summarize")(one) and "+own" not in one.source),

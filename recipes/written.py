@@ -4,7 +4,7 @@
     llm batch '{text}' asked.jsonl --in jsonl:prompt --out jsonl -m qwen2.5-coder-1.5b-instruct \\
       --temperature 1 --top-p 0.95 --max-tokens 360 > answered.jsonl
     python -m recipes.written lines answered.jsonl > lines.jsonl
-    llm sentiment lines.jsonl --in jsonl:text --out jsonl -m NAME > judged.jsonl          (for each who judges)
+    llm sentiment -f lines.jsonl --in jsonl:text --out jsonl -m NAME > judged.jsonl       (for each who judges)
     python -m recipes.written keep FOLDER judged.jsonl another.jsonl
 
 The last step writes `written.LANGUAGE.txt`, as `recipes.seeds` reads it.
@@ -96,12 +96,11 @@ def lines(answered: Iterable[dict[str, Any]]) -> Iterator[dict[str, str]]:
         language = row["language"]
         low, high = LENGTHS[language]
         # Those it was shown are no reviews of its own.
-        known = seen | {plain(line[2:]) for line in row["prompt"].split("\n") if line[:2] == "- "}
+        shown = {plain(line[2:]) for line in row["prompt"].split("\n") if line[:2] == "- "}
         for text in _items(str(row.get("answer") or "")):
             key = plain(text)
             fits = low <= len(text) <= high and language_of(text) == language and not INTRODUCTION.search(text)
-            if fits and key not in known:
-                known.add(key)
+            if fits and key not in seen and key not in shown:
                 seen.add(key)
                 yield {"language": language, "ordered": row["ordered"], "text": text}
 

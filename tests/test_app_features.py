@@ -150,6 +150,7 @@ def test_a_task_takes_a_file_from_anywhere(tiny_model_home: Path, tmp_path: Path
     (tmp_path / "far").mkdir()
     (tmp_path / "far" / "notes.txt").write_text("I loved it.\n", "utf-8")
     (tmp_path / "far" / "other.txt").write_text("Not this.\n", "utf-8")
+    (tmp_path / "far" / "now.txt").symlink_to(tmp_path / "nowhere")
 
     async def story() -> None:
         app = make_app(tiny_model_home)

@@ -33,7 +33,7 @@ def texts_to_judge(options: Options, texts: Sequence[str], spec: str | None, exa
     if paths or (not texts and stdin_has_input()):
         found += read_rows(options, paths, spec)
     elif spec:
-        raise UsageError("--in needs a file or stdin")
+        raise UsageError("--in needs a file or stdin", hint="name the file with -f FILE, or pipe its rows in")
     if not found:
         raise UsageError("no text to judge", hint=f"such as: {example}")
     return found

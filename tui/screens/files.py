@@ -12,7 +12,7 @@ from textual.widgets import Label, OptionList
 from engine.errors import EngineError
 from tui.files import read_file
 from tui.finding import files_below
-from tui.screens.choosing import Choice, ChoosingScreen
+from tui.screens.choosing import LISTED, Choice, ChoosingScreen
 from tui.strings import Strings
 
 
@@ -42,8 +42,8 @@ class FilesScreen(ChoosingScreen):
 
     @on(OptionList.OptionHighlighted)
     def _marked(self, event: OptionList.OptionHighlighted) -> None:
-        if event.option_index < len(self.shown):
-            self._measure(self.shown[event.option_index].value)
+        if event.option_index < len(self.shown) and (path := self.shown[event.option_index].value):
+            self._measure(path)
 
     @work(thread=True, exclusive=True, group="count")
     def _measure(self, path: str) -> None:
@@ -65,11 +65,13 @@ def _begun_by(folder: Path, wanted: str) -> list[Choice]:
     found = []
     try:
         with os.scandir(folder / inside) as entries:
-            for entry in sorted(entries, key=lambda one: one.name):
-                if entry.name.startswith(name) and (name or not entry.name.startswith(".")):
-                    path = os.path.join(inside, entry.name)
-                    way = entry.is_dir()
-                    found.append(Choice("", f"{path}/") if way else Choice(path, path, _size(entry.stat().st_size)))
+            fitting = [one for one in entries if one.name.startswith(name) and (name or one.name[0] != ".")]
+        for entry in sorted(fitting, key=lambda one: one.name)[:LISTED]:
+            path = os.path.join(inside, entry.name)
+            if entry.is_dir():
+                found.append(Choice("", f"{path}/"))
+            elif entry.is_file():  # no pipe, and no link that leads nowhere
+                found.append(Choice(path, path, _size(entry.stat().st_size)))
     except (OSError, ValueError):  # no such folder, or a name that can be none
         return []
     return found
