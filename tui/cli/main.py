@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import sys
@@ -163,8 +164,19 @@ def _silence() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _end(code: list[int]) -> None:
+    """End the process there and then where PyTorch was loaded, which Python takes a third of a second to take apart."""
+    if code and "torch" in sys.modules:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        os._exit(code[0])
+
+
 def main() -> None:
     """The console script."""
+    ended: list[int] = []
+    atexit.register(_end, ended)  # first of all, so that it runs last: all others who want to be called have been
     raise_on_sigterm()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -176,6 +188,7 @@ def main() -> None:
     except BrokenPipeError:
         _silence()
         code = 141
+    ended.append(code)
     sys.exit(code)
 
 
