@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from engine.config import SamplingConfig
 from engine.errors import UsageError
+from engine.kernels import native
 from engine.sampling import Sampler, keep_min_p, keep_top_k, keep_top_p, penalize
 
 # Multiples of a quarter have many ties, and softmax of them is never near a border by rounding alone.
@@ -236,3 +237,24 @@ def test_equals_are_left_to_who_sees_all_logits() -> None:
     values[[7, 300]] = 9
     assert Sampler(SamplingConfig(min_tokens=2), stop_ids=[7])._draw_from_few(values, [1]) is None
     assert Sampler(SamplingConfig(repetition_penalty=1.2))._draw_from_few(values, [7]) is None
+
+
+@pytest.mark.parametrize("count", [1, 16, 61, 4096, 4099, 50_000])
+@pytest.mark.parametrize("spread", [0.1, 3.0, 30.0])
+def test_the_native_look_at_logits_finds_what_numpy_finds(count: int, spread: float) -> None:
+    """On any number of threads the same bits; of equals the lowest; ids that are ruled out do not count."""
+    values = torch.randn(count, generator=torch.Generator().manual_seed(count)) * spread
+    values[count // 2 :: 7] = values.max()
+    values[1::3] = -math.inf
+    found = []
+    before = torch.get_num_threads()
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        found.append(native.best(values))
+    torch.set_num_threads(before)
+    if found[0] is None:
+        pytest.skip("no native library")
+    assert found[0] == found[1] == found[2]
+    id_, total = found[0]
+    assert id_ == int(values.numpy().argmax())
+    assert total == pytest.approx(float(values.double().logsumexp(0)), abs=2e-6, rel=2e-6)

@@ -35,6 +35,12 @@ class Weight(ctypes.Structure):
     )
 
 
+class _Best(ctypes.Structure):
+    """`Best` of logits.h."""
+
+    _fields_ = (("id", ctypes.c_int32), ("logit", ctypes.c_float), ("total", ctypes.c_double))
+
+
 class NativeProduct:
     """A weight where it lies, and its product."""
 
@@ -71,6 +77,18 @@ class NativeKernel:
         found = library()
         assert not isinstance(found, str), found
         return NativeProduct(found, values, scales, digits)
+
+
+def best(logits: Tensor) -> tuple[int, float] | None:
+    """Logits (V,) float32 -> the id of the largest, the lowest of equals, and log(sum(exp(logits))); None without the
+    library."""
+    native = library()
+    if isinstance(native, str):
+        return None
+    logits = logits.contiguous()
+    found = _Best()
+    native.llm_best(ctypes.c_void_p(logits.data_ptr()), logits.numel(), ctypes.byref(found), torch.get_num_threads())
+    return found.id, found.total
 
 
 def lanes() -> str:

@@ -6,6 +6,7 @@
 
 #include "attention.h"
 #include "lanes.h"
+#include "logits.h"
 #include "pool.h"
 #include "product.h"
 
@@ -259,13 +260,15 @@ const char *llm_lanes() {
 }
 
 // Changes whenever a structure or a function here does.
-int llm_version() { return 5; }
+int llm_version() { return 6; }
 
 void llm_multiply(const Weight *weight, const float *x, int rows, float *y, int threads) {
     Space &s = space();
     quantize(s.digits, x, rows, *weight, threads);
     multiply(*weight, s.digits, rows, y, threads);
 }
+
+void llm_best(const float *logits, int count, Best *best, int threads) { *best = best_of(logits, count, threads); }
 
 void llm_before(const Model *m, int layer, const float *x, int rows, const float *cosines, const float *sines, float *qkv, int threads) {
     before(*m, m->layer[layer], x, rows, cosines, sines, qkv, threads);
