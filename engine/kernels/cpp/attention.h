@@ -61,27 +61,10 @@ INLINE void write_entry(void *to, bool bfloat, int64_t at, const float *from, in
 
 // Sixteen rows of sixteen numbers, `stride` apart -> their columns, one after the other.
 INLINE void transpose(const float *from, int stride, float *to) {
-    f32x16 a[16], b[16];
-    for (int i = 0; i < 16; i++) a[i] = load(from + i * stride);
-#define PAIR(x, y, ...) (__builtin_shufflevector(x, y, __VA_ARGS__))
-    for (int i = 0; i < 8; i++) {
-        b[2 * i] = PAIR(a[i], a[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-        b[2 * i + 1] = PAIR(a[i], a[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-    }
-    // Rows i and i + 8 are interleaved: four times, and they are columns.
-    for (int i = 0; i < 8; i++) {
-        a[2 * i] = PAIR(b[i], b[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-        a[2 * i + 1] = PAIR(b[i], b[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-    }
-    for (int i = 0; i < 8; i++) {
-        b[2 * i] = PAIR(a[i], a[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-        b[2 * i + 1] = PAIR(a[i], a[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-    }
-    for (int i = 0; i < 8; i++) {
-        store(to + 32 * i, PAIR(b[i], b[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23));
-        store(to + 32 * i + 16, PAIR(b[i], b[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31));
-    }
-#undef PAIR
+    f32x16 of[16];
+    for (int i = 0; i < 16; i++) of[i] = load(from + i * stride);
+    transpose(of);
+    for (int i = 0; i < 16; i++) store(to + 16 * i, of[i]);
 }
 
 #if HALVES

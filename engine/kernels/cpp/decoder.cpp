@@ -104,7 +104,7 @@ INLINE f32x16 gelu_tanh(f32x16 x) {
 void before(const Model &m, const Layer &layer, const float *x, int rows, const float *cosines, const float *sines, float *qkv, int threads) {
     Space &s = space();
     float *normal = s.floats(s.narrow, static_cast<size_t>(rows) * m.hidden);
-    s.digits.reserve(rows, layer.qkv, tiles_pay(rows, layer.qkv));
+    s.digits.reserve(rows, layer.qkv, tiles_pay(rows));
     for_rows(rows, threads, [&](int row) {
         float *y = normal + static_cast<size_t>(row) * m.hidden;
         normalize(x + static_cast<size_t>(row) * m.hidden, layer.attention_norm, m.hidden, m.eps, y);
@@ -129,7 +129,7 @@ void after(const Model &m, const Layer &layer, const float *attention, float *x,
     quantize(s.digits, attention, rows, layer.out, threads);
     float *y = s.floats(s.narrow, rows * hidden);
     multiply(layer.out, s.digits, rows, y, threads);
-    s.digits.reserve(rows, layer.gate_up, tiles_pay(rows, layer.gate_up));
+    s.digits.reserve(rows, layer.gate_up, tiles_pay(rows));
     for_rows(rows, threads, [&](int row) {
         add_normalized(x + row * hidden, y + row * hidden, layer.post_attention_norm, m.hidden, m.eps);
         normalize(x + row * hidden, layer.mlp_norm, m.hidden, m.eps, y + row * hidden);

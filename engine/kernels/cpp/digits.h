@@ -17,23 +17,25 @@ struct Weight {
 
 static int groups_of(int inputs) { return (inputs + GROUP - 1) / GROUP; }
 
-// Quantized activations of some rows: x = scale of its group * digit, or * (256 * first digit + second digit).
+// Quantized activations of some rows: x = scale of its group * digit, or * (256 * first digit + second digit). They lie
+// row by row, or as a tile of AMX takes them: sixteen rows side by side, four inputs of each in turn.
 struct Digits {
     int groups, digits;
-    int each;                // rows that lie side by side, group by group: as a tile holds them, or one
-    Lines<int8_t> values;    // (rows / each, groups, each, digits, GROUP), zeros at the end
+    bool tiled;
+    Lines<int8_t> values;    // (rows, groups, digits, GROUP) or (rows / 16, groups, digits, GROUP / 4, 16, 4), zeros at the end
     Lines<float> scales;     // (rows / 16, groups, 16)
-    Lines<int32_t> offsets;  // (rows / 16, groups, 16): -OFFSET * the sum of the group's digits, firsts 256 times
+    Lines<int32_t> offsets;  // (rows / 16, groups, 16): -OFFSET * the sum of the group's digits, firsts 256 times; not of tiles
 
     size_t cell(int row, int group) const { return (static_cast<size_t>(row / 16) * groups + group) * 16 + row % 16; }
-    size_t place(int row) const { return (static_cast<size_t>(row / each) * groups * each + row % each) * digits * GROUP; }
     // A row's digits of its first group, those of the second after them; `step` bytes on are those of the next group.
-    const int8_t *at(int row) const { return &values[place(row)]; }
-    size_t step() const { return static_cast<size_t>(each) * digits * GROUP; }
+    const int8_t *at(int row) const { return &values[static_cast<size_t>(row) * groups * step()]; }
+    size_t step() const { return static_cast<size_t>(digits) * GROUP; }
+    // The same of the sixteen rows from `row` on, where they are tiled: those of the second 16 * GROUP bytes on.
+    size_t tile(int row, int group) const { return (static_cast<size_t>(row / 16) * groups + group) * 16 * step(); }
 
     // Whole tiles of rows: what stands in those that are not set does not matter.
     void reserve(int rows, const Weight &w, bool tiles) {
-        groups = groups_of(w.inputs), digits = w.digits, each = tiles ? 16 / digits : 1;
+        groups = groups_of(w.inputs), digits = w.digits, tiled = tiles;
         const size_t cells = static_cast<size_t>((rows + 15) / 16 * 16) * groups;
         if (values.size() < cells * GROUP * digits) values.resize(cells * GROUP * digits);
         if (scales.size() < cells) scales.resize(cells), offsets.resize(cells);
@@ -51,26 +53,59 @@ struct Digits {
     void set(int row, int group, const f32x16 part[4]) {
         f32x16 peak{};
         for (int i = 0; i < 4; i++) peak = larger(peak, magnitude(part[i]));
-        const float steps = digits == 1 ? 127.0f : 127.0f * 256;
-        const float most = std::max(largest(peak), 1e-30f), inverse = steps / most;
-        int8_t *to = &values[place(row) + group * step()];
+        const float most = std::max(largest(peak), SMALLEST), inverse = steps() / most;
+        int8_t one[2 * GROUP];
         i32x16 total{};
         for (int i = 0; i < 4; i++) {
-            i32x16 digit = nearest(part[i], inverse);
+            i32x16 digit = nearest(part[i], all(inverse));
             total += digit;
             if (digits == 2) {
-                const i32x16 first = (digit + 128) >> 8;
-                write(to + GROUP + 16 * i, digit - (first << 8));
+                const i32x16 first = first_of_two(digit);
+                write(one + GROUP + 16 * i, digit - (first << 8));
                 digit = first;
             }
-            write(to + 16 * i, digit);
+            write(one + 16 * i, digit);
         }
-        scales[cell(row, group)] = most / steps;
+        scales[cell(row, group)] = most / steps();
+        if (tiled) {
+            int8_t *to = &values[tile(row, group)] + row % 16 * 4;
+            for (int quad = 0; quad < digits * GROUP / 4; quad++) std::memcpy(to + 64 * quad, one + 4 * quad, 4);
+            return;
+        }
+        std::memcpy(&values[static_cast<size_t>(row) * groups * step() + group * step()], one, step());
         int32_t lanes[16], whole = 0;
         std::memcpy(lanes, &total, sizeof lanes);
         for (int lane : lanes) whole += lane;
         offsets[cell(row, group)] = -OFFSET * whole;
     }
+
+    // One group of the sixteen rows from `row` on, side by side: what `set` gives each.
+    void set_tile(int row, int group, const f32x16 x[GROUP]) {
+        f32x16 most = all(SMALLEST);
+        for (int i = 0; i < GROUP; i++) most = larger(magnitude(x[i]), most);
+        const f32x16 inverse = steps() / most;
+        int8_t *to = &values[tile(row, group)];
+        for (int quad = 0; quad < GROUP / 4; quad++, to += 64) {
+            i32x16 high{}, low{};
+            for (int i = 0; i < 4; i++) {
+                i32x16 digit = nearest(x[4 * quad + i], inverse);
+                if (digits == 2) {
+                    const i32x16 first = first_of_two(digit);
+                    low |= ((digit - (first << 8)) & 255) << 8 * i;
+                    digit = first;
+                }
+                high |= (digit & 255) << 8 * i;
+            }
+            std::memcpy(to, &high, 64);
+            if (digits == 2) std::memcpy(to + 16 * GROUP, &low, 64);
+        }
+        store(&scales[cell(row, group)], most / steps());
+    }
+
+private:
+    static constexpr float SMALLEST = 1e-30f;
+    float steps() const { return digits == 1 ? 127.0f : 127.0f * 256; }
+    static i32x16 first_of_two(i32x16 digit) { return (digit + 128) >> 8; }
 
     static void write(int8_t *to, i32x16 digit) {
         const i8x16 bytes = __builtin_convertvector(digit, i8x16);

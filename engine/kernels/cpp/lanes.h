@@ -118,13 +118,27 @@ INLINE float sum(f32x16 v) { return across(v, [](float a, float b) { return a + 
 INLINE float largest(f32x16 v) { return across(v, [](float a, float b) { return a > b ? a : b; }); }
 
 // a * b to the nearest integer, ties to even, for products below 2^22.
-INLINE i32x16 nearest(f32x16 a, float b) { return (i32x16)fused(a, all(b), 12582912.0f) - 0x4b400000; }
+INLINE i32x16 nearest(f32x16 a, f32x16 b) { return (i32x16)fused(a, b, 12582912.0f) - 0x4b400000; }
+
+// Rows and columns change places.
+INLINE void transpose(f32x16 a[16]) {
+    f32x16 b[16];
+    const auto interleave = [](const f32x16 *from, f32x16 *to) {
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; i++) {
+            to[2 * i] = __builtin_shufflevector(from[i], from[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            to[2 * i + 1] = __builtin_shufflevector(from[i], from[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+        }
+    };
+    // Rows i and i + 8 are interleaved: four times, and they are columns.
+    interleave(a, b), interleave(b, a), interleave(a, b), interleave(b, a);
+}
 
 // e^x to about 2e-7, relative; 0 below -87.
 INLINE f32x16 exponential(f32x16 x) {
     const f32x16 high = all(88.0f), low = all(-87.0f);
     const f32x16 t = x > high ? high : (x < low ? low : x);
-    const i32x16 n = nearest(t, 1.44269504f);
+    const i32x16 n = nearest(t, all(1.44269504f));
     const f32x16 k = as_float(n);
     const f32x16 r = fused(k, 2.12194440e-4f, fused(k, -0.693359375f, t));
     f32x16 p = all(1.9875691500e-4f);

@@ -9,9 +9,9 @@ INLINE __m512i some_bytes(const int8_t *from, int count) {
     return _mm512_maskz_loadu_epi8(count <= 0 ? 0 : (~0ull >> (64 - count)), from);
 }
 
-// (16 rows, one group) -> quads side by side. `middle`: what is added, as xor.
-INLINE void pack_group(const int8_t *const rows[PANEL], int at, int left, uint8_t *to, int8_t middle = -128) {
-    const __m512i offset = _mm512_set1_epi8(middle);
+// (16 rows, one group) -> quads side by side.
+INLINE void pack_group(const int8_t *const rows[PANEL], int at, int left, uint8_t *to) {
+    const __m512i offset = _mm512_set1_epi8(-128);  // 128 more, as xor
     __m512i a[16], b[16];
     for (int i = 0; i < 16; i++) a[i] = _mm512_xor_si512(some_bytes(rows[i] + at, left), offset);
     for (int i = 0; i < 8; i++) {
@@ -61,14 +61,14 @@ INLINE void pack_eight(const int8_t *const *rows, int at, int left, uint8_t *to)
     }
 }
 
-INLINE void pack_group(const int8_t *const rows[PANEL], int at, int left, uint8_t *to, int8_t = 0) {
+INLINE void pack_group(const int8_t *const rows[PANEL], int at, int left, uint8_t *to) {
     for (int half = 0; half < 2; half++) {
         pack_eight(rows, at + 32 * half, left - 32 * half, to + 8 * 64 * half);
         pack_eight(rows + 8, at + 32 * half, left - 32 * half, to + 8 * 64 * half + 32);
     }
 }
 #else
-INLINE void pack_group(const int8_t *const rows[PANEL], int at, int left, uint8_t *to, int8_t = 0) {
+INLINE void pack_group(const int8_t *const rows[PANEL], int at, int left, uint8_t *to) {
     if (left < GROUP) std::memset(to, 0, PANEL * GROUP);
     const int bytes = std::min(left, GROUP);
     for (int row = 0; row < PANEL; row++) {
@@ -80,13 +80,29 @@ INLINE void pack_group(const int8_t *const rows[PANEL], int at, int left, uint8_
 }
 #endif
 
-static void pack(const Weight &w, int first, int groups, uint8_t *to, int8_t middle = -128) {
-    const int count = std::min(PANEL, w.outputs - first);
-    const int8_t *rows[PANEL];
-    for (int i = 0; i < PANEL; i++) rows[i] = w.values + static_cast<size_t>(first + std::min(i, count - 1)) * w.inputs;
+// Sixteen rows of a weight from `first` on, the last one in place of those that are missing.
+struct PanelRows {
+    const int8_t *of[PANEL];
+    PanelRows(const Weight &w, int first) {
+        const int last = w.outputs - 1;
+        for (int i = 0; i < PANEL; i++) of[i] = w.values + static_cast<size_t>(std::min(first + i, last)) * w.inputs;
+    }
+};
+
+static void pack(const Weight &w, int first, int groups, uint8_t *to) {
+    const PanelRows rows(w, first);
     const size_t ahead = 2 * static_cast<size_t>(PANEL) * w.inputs;  // what the next pair of panels is made of
     for (int group = 0; group < groups; group++, to += PANEL * GROUP) {
-        for (const int8_t *row : rows) __builtin_prefetch(row + group * GROUP + ahead, 0, 2);
-        pack_group(rows, group * GROUP, w.inputs - group * GROUP, to, middle);
+        for (const int8_t *row : rows.of) __builtin_prefetch(row + group * GROUP + ahead, 0, 2);
+        pack_group(rows.of, group * GROUP, w.inputs - group * GROUP, to);
     }
 }
+
+#if WIDE
+// The same as it is, group by group: each is a tile of AMX.
+static void copy_panel(const Weight &w, int first, int groups, int8_t *to) {
+    const PanelRows rows(w, first);
+    for (int at = 0; at < groups * GROUP; at += GROUP)
+        for (int i = 0; i < PANEL; i++, to += GROUP) _mm512_store_si512(to, some_bytes(rows.of[i] + at, w.inputs - at));
+}
+#endif

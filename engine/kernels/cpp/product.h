@@ -121,48 +121,11 @@ template <int DIGITS> static void many_rows(const Weight &w, int first, const Di
     }
 }
 
-#if TILES
-// A pair of panels for all rows.
-template <int DIGITS> static void many_tiles(const Weight &w, int first, const Digits &x, int rows, float *y) {
-    Panels panels(w, x.groups);
-    panels.add(first);
-    if (first + PANEL < w.outputs) panels.add(first + PANEL);
-    for_tiles<DIGITS>(panels, x, rows, [&](int begin, int end) {
-        for (int p = 0; p < panels.count; p++) {
-            const int at = panels.first[p], some = std::min(PANEL, w.outputs - at);
-            const f32x16 scale = load(w.scales + at, some), bias = w.bias ? load(w.bias + at, some) : f32x16{};
-            float *to = y + at;
-            if (some == PANEL)
-                for (int row = begin; row < end; row++) store(to + static_cast<size_t>(row) * w.outputs, fused(panels.total(p, row - begin), scale, bias));
-            else
-                for (int row = begin; row < end; row++) store(to + static_cast<size_t>(row) * w.outputs, fused(panels.total(p, row - begin), scale, bias), some);
-        }
-    });
-}
-
-// One group of the digits of gate(x times the upper half of a weight) * (x times the lower): what lies between two
-// products is never written out.
-template <int DIGITS, typename Gate> static void gated_tiles(const Weight &w, int group, const Digits &x, int rows, Digits &y, const Gate &gate) {
-    const int middle = w.outputs / 2, begin = group * GROUP, parts = (std::min(middle - begin, GROUP) + PANEL - 1) / PANEL;
-    Panels panels(w, x.groups);
-    for (int i = 0; i < parts; i++) panels.add(begin + PANEL * i), panels.add(middle + begin + PANEL * i);
-    for_tiles<DIGITS>(panels, x, rows, [&](int from, int to) {
-        for (int row = from; row < to; row++) {
-            f32x16 part[GROUP / PANEL]{};
-            for (int i = 0; i < parts; i++) {
-                const int some = std::min(PANEL, middle - panels.first[2 * i]);
-                const f32x16 g = scaled(w, panels.first[2 * i], some, panels.total(2 * i, row - from));
-                const f32x16 product = gate(g) * scaled(w, panels.first[2 * i + 1], some, panels.total(2 * i + 1, row - from));
-                part[i] = some < PANEL ? first_of(product, some) : product;
-            }
-            y.set(row, group, part);
-        }
-    });
-}
-#endif
-
 // y (rows, outputs) = x (rows, inputs) times the weight, plus the bias.
 template <int DIGITS> static void multiply_digits(const Weight &w, const Digits &x, int rows, float *y, int threads) {
+#if TILES
+    if (x.tiled) return multiply_tiles<DIGITS>(w, x, rows, y, threads);
+#endif
     const int pairs = (w.outputs + 2 * PANEL - 1) / (2 * PANEL);
     // Tasks of some 64 kB: long enough to be worth taking, short enough that no thread waits for another.
     const int each = rows > TILE ? 1 : std::max(1, 65536 / (2 * PANEL * w.inputs));
@@ -173,12 +136,6 @@ template <int DIGITS> static void multiply_digits(const Weight &w, const Digits 
             if (rows == 1) {
                 one_row<DIGITS>(w, first, x, y);
                 if (first + PANEL < w.outputs) one_row<DIGITS>(w, first + PANEL, x, y);
-                continue;
-            }
-#endif
-#if TILES
-            if (tiles_pay(rows, w)) {
-                many_tiles<DIGITS>(w, first, x, rows, y);
                 continue;
             }
 #endif
@@ -194,14 +151,9 @@ static void multiply(const Weight &w, const Digits &x, int rows, float *y, int t
 // The digits that `down` will meet: of gate(upper half of x times the weight) * its lower half.
 template <typename Gate>
 static void multiply_gated(const Weight &w, const Digits &x, int rows, Lines<float> &room, Digits &y, const Weight &down, const Gate &gate, int threads) {
-    y.reserve(rows, down, tiles_pay(rows, down));
+    y.reserve(rows, down, x.tiled);
 #if TILES
-    if (tiles_pay(rows, w)) {
-        parallel(threads, y.groups, [&](int group) {
-            w.digits == 2 ? gated_tiles<2>(w, group, x, rows, y, gate) : gated_tiles<1>(w, group, x, rows, y, gate);
-        });
-        return;
-    }
+    if (x.tiled) return w.digits == 2 ? multiply_gated_tiles<2>(w, x, rows, y, gate, threads) : multiply_gated_tiles<1>(w, x, rows, y, gate, threads);
 #endif
     const int middle = down.inputs, each = 8;
     if (room.size() < static_cast<size_t>(rows) * w.outputs) room.resize(static_cast<size_t>(rows) * w.outputs);
@@ -218,7 +170,7 @@ static void multiply_gated(const Weight &w, const Digits &x, int rows, Lines<flo
 
 // What the weight will meet.
 static void quantize(Digits &digits, const float *x, int rows, const Weight &w, int threads) {
-    digits.reserve(rows, w, tiles_pay(rows, w));
+    digits.reserve(rows, w, tiles_pay(rows));
     const int each = 16;
     parallel(threads, (rows + each - 1) / each, [&](int task) {
         for (int row = task * each; row < std::min(rows, (task + 1) * each); row++)

@@ -1,20 +1,21 @@
-// AMX: a tile of 16 rows of activations times a packed panel of 16 weights, one group of inputs an instruction.
+// AMX: sixteen rows of a weight times sixteen rows of digits, one group of inputs an instruction.
 //
 // Both factors are signed, so nothing is offset; the sums are the very integers that the dot products of lanes.h give.
+// Those of a weight lie side by side, one for each row of digits: so do the digits' scales, and so will what comes next.
 #pragma once
 
 #include "digits.h"
 #include "pack.h"
+#include "pool.h"
 
 #if defined(__AMX_INT8__) && defined(__AMX_TILE__) && defined(__linux__)
 #define TILES 1
 #include <sys/syscall.h>
 #include <unistd.h>
 
-constexpr int TILE_ROWS = 16;
-constexpr int FEWEST_ROWS = 8;  // fewer are as fast as dot products
-constexpr int STEP = 8;         // groups of a block, whose part of two panels stays in the nearest cache
-constexpr int MOST_ROWS = 256;  // at once: what their sums take stays in the second cache
+constexpr int FEWEST_ROWS = 8;    // fewer are as fast as dot products
+constexpr int STEP = 16;          // tiles of a block, whose digits and panel stay in the nearest cache
+constexpr int AT_ONCE = 5 << 18;  // bytes of digits that stay in the second cache while the panels pass by
 
 // Linux gives a process the tiles' registers when it asks; a kernel or a machine below may refuse.
 static bool tiles_allowed() {
@@ -22,7 +23,7 @@ static bool tiles_allowed() {
     return allowed;
 }
 
-static bool tiles_pay(int rows, const Weight &w) { return rows * w.digits >= FEWEST_ROWS && tiles_allowed(); }
+static bool tiles_pay(int rows) { return rows >= FEWEST_ROWS && tiles_allowed(); }
 
 // The shapes of the tiles, set while this lives: 16 rows of 64 bytes each. Other libraries set their own.
 class TileShapes {
@@ -33,7 +34,7 @@ public:
             uint16_t bytes[16] = {};
             uint8_t rows[16] = {};
         } shapes;
-        for (int tile = 0; tile < 3; tile++) shapes.bytes[tile] = 64, shapes.rows[tile] = TILE_ROWS;
+        for (int tile = 0; tile < 8; tile++) shapes.bytes[tile] = 64, shapes.rows[tile] = 16;
         // GCC's words for tiles do not say that they read memory: what was written there must be there.
         asm volatile("" : : "r"(&shapes) : "memory");
         _tile_loadconfig(&shapes);
@@ -43,107 +44,176 @@ public:
     TileShapes &operator=(const TileShapes &) = delete;
 };
 
-// dots (16 rows, 16 weights) of one group.
-INLINE void multiply_tile(const int8_t *rows, const uint8_t *panel, int32_t (*dots)[PANEL]) {
-    _tile_zero(0);
-    _tile_loadd(1, rows, 64);
-    _tile_loadd(2, panel, 64);
-    _tile_dpbssd(0, 1, 2);
-    _tile_stored(0, dots, 64);
-}
-
-// Sums of the groups of one block: STEP groups of sixteen rows of digits times a panel.
+// Sums of sixteen rows of a weight, each with those of as many rows of digits.
 struct Sums {
-    alignas(64) int32_t of[STEP][TILE_ROWS][PANEL];
+    f32x16 of[PANEL];
 };
 
-// A block: sixteen rows of digits, a panel, up to STEP groups. What is needed to add its sums up.
-struct Block {
-    const float *scales;
-    float *totals;  // (16 / DIGITS, 16)
-    int count;      // groups
-    bool first;     // the totals begin at zero
-};
+// Four tiles of dots take turns: one is multiplied while another is stored and a third's numbers are added up. A group
+// has one of them, or one for each of its two digits.
+typedef int32_t Dots[4][PANEL][16];
 
-// Adds to totals (rows, 16) the sums of one group, each row times its scale. Unrolled, so that they stay in registers.
-template <int DIGITS> INLINE void add_group(const int32_t (*sums)[PANEL], const float *scale, f32x16 *total) {
+template <int DOTS> INLINE void multiply_tile(const int8_t *panel, const int8_t *digits) {
+#define PRODUCT(dots, left, right) \
+    if constexpr (DOTS == dots) { \
+        _tile_zero(dots); \
+        _tile_loadd(left, panel, 64); \
+        _tile_loadd(right, digits, 64); \
+        _tile_dpbssd(dots, left, right); \
+    }
+    PRODUCT(0, 4, 6) PRODUCT(1, 5, 7) PRODUCT(2, 4, 6) PRODUCT(3, 5, 7)
+#undef PRODUCT
+}
+
+template <int DOTS> INLINE void store_tile(Dots &to) {
+    if constexpr (DOTS == 0) _tile_stored(0, to[0], 64);
+    if constexpr (DOTS == 1) _tile_stored(1, to[1], 64);
+    if constexpr (DOTS == 2) _tile_stored(2, to[2], 64);
+    if constexpr (DOTS == 3) _tile_stored(3, to[3], 64);
+}
+
+// Takes up a group where there is one, and adds up the one that had this turn before, where there was.
+template <int TURN, int DIGITS> INLINE void take_turn(const int8_t *panel, const int8_t *digits, const float *scales, int group, int count, Dots &dots, f32x16 *total) {
+    constexpr int FIRST = TURN * DIGITS, SECOND = FIRST + DIGITS - 1;
+    const int old = group - 4 / DIGITS;
+    const bool waits = old >= 0 && old < count;
+    if (waits) {
+        store_tile<FIRST>(dots);
+        if (DIGITS == 2) store_tile<SECOND>(dots);
+    }
+    if (group < count) {
+        const int8_t *left = panel + group * PANEL * GROUP, *right = digits + group * DIGITS * 16 * GROUP;
+        multiply_tile<FIRST>(left, right);
+        if (DIGITS == 2) multiply_tile<SECOND>(left, right + 16 * GROUP);
+    }
+    if (!waits) return;
+    const f32x16 scale = load(scales + 16 * old);
 #pragma GCC unroll 16
-    for (int r = 0; r < TILE_ROWS / DIGITS; r++) {
+    for (int r = 0; r < PANEL; r++) {
         i32x16 whole, low;
-        std::memcpy(&whole, sums[r * DIGITS], sizeof whole);
-        if (DIGITS == 2) std::memcpy(&low, sums[r * DIGITS + DIGITS - 1], sizeof low), whole = (whole << 8) + low;
-        total[r] = fused(as_float(whole), scale[r], total[r]);
+        std::memcpy(&whole, dots[FIRST][r], sizeof whole);
+        if (DIGITS == 2) std::memcpy(&low, dots[SECOND][r], sizeof low), whole = (whole << 8) + low;
+        total[r] = fused(as_float(whole), scale, total[r]);
     }
 }
 
-// Multiplies one block into `sums` while those of the one before it are added up: a stored tile can be read only some
-// time later, and tiles and vectors work at once.
-template <int DIGITS>
-INLINE void multiply_block(const int8_t *rows, const uint8_t *panel, int count, Sums &sums, const Block &last, const Sums &old) {
-    constexpr int ROWS = TILE_ROWS / DIGITS;
-    f32x16 total[ROWS];
+// Adds the products of some groups to the sums, which begin at zero with the first of them.
+template <int DIGITS> static void multiply_block(const int8_t *panel, const int8_t *digits, const float *scales, int count, bool first, Sums &sums) {
+    constexpr int TURNS = 4 / DIGITS;
+    alignas(64) Dots dots;
+    f32x16 total[PANEL];
 #pragma GCC unroll 16
-    for (int r = 0; r < ROWS; r++) total[r] = last.first ? f32x16{} : load(last.totals + 16 * r);
-    const int both = std::min(count, last.count);
-    for (int group = 0; group < both; group++) {
-        multiply_tile(rows + group * TILE_ROWS * GROUP, panel + group * PANEL * GROUP, sums.of[group]);
-        add_group<DIGITS>(old.of[group], last.scales + group * 16, total);
+    for (int r = 0; r < PANEL; r++) total[r] = first ? f32x16{} : sums.of[r];
+    for (int group = 0; group < count + TURNS; group += TURNS) {
+        take_turn<0, DIGITS>(panel, digits, scales, group, count, dots, total);
+        take_turn<1, DIGITS>(panel, digits, scales, group + 1, count, dots, total);
+        if constexpr (TURNS == 4) {
+            take_turn<2, DIGITS>(panel, digits, scales, group + 2, count, dots, total);
+            take_turn<3, DIGITS>(panel, digits, scales, group + 3, count, dots, total);
+        }
     }
-    for (int group = both; group < count; group++) multiply_tile(rows + group * TILE_ROWS * GROUP, panel + group * PANEL * GROUP, sums.of[group]);
-    for (int group = both; group < last.count; group++) add_group<DIGITS>(old.of[group], last.scales + group * 16, total);
-    if (last.count)
 #pragma GCC unroll 16
-        for (int r = 0; r < ROWS; r++) store(last.totals + 16 * r, total[r]);
+    for (int r = 0; r < PANEL; r++) sums.of[r] = total[r];
 }
 
-// Packed panels of a weight, and the sums of up to MOST_ROWS rows with each.
-struct Panels {
-    static constexpr int MOST = 2 * GROUP / PANEL;
+// Two panels of a weight, copied so that each group of each is a tile.
+struct Pair {
     const Weight &w;
-    const int groups;
-    int count = 0, first[MOST];
-    size_t size;
-    uint8_t *packed;
-    float *totals;
+    const int first[2], groups, ahead;  // first outputs; how many outputs further on those of the next pair are
+    int8_t *panel[2];
 
-    Panels(const Weight &weight, int groups_of_it) : w(weight), groups(groups_of_it), size(static_cast<size_t>(groups) * PANEL * GROUP) {
-        thread_local Lines<uint8_t> bytes;
-        thread_local Lines<float> sums(static_cast<size_t>(MOST) * MOST_ROWS * PANEL);
-        if (bytes.size() < MOST * size) bytes.resize(MOST * size);
-        packed = bytes.data(), totals = sums.data();
+    Pair(const Weight &weight, int one, int other, int next) : w(weight), first{one, other}, groups(groups_of(weight.inputs)), ahead(next) {
+        thread_local Lines<int8_t> bytes;
+        const size_t size = static_cast<size_t>(groups) * PANEL * GROUP;
+        if (bytes.size() < 2 * size) bytes.resize(2 * size);
+        for (int p = 0; p < 2; p++) {
+            panel[p] = bytes.data() + p * size;
+            if (some(p) > 0) copy_panel(w, first[p], groups, panel[p]);
+        }
     }
-    void add(int output) {
-        pack(w, output, groups, packed + count * size, 0);
-        first[count++] = output;
+    int some(int p) const { return std::min(PANEL, w.outputs - first[p]); }  // outputs that there are
+
+    // What will be copied next is fetched meanwhile: so many parts of one group's rows.
+    void fetch(int p, int group) const {
+        const int8_t *from = w.values + static_cast<size_t>(first[p] + ahead) * w.inputs + static_cast<size_t>(group) * GROUP;
+        for (int i = 0; i < PANEL; i++) __builtin_prefetch(from + static_cast<size_t>(i) * w.inputs, 0, 2);
     }
-    float *at(int panel, int row) const { return totals + (static_cast<size_t>(panel) * MOST_ROWS + row) * PANEL; }
-    f32x16 total(int panel, int row) const { return load(at(panel, row)); }
 };
 
-// Multiplies rows by the panels, and calls finish(begin, end) for some of them at a time while their sums stand in
-// `panels`. Two panels' part of some groups waits in the nearest cache while all these rows pass by.
-template <int DIGITS, typename Finish> static void for_tiles(const Panels &panels, const Digits &x, int rows, const Finish &finish) {
-    constexpr int EACH = TILE_ROWS / DIGITS;
+// Multiplies rows of digits by two panels, and calls finish(row, sums of each panel) for sixteen of them at a time. Some
+// groups of the panels stay in the nearest cache while all these rows pass by.
+template <int DIGITS, typename Finish> static void for_tiles(const Pair &pair, const Digits &x, int begin, int end, const Finish &finish) {
+    constexpr int EACH = STEP / DIGITS;
+    thread_local Lines<Sums> kept;
+    const int tiles = (end - begin + 15) / 16;
+    if (kept.size() < 2 * static_cast<size_t>(tiles)) kept.resize(2 * static_cast<size_t>(tiles));
     const TileShapes shapes;
-    Sums sums[2];
-    for (int from = 0; from < rows; from += MOST_ROWS) {
-        const int to = std::min(rows, from + MOST_ROWS);
-        int turn = 0;
-        Block last{nullptr, nullptr, 0, true};
-        for (int begin = 0; begin < x.groups; begin += STEP)
-            for (int pair = 0; pair < panels.count; pair += 2)
-                for (int row = from; row < to; row += EACH)
-                    for (int p = pair; p < std::min(pair + 2, panels.count); p++, turn ^= 1) {
-                        const int8_t *a = x.at(row) + static_cast<size_t>(begin) * TILE_ROWS * GROUP;
-                        const uint8_t *panel = panels.packed + p * panels.size + static_cast<size_t>(begin) * PANEL * GROUP;
-                        const int step = std::min(STEP, x.groups - begin);
-                        multiply_block<DIGITS>(a, panel, step, sums[turn], last, sums[turn ^ 1]);
-                        last = {&x.scales[x.cell(row, begin)], panels.at(p, row - from), step, begin == 0};
-                    }
-        multiply_block<DIGITS>(nullptr, nullptr, 0, sums[turn], last, sums[turn ^ 1]);
-        finish(from, to);
+    for (int group = 0; group < x.groups; group += EACH) {
+        const int count = std::min(EACH, x.groups - group), share = (count + tiles - 1) / tiles;
+        for (int tile = 0; tile < tiles; tile++) {
+            const int row = begin + 16 * tile;
+            Sums *sums = &kept[2 * static_cast<size_t>(tile)];
+            for (int p = 0; p < 2 && pair.some(p) > 0; p++) {
+                for (int i = tile * share; i < std::min(count, (tile + 1) * share); i++) pair.fetch(p, group + i);
+                multiply_block<DIGITS>(pair.panel[p] + static_cast<size_t>(group) * PANEL * GROUP, &x.values[x.tile(row, group)],
+                                       &x.scales[x.cell(row, group)], count, group == 0, sums[p]);
+            }
+            if (group + count == x.groups) finish(row, sums);
+        }
     }
+}
+
+// y (rows, outputs) = x times two panels of the weight, plus the bias.
+template <int DIGITS> static void tiles_of_pair(const Weight &w, int first, const Digits &x, int begin, int end, float *y) {
+    const Pair pair(w, first, first + PANEL, 2 * PANEL);
+    for_tiles<DIGITS>(pair, x, begin, end, [&](int row, Sums *sums) {
+        for (int p = 0; p < 2 && pair.some(p) > 0; p++) {
+            const int at = pair.first[p], some = pair.some(p);
+            transpose(sums[p].of);
+            for (int r = 0; r < std::min(16, end - row); r++)
+                store(y + static_cast<size_t>(row + r) * w.outputs + at, scaled(w, at, some, sums[p].of[r]), some);
+        }
+    });
+}
+
+// One group of the digits of gate(x times the upper half of a weight) * (x times the lower): what lies between two
+// products is never written out.
+template <int DIGITS, typename Gate> static void gated_tiles(const Weight &w, int group, const Digits &x, int begin, int end, Digits &y, const Gate &gate) {
+    struct Whole {
+        f32x16 of[GROUP];
+    };
+    thread_local Lines<Whole> kept;
+    const int middle = w.outputs / 2, first = group * GROUP, count = std::min(middle - first, GROUP);
+    kept.assign((end - begin + 15) / 16, Whole{});
+    const auto output = [&](int at, const f32x16 &sum) { return fused(sum, all(w.scales[at]), all(w.bias ? w.bias[at] : 0.0f)); };
+    for (int part = 0; part < count; part += PANEL) {
+        const int upper = first + part, lower = middle + upper;
+        for_tiles<DIGITS>(Pair(w, upper, lower, PANEL), x, begin, end, [&](int row, const Sums *sums) {
+            f32x16 *to = kept[(row - begin) / 16].of + part;
+            for (int i = 0; i < std::min(PANEL, count - part); i++) to[i] = gate(output(upper + i, sums[0].of[i])) * output(lower + i, sums[1].of[i]);
+        });
+    }
+    for (int row = begin; row < end; row += 16) y.set_tile(row, group, kept[(row - begin) / 16].of);
+}
+
+// Calls work(task, first row, one more than the last) for so many tasks of all rows, or of as many as stay near.
+template <typename Work> static void for_chunks(const Digits &x, int rows, int tasks, int threads, const Work &work) {
+    const size_t bytes = static_cast<size_t>(rows) * x.groups * x.step();
+    const int chunks = static_cast<int>((bytes + AT_ONCE - 1) / AT_ONCE), each = ((rows + chunks - 1) / chunks + 15) / 16 * 16;
+    parallel(threads, chunks * tasks, [&](int number) {
+        const int begin = number / tasks * each;
+        if (begin < rows) work(number % tasks, begin, std::min(rows, begin + each));
+    });
+}
+
+template <int DIGITS> static void multiply_tiles(const Weight &w, const Digits &x, int rows, float *y, int threads) {
+    for_chunks(x, rows, (w.outputs + 2 * PANEL - 1) / (2 * PANEL), threads,
+               [&](int pair, int begin, int end) { tiles_of_pair<DIGITS>(w, pair * 2 * PANEL, x, begin, end, y); });
+}
+
+template <int DIGITS, typename Gate> static void multiply_gated_tiles(const Weight &w, const Digits &x, int rows, Digits &y, const Gate &gate, int threads) {
+    for_chunks(x, rows, y.groups, threads, [&](int group, int begin, int end) { gated_tiles<DIGITS>(w, group, x, begin, end, y, gate); });
 }
 #else
-static bool tiles_pay(int, const Weight &) { return false; }
+static bool tiles_pay(int) { return false; }
 #endif
