@@ -1,23 +1,23 @@
-"""Judgements are probabilities of labels: they sum to 1, are the same every time, and owe nothing to the prior."""
+"""Judgements are probabilities of labels: they sum to 1, are the same every time, and doubt is looked at twice."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import pytest
 
 from engine.config import SamplingConfig
 from engine.errors import InputError, InputTooLong
-from engine.model import Decoder
+from engine.language import language_of
 from engine.schema import LabelScores, Message
 from engine.session import Session
+from engine.tasks import labels, sentiment
 from engine.tasks.sentiment import judge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from torch import Tensor
 
 TEXTS = [
     "I loved every minute",
@@ -74,42 +74,10 @@ def test_space_around_a_text_does_not_count(tiny_session: Session) -> None:
 
 def test_the_order_in_which_labels_are_scored_makes_no_difference(tiny_session: Session) -> None:
     asked = [Message("user", "How was it?")]
-    labels = ["positive", "negative", "neutral", "正面"]
-    forward, backward = tiny_session.score(asked, labels), tiny_session.score(asked, labels[::-1])
+    replies = ["positive", "negative", "neutral", "正面"]
+    forward, backward = tiny_session.score(asked, replies), tiny_session.score(asked, replies[::-1])
     for row, twin in zip(forward, backward[::-1], strict=True):
         assert row == pytest.approx(twin, abs=1e-3)
-
-
-def test_what_the_model_would_say_to_any_text_is_taken_out(
-    tiny_model_home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A model that leans towards one label, whatever it reads, judges as it would without the leaning."""
-    texts = ["房间又脏又吵", "我很喜欢", "会议在周二"]
-    before = open_tiny(tiny_model_home)
-    plain = [judge(before, text) for text in texts]
-    uncorrected = before.score([Message("user", texts[0])], ["正面", "负面"])
-    before.close()
-    logits, leaning = Decoder.logits, first_id(tiny_model_home, "正面")
-
-    def leaned(self: Decoder, hidden: Tensor) -> Tensor:
-        found = logits(self, hidden).clone()
-        found[..., leaning] += 4
-        return found
-
-    monkeypatch.setattr(Decoder, "logits", leaned)
-    session = open_tiny(tiny_model_home)
-    tilted = session.score([Message("user", texts[0])], ["正面", "负面"])
-    assert sum(tilted[0]) - sum(tilted[1]) == pytest.approx(sum(uncorrected[0]) - sum(uncorrected[1]) + 4, abs=0.1)
-    for text, expected in zip(texts, plain, strict=True):
-        assert judge(session, text).scores == pytest.approx(expected.scores, abs=0.02), text
-    session.close()
-
-
-def first_id(home: Path, text: str) -> int:
-    session = open_tiny(home)
-    [(id_, _, _), *_] = session.pieces(text)
-    session.close()
-    return id_
 
 
 def test_a_text_longer_than_the_context_is_judged_in_all_its_parts(tiny_session: Session) -> None:
@@ -151,3 +119,52 @@ def test_the_default_model_tells_praise_from_complaint_in_both_languages(default
     for text, found in first.items():
         assert sum(found.scores.values()) == pytest.approx(1)
         assert judge(default_session, text).scores == pytest.approx(found.scores, abs=0.02)
+
+
+@pytest.mark.parametrize("neutral", [False, True])
+def test_a_text_in_doubt_is_read_twice_over_and_both_readings_count_alike(
+    tiny_session: Session, monkeypatch: pytest.MonkeyPatch, neutral: bool
+) -> None:
+    monkeypatch.setattr(sentiment, "SURE", 1.0)
+    for text in ("I loved every minute", "房间又脏又吵"):
+        asked = sentiment.question(language_of(text), neutral=neutral)
+        readings = labels.judge(tiny_session, asked, [text, f"{text}\n{text}"])
+        first, second = (reading for reading in readings if isinstance(reading, LabelScores))
+        roots = {label: math.sqrt(first.scores[label] * second.scores[label]) for label in first.scores}
+        expected = {label: root / sum(roots.values()) for label, root in roots.items()}
+        assert judge(tiny_session, text, neutral=neutral).scores == pytest.approx(expected, abs=CLOSE)
+
+
+def test_a_text_without_doubt_is_read_once(tiny_session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["I loved every minute", "房间又脏又吵", "", "x" * 40]
+    monkeypatch.setattr(sentiment, "SURE", 0.0)
+    once = dict(sentiment.judge_many(tiny_session, texts))
+    assert isinstance(once[2], InputError)
+    for number in (0, 1, 3):
+        asked = sentiment.question(language_of(texts[number]))
+        [single] = labels.judge(tiny_session, asked, [texts[number]])
+        found = once[number]
+        assert isinstance(found, LabelScores)
+        assert isinstance(single, LabelScores)
+        assert same(found, single)
+
+
+def test_rows_in_doubt_keep_their_numbers_among_others(tiny_session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the rows lie above the limit; whatever is read again, each row has its own judgement."""
+    rows = [f"row {number} was {'good' if number % 3 else 'bad'}" for number in range(12)]
+    monkeypatch.setattr(sentiment, "SURE", 1.0)
+    again = [judge(tiny_session, row) for row in rows]
+    singles = [
+        row for row in labels.judge(tiny_session, sentiment.question("en"), rows) if isinstance(row, LabelScores)
+    ]
+    monkeypatch.setattr(sentiment, "SURE", sorted(row.score for row in singles)[6])
+    together = dict(sentiment.judge_many(tiny_session, rows))
+    assert sorted(together) == list(range(12))
+    read_again = 0
+    for number, single in enumerate(singles):
+        doubtful = single.score < sentiment.SURE
+        read_again += doubtful
+        found = together[number]
+        assert isinstance(found, LabelScores)
+        assert same(found, again[number] if doubtful else single)
+    assert read_again == 6
