@@ -174,6 +174,24 @@ def test_summarize_says_how_much_was_read(tiny_model_home: Path) -> None:
     assert "lines 40/40" in done.stderr.decode()
 
 
+def test_a_text_too_short_to_summarize_is_given_and_said_to_be(tiny_model_home: Path) -> None:
+    text = "The meeting was moved to Tuesday at three, in the small room."
+    done = llm(tiny_model_home, "summarize", "-m", "tiny", stdin=text.encode())
+    assert done.stdout.decode() == text + "\n"
+    assert "no longer than the summary asked for: given whole (--length 30% asks for less)" in done.stderr.decode()
+    assert json.loads(llm(tiny_model_home, "summarize", "-m", "tiny", "-j", stdin=text.encode()).stdout)["given_whole"]
+    assert "--length" not in llm(tiny_model_home, "summarize", "-m", "tiny", stdin=b"Hello!").stderr.decode()
+
+
+def test_rows_too_short_to_summarize_are_given_and_counted(tiny_model_home: Path) -> None:
+    rows = ["Hello there!", "word " * 70]
+    done = llm(tiny_model_home, "summarize", *SHORT, "--in", "lines", "-j", stdin="\n".join(rows).encode())
+    short, long = (json.loads(line) for line in done.stdout.splitlines())
+    assert (short["summary"], short["given_whole"]) == (rows[0], True)
+    assert not long["given_whole"]
+    assert "1 of 2 rows: no longer than the summary asked for" in done.stderr.decode()
+
+
 def test_one_bad_file_among_several_is_told_in_its_row(tiny_model_home: Path, tmp_path: Path) -> None:
     (tmp_path / "good.txt").write_text("A good text.")
     (tmp_path / "bad.txt").write_bytes(b"\xff")

@@ -28,6 +28,8 @@ BRIEF = SamplingConfig(max_tokens=12, stop=tuple("aeiou"))
 """A model of random weights never ends by itself."""
 LINES = [f"Line {number} says word{number * 7919}.\n" for number in range(1, 501)]
 CHINESE = [f"第{number}行说的是{number * 7919}。\n" for number in range(1, 501)]
+FULL = "word " * 70
+"""Begins a text that is longer than what is given whole."""
 LONG = {"en": "".join(LINES), "zh": "".join(CHINESE)}
 
 
@@ -76,7 +78,7 @@ def test_no_prompt_is_longer_than_the_context_leaves_room_for(
         session.close()
 
 
-@pytest.mark.parametrize("text", ["short text\n", LONG["en"]])
+@pytest.mark.parametrize("text", ["short text\n", FULL, LONG["en"]])
 def test_the_answer_is_finished_once_at_its_end(tiny_session: Session, text: str) -> None:
     chunks, _ = run(tiny_session, text)
     finished = [number for number, chunk in enumerate(chunks) if chunk.finish_reason]
@@ -95,10 +97,10 @@ def test_the_same_text_gives_the_same_summary(tiny_session: Session, tiny_model_
 @pytest.mark.parametrize(
     ("text", "language", "instruction"),
     [
-        ("A text about harbours.", None, "Write only the summary, in English."),
-        ("一篇关于港口的文字。", None, "只写摘要，使用中文。"),
-        ("一篇关于港口的文字。", "en", "Write only the summary, in English."),
-        ("A text about harbours.", "zh", "只写摘要，使用中文。"),
+        ("A text about harbours." * 20, None, "Write only the summary, in English."),
+        ("一篇关于港口的文字。" * 20, None, "只写摘要，使用中文。"),
+        ("一篇关于港口的文字。" * 20, "en", "Write only the summary, in English."),
+        ("A text about harbours." * 20, "zh", "只写摘要，使用中文。"),
     ],
 )
 def test_the_prompt_is_in_the_language_of_the_text_unless_told(
@@ -131,20 +133,21 @@ def test_every_prompt_of_a_long_text_is_in_its_language(tiny_session: Session, a
 def test_the_length_is_asked_for_in_words(
     tiny_session: Session, asked: Asked, length: str, english: str, chinese: str
 ) -> None:
-    run(tiny_session, "word " * 100, length=length)
-    run(tiny_session, "字" * 170, length=length)
+    text = 160 if length == "long" else 100
+    run(tiny_session, "word " * text, length=length)
+    run(tiny_session, "字" * round(text * 1.7), length=length)
     assert english in asked.texts[0]
     assert chinese in asked.texts[1]
 
 
 def test_a_short_summary_is_cut_off_sooner_than_a_long_one(tiny_session: Session) -> None:
     free = SamplingConfig(max_tokens=2_000)
-    written = [run(tiny_session, "A text.", free, length=length)[0][-1].output_tokens for length in ("1w", "10w")]
+    written = [run(tiny_session, FULL, free, length=length)[0][-1].output_tokens for length in ("1w", "10w")]
     assert written == sorted(set(written))
 
 
 def test_max_tokens_stands_above_the_length(tiny_session: Session) -> None:
-    chunks, _ = run(tiny_session, "A text.", SamplingConfig(max_tokens=5), length="long")
+    chunks, _ = run(tiny_session, FULL, SamplingConfig(max_tokens=5))
     assert (chunks[-1].output_tokens, chunks[-1].finish_reason) == (5, "length")
 
 
@@ -155,14 +158,14 @@ def test_a_summary_of_many_words_is_written_part_by_part(tiny_session: Session, 
 
 
 def test_a_long_summary_of_a_text_that_fits_is_written_section_by_section(tiny_session: Session, asked: Asked) -> None:
-    text = "".join(LINES[:45])
+    text = "".join(LINES[:70])
     for length, most in (("short", 1), ("medium", 1), ("long", 5)):
         before = len(asked.texts)
         _, read = run(tiny_session, text, length=length)
         prompts = asked.texts[before:]
         assert (read.complete, read.chunks_total) == (True, len(prompts))
         assert most // 2 < len(prompts) <= most
-        assert all(sum(line in prompt for prompt in prompts) == 1 for line in LINES[:45])
+        assert all(sum(line in prompt for prompt in prompts) == 1 for line in LINES[:70])
 
 
 def test_a_summary_does_not_end_before_most_of_what_was_asked_for(
@@ -177,7 +180,7 @@ def test_a_summary_does_not_end_before_most_of_what_was_asked_for(
 
 
 def test_rows_are_held_to_their_length_as_each_alone(tiny_session: Session) -> None:
-    rows = ["word " * 300, "word " * 40, "字" * 500]
+    rows = ["word " * 300, "word " * 90, "word " * 40, "字" * 500]
     drawn = SamplingConfig(temperature=1, seed=3, max_tokens=300)
     found = dict(summarize_rows(tiny_session, rows, sampling=drawn, length="medium"))
     for number, row in enumerate(rows):
@@ -200,7 +203,7 @@ def test_an_empty_text_is_refused_by_name(tiny_session: Session, text: str) -> N
 def test_a_context_without_room_is_an_error_that_says_so(tiny_model_home: Path) -> None:
     session = Session.open(tiny_model_home / "models" / "tiny", device="cpu", threads=1, context=200)
     with pytest.raises(InputTooLong, match="200 tokens"):
-        run(session, "A text.")
+        run(session, FULL)
     session.close()
 
 
@@ -219,10 +222,12 @@ def test_a_context_without_room_is_an_error_that_says_so(tiny_model_home: Path) 
     ],
 )
 def test_short_texts_of_any_shape_are_read_whole(tiny_session: Session, asked: Asked, text: str, lines: int) -> None:
-    _, read = run(tiny_session, text)
-    assert (read.lines_read, read.lines_total, read.chunks_total) == (lines, lines, 1)
-    assert read.complete
-    assert text.strip() in asked.texts[0]
+    for whole in (FULL + text, text):
+        _, read = run(tiny_session, whole)
+        assert (read.lines_read, read.lines_total, read.chunks_total) == (lines, lines, 1)
+        assert read.complete
+    [prompt] = asked.texts
+    assert (FULL + text).strip() in prompt
 
 
 @pytest.mark.parametrize("text", ["word " * 4_000, "字" * 5_000, "x" * 30_000, "a\r\n" * 2_000, "🙂" * 900])
@@ -237,7 +242,7 @@ def test_long_texts_without_borders_are_read_whole(tiny_session: Session, asked:
 
 
 @pytest.mark.parametrize("taken", [0, 1, 3, 9])
-@pytest.mark.parametrize("text", ["short text", LONG["en"]])
+@pytest.mark.parametrize("text", [FULL, LONG["en"]])
 def test_closing_stops_the_model_and_leaves_a_session_that_works(
     tiny_session: Session, asked: Asked, text: str, taken: int
 ) -> None:

@@ -112,6 +112,8 @@ def _verdict(result: LabelScores | Exception, say: Strings) -> str:
 
 def read_note(read: Coverage, say: Strings) -> str:
     """What was read, and what not."""
+    if read.given_whole:
+        return say("note.given_whole")
     parts, lines = f"{read.chunks_read}/{read.chunks_total}", f"{read.lines_read}/{read.lines_total}"
     note = say("note.read", parts=parts, lines=lines)
     if read.complete:

@@ -147,6 +147,7 @@ def _summaries(
     session: Session, documents: Sequence[Document], budget: int, sampling: SamplingConfig
 ) -> Generator[Chunk | Coverage, None, list[Document]]:
     """Documents with a summary of all of it in place of each long one; the empty chunks let the caller stop."""
+    from engine.tasks.short_text import stays_whole
     from engine.tasks.summarize import summarize
 
     shortened, read = [], []
@@ -158,8 +159,9 @@ def _summaries(
             read.append(Coverage(1, 1, lines, lines, tokens, tokens))
             continue
         text = ""
+        length = "50%" if stays_whole(session, document.text, "long") else "long"  # its own is too long here
         brief = replace(sampling, max_tokens=min(share, 512))
-        for event in summarize(session, document, sampling=brief, length="long"):
+        for event in summarize(session, document, sampling=brief, length=length):
             if isinstance(event, Coverage):
                 read.append(event)
             elif isinstance(event, Chunk):

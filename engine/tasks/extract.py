@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from engine.config import SamplingConfig
 from engine.errors import InputError
 from engine.language import HAN, language_of
 from engine.schema import Chunk, Coverage, Document
 from engine.tasks.length import Length, words_in
 from engine.tasks.sentences import sentences
+from engine.tasks.short_text import given, span, stays_whole
 from engine.tasks.summarize import ChunkProgress, Event, Part
 
 if TYPE_CHECKING:
@@ -53,6 +55,9 @@ def extract(
     found = [sentence for sentence in sentences_of(document.text) if words_in(sentence.text) >= 1]
     if not found:
         raise InputError(f"{document.name} is empty: nothing to summarize")
+    if stays_whole(session, document.text, length):
+        yield from given(session, document, language_of(document.text), SamplingConfig(), bullets=bullets)
+        return
     rows = []
     for start in range(0, len(found), BATCH):
         yield ChunkProgress(start, len(found))
@@ -65,7 +70,7 @@ def extract(
     for number, index in enumerate(chosen):
         sentence, last = found[index], number == len(chosen) - 1
         yield Part(sentence.text, sentence.first_line, sentence.last_line, session.count(sentence.text))
-        line = f"- {sentence.text} ({_span(sentence)})" if bullets else sentence.text
+        line = f"- {sentence.text}{_span(sentence)}" if bullets else sentence.text
         yield Chunk(line + ("" if last else between), finish_reason="stop" if last else None)
     tokens = sum(session.count(sentence.text) for sentence in found)
     lines = document.text.count("\n") + (not document.text.endswith("\n"))
@@ -73,9 +78,7 @@ def extract(
 
 
 def _span(sentence: Sentence) -> str:
-    first, last = sentence.first_line, sentence.last_line
-    span = f"{first}–{last}" if first != last else f"{first}"
-    return f"第{span}行" if HAN.search(sentence.text) else f"line {span}" if first == last else f"lines {span}"
+    return span(sentence.first_line, sentence.last_line, "zh" if HAN.search(sentence.text) else "en")
 
 
 def sentences_of(text: str) -> Iterator[Sentence]:

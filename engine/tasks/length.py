@@ -40,6 +40,8 @@ _LEAST = 0.6
 """Of the asked words, that a summary does not end before."""
 _MOST_OF_TEXT = 0.55
 """Of a text's words, above which no summary is held to be longer: it would have to repeat the text."""
+_MOST = 2 / 3
+"""Of a text's words, at whose next sentence a summary ends that would else have room to repeat the text."""
 _TOKENS_A_WORD = 1.25
 """Rather too few: an English word with its marks has 1.3 to 1.4 in the default model, 1.7 Chinese characters 1.2."""
 
@@ -53,6 +55,10 @@ class Length:
     """short, medium or long, where it was said so; `part` for a share of a summary."""
     least: int = 0
     """Words that the summary does not end before; 0: it ends where the model ends it."""
+    most: int = 0
+    """Words that it ends at, in a sentence or not; 0: the text is longer than what was asked for."""
+    whole: bool = False
+    """The text is as short as a summary of this length may be: there is nothing to leave out."""
 
     @classmethod
     def parse(cls, text: str, document: str) -> Self:
@@ -67,7 +73,12 @@ class Length:
             target = int(match[1]) if match[2] == "w" else max(10, round(words * int(match[1]) / 100))
         # In tens: texts of many sizes have few lengths, and those of one length are decoded together.
         least = int(_LEAST * min(target, words * _MOST_OF_TEXT) / 10) * 10 if target >= _HELD_TO else 0
-        return cls(target, text if match is None else "", least)
+        name = text if match is None else ""
+        # What a number says is meant so; a paragraph is one as well where it has fewer words.
+        whole = words <= (target * _LEAST if name else target)
+        if whole or not words or words > target:
+            return cls(target, name, least, whole=whole)
+        return cls(int(words * _MOST / 10) * 10, name, least, int(words / 10) * 10, whole)
 
     def words(self, language: Language) -> str:
         """As the model is told."""
@@ -96,8 +107,9 @@ class Length:
         return self.target > LONGEST_PASS
 
     def reached(self, text: str) -> bool:
-        """Whether a text has the wished length and its last sentence is whole."""
-        return bool(_SENTENCE_END.search(text)) and words_in(text) >= self.target
+        """Whether a text has the wished length and its last sentence is whole, or all the words it may have."""
+        words = words_in(text)
+        return (bool(_SENTENCE_END.search(text)) and words >= self.target) or 0 < self.most <= words
 
     def sections(self, tokens: int) -> int:
         """In how many passages a text that one pass could read is read, so that its end has its share as well."""

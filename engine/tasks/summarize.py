@@ -3,11 +3,12 @@
 A long text's summary is made of parts, each about a stretch of lines: passages are summarized, and neighbours'
 summaries combined, as deep as it takes, until as many parts are left as the wished length has room for. So no stretch
 is lost in one last reduction, and every part can say which lines it speaks of.
+
+A text that is no longer than the summary asked for comes out whole: a model has nothing to leave out there, and adds.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,6 +18,7 @@ from engine.schema import Chunk, Coverage, Document, FinishReason, Language, Mes
 from engine.tasks.length import Length, words_in
 from engine.tasks.passages import Passage, split
 from engine.tasks.sentences import sentences
+from engine.tasks.short_text import bare, given, span, stays_whole
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -124,6 +126,9 @@ def summarize(
     if not document.text.strip():
         raise InputError(f"{document.name} is empty: nothing to summarize")
     wish = Wish(language or language_of(document.text), Length.parse(length, document.text), bullets, focus)
+    if stays_whole(session, document.text, length):
+        yield from given(session, document, wish.language, sampling, bullets=bullets)
+        return
     room = _room(session, wish.length, sampling)
     passages, wanted = _passages(session, document.text, wish, room)
     writer = _Writer(session, sampling, memory)
@@ -151,7 +156,7 @@ def summarize_rows(
         length = Length.parse(wish.get("length", "medium"), text)
         tokens = session.count(text)
         one = not wish.get("bullets") and tokens <= SINGLE_TOKENS // 2 and length.sections(tokens) == 1
-        if one and text.strip():
+        if one and text.strip() and not stays_whole(session, text, wish.get("length", "medium")):
             asked = Wish(wish.get("language") or language_of(text), length, focus=wish.get("focus", ""))
             short.setdefault(length, []).append((number, asked.ask(WHOLE, text.strip(), length)))
         else:
@@ -257,9 +262,7 @@ def _line(part: Part, wish: Wish, writer: _Writer, last: bool) -> Chunk:
     """A part as a piece of the summary's text."""
     text = part.text
     if wish.bullets:
-        first, end = part.first_line, part.last_line
-        span = f"{first}–{end}" if first != end else str(first)
-        text = f"- {text} " + (f"(lines {span})" if wish.language == "en" else f"（第{span}行）") + "\n" * (not last)
+        text = f"- {text}{span(part.first_line, part.last_line, wish.language)}" + "\n" * (not last)
     elif not last:
         text += "\n\n" if wish.length.paragraphs else " " if wish.language == "en" else ""
     return writer.chunk(text, "stop" if last else None)
@@ -322,7 +325,7 @@ def tidy(text: str, words: int, *, cut: bool) -> str:
 
     Small models say more than they are asked to. `cut`: the last sentence is not whole.
     """
-    text = re.sub(r"^(?:[-*•]|\d+[.)、])\s+", "", " ".join(text.split()))
+    text = bare(" ".join(text.split()))
     whole = list(sentences(text))
     if cut and len(whole) > 1:
         whole.pop()

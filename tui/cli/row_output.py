@@ -42,11 +42,14 @@ class RowOutput:
         self.kind, self._rows, self._write, self._as_text = kind, rows, write, as_text
         self.given = list(dict.fromkeys(name for row in rows for name in row.fields))
         # An input that has a column `label` keeps it.
-        self._names = {name: f"llm_{name}" if name in self.given else name for name in columns}
+        self._names = {name: self._free(name) for name in columns}
         self._done: dict[int, Result] = {}
         self._journal: Journal | None = None
         self.written = 0
         """Rows that are out."""
+
+    def _free(self, name: str) -> str:
+        return f"llm_{name}" if name in self.given else name
 
     def to(self, write: Callable[[str], object], journal: Journal) -> None:
         """Write elsewhere, and keep in the journal what waits."""
@@ -85,7 +88,7 @@ class RowOutput:
     def format(self, row: Row, result: Result) -> str:
         """One row with its line ending; empty where the text format has nothing to say."""
         if self.kind == "jsonl":
-            added = {self._names.get(name, name): value for name, value in result.items()}
+            added = {self._names.get(name) or self._free(name): value for name, value in result.items()}
             return json.dumps(row.fields | added, ensure_ascii=False) + "\n"
         if self.kind == "text":
             return "" if "error" in result else self._as_text(row, result) + "\n"

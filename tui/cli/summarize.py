@@ -13,6 +13,7 @@ import typer
 
 from engine.errors import EngineError, UsageError
 from engine.schema import Chunk, Coverage, Document, Language
+from engine.tasks.length import Length
 from tui.cli.deliver import Result, place_of
 from tui.cli.help import HelpfulCommand
 from tui.cli.inputs import argument_text
@@ -33,6 +34,8 @@ llm summarize contract.md --bullets --focus "notice periods"
 llm summarize *.txt --out jsonl --resume summaries.jsonl
 """
 Style = Literal["abstractive", "extractive"]
+GIVEN_WHOLE = "no longer than the summary asked for: given whole"
+LESS = "30%"
 DEFAULTS: dict[str, Any] = {"repetition_penalty": 1.1}
 """How summaries are drawn where nobody said anything else."""
 
@@ -62,6 +65,11 @@ class Wanted:
     def wish(self) -> dict[str, Any]:
         """As the task takes them."""
         return {"length": self.length, "language": self.language, "bullets": self.bullets, "focus": self.focus}
+
+    def told_whole(self, text: str) -> str:
+        """What is said of a text that is its own summary, and how to ask for less where there is less."""
+        more = not self.length.endswith("%") and not Length.parse(LESS, text).whole
+        return f"{GIVEN_WHOLE} (--length {LESS} asks for less)" if more else GIVEN_WHOLE
 
 
 @takes(*MODEL, *SAMPLING, "file", *DECODING, *ANSWER)
@@ -150,7 +158,7 @@ def _one(run: Run, session: Any, document: Document, wanted: Wanted, memory: Any
 
         def extra() -> dict[str, Any]:
             named = {"name": document.name} | ({"parts": parts} if parts else {})
-            return named | (coverage_json(read[0]) if read else {})
+            return named | ({"given_whole": read[0].given_whole} | coverage_json(read[0]) if read else {})
 
         if heading and not run.options.json:
             run.console.line(f"## {document.name}\n")
@@ -163,13 +171,20 @@ def _one(run: Run, session: Any, document: Document, wanted: Wanted, memory: Any
             waiting="",
         )
     for coverage in read:
-        tell_coverage(run.console, coverage, document.name)
+        if coverage.given_whole:
+            run.console.note(f"{document.name}: {wanted.told_whole(document.text)}")
+        else:
+            tell_coverage(run.console, coverage, document.name)
     return result
 
 
 def _rows(
     run: Run, session: Any, rows: list[Row], wanted: Wanted, memory: Any, kind: OutFormat, resume: Path | None
 ) -> None:
+    from engine.tasks.short_text import stays_whole
+
+    short = 0
+
     def work(texts: list[str]) -> Iterator[tuple[int, Any]]:
         if wanted.style == "extractive":
             for number, text in enumerate(texts):
@@ -181,8 +196,14 @@ def _rows(
         yield from summarize_rows(session, texts, sampling=run.sampling(**DEFAULTS), memory=memory, **wanted.wish)
 
     def results(texts: list[str]) -> Iterator[tuple[int, dict[str, Any] | EngineError]]:
+        nonlocal short
         for number, result in work(texts):
-            yield number, {"summary": result} if isinstance(result, str) else result
+            if isinstance(result, str):
+                whole = stays_whole(session, texts[number], wanted.length)
+                short += whole
+                yield number, {"summary": result, "given_whole": whole}
+            else:
+                yield number, result
 
     run_rows(
         run,
@@ -194,3 +215,5 @@ def _rows(
         resume=resume,
         place=f"{session.name} on {place_of(session)}",
     )
+    if short:
+        run.console.note(f"{short} of {len(rows)} rows: {GIVEN_WHOLE}")

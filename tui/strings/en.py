@@ -183,6 +183,7 @@ TEXTS = {
     "task.translate.asked": "Translate {name}",
     "task.judge.asked": "Judge the lines of {name}",
     "note.read": "{parts} parts, lines {lines}",
+    "note.given_whole": "no longer than the summary asked for: given whole",
     "note.unread": "; not read: lines {lines}",
     "label.positive": "positive",
     "label.negative": "negative",

@@ -183,6 +183,7 @@ TEXTS = {
     "task.translate.asked": "翻译 {name}",
     "task.judge.asked": "判断 {name} 的每一行",
     "note.read": "{parts} 部分，{lines} 行",
+    "note.given_whole": "原文不比所要的摘要长，全文给出",
     "note.unread": "；没有读：第 {lines} 行",
     "label.positive": "正面",
     "label.negative": "负面",
