@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from engine.kernels.native import NativeProduct, Weight
 from engine.kernels.native_build import library
 from engine.kv_cache import KVCache
 from engine.layout import Consecutive, Packed
-from engine.linear import Int8Linear
+from engine.linear import Int8Embedding, Int8Linear
 from engine.model import Block, Decoder, HeadNorm, attend
 from engine.row_cache import RowCache
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from engine.config import ModelConfig
     from engine.kv_cache import Cache
     from engine.layout import Layout
+    from engine.model import Rotation
 
+CPU = torch.device("cpu")
 FEW = 16
 """Tokens of one sequence that a step takes at any depth; beyond, PyTorch's attention over all of them is faster."""
 NEAR = 1024
@@ -46,12 +48,22 @@ class _Layer(ctypes.Structure):
     )
 
 
+class _Embedding(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("values", "scales", "columns")),
+        ("rows", ctypes.c_int32),
+        ("factor", ctypes.c_float),
+    )
+
+
 class _Model(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_int32) for name in ("hidden", "middle", "layers", "gelu", "heads", "kv_heads", "width")),
         ("scale", ctypes.c_float),
         ("eps", ctypes.c_float),
         ("layer", ctypes.POINTER(_Layer)),
+        ("norm", ctypes.c_void_p),
+        ("embedding", _Embedding),
     )
 
 
@@ -88,39 +100,42 @@ class FusedDecoder(Decoder):
         batch, tokens = ids.shape
         if native is None or (batch > 1 and not isinstance(cache, RowCache)):
             return super().forward(ids, cache, layout, depth)
+        if depth is None and isinstance(cache, RowCache):
+            cache.reserve()
+            places = [(row, at, at, row, 1) for row, at in enumerate(cache.lengths)]
+            ranges = [(0, at + 1, 0) for at in cache.lengths]
+            x = native.step(ids, self._tables(max(cache.lengths) + 1), _of_rows(cache), places, ranges)
+            cache.advance(tokens)
+            return x
         if layout is None:
             layout = Consecutive(0, tokens, ids.device) if cache is None else cache.layout(tokens)
             near = NEAR - layout.end + tokens  # tokens before that border
             if isinstance(cache, KVCache) and depth is None and tokens > FEW and 0 < near < tokens:
                 return torch.cat([self.forward(part, cache) for part in (ids[:, :near], ids[:, near:])], 1)
-        x = (self.embedding(ids) * self.config.embedding_scale).view(-1, self.config.hidden_size).contiguous()
-        rotations = [self.rotary(kind, layout, ids.device) for kind in self.rotary.kinds]
-        tables = [tuple(table.reshape(x.shape[0], -1).contiguous() for table in pair) for pair in rotations]
-        if depth is None and isinstance(cache, RowCache):
-            places = [(row, at, at, row, 1) for row, at in enumerate(cache.lengths)]
-            native.step(x, tables, _of_rows(cache), places, [(0, at + 1, 0) for at in cache.lengths])
-        elif depth is None and isinstance(cache, KVCache) and (tokens <= FEW or layout.end <= NEAR):
+        if depth is None and isinstance(cache, KVCache) and (tokens <= FEW or layout.end <= NEAR):
             places, ranges = _places(layout, cache.length)
-            native.step(x, tables, _of_one(cache, tokens), places, ranges)
+            x = native.step(ids, self._tables(layout.end), _of_one(cache, tokens), places, ranges)
             cache.stored(tokens)
-        else:
-            self._pass(native, x, tables, layout, cache, depth)
-        if cache is not None:
             cache.advance(tokens)
-        x = x.view(batch, tokens, -1)
-        return self.norm(x) if depth is None else x
+            return x
+        return self._pass(native, ids, layout, cache, depth)
+
+    def _tables(self, positions: int) -> list[Rotation]:
+        return [self.rotary.table(kind, positions, CPU) for kind in self.rotary.kinds]
 
     def _pass(
         self,
         native: _Native,
-        x: Tensor,
-        tables: list[tuple[Tensor, ...]],
+        ids: Tensor,
         layout: Layout,
         cache: Cache | None,
         depth: int | None,
-    ) -> None:
-        """Many tokens of one sequence, (T, C) in place."""
+    ) -> Tensor:
+        """Many tokens of one sequence."""
         config = self.config
+        x = (self.embedding(ids) * config.embedding_scale).view(-1, config.hidden_size).contiguous()
+        rotations = [self.rotary(kind, layout, ids.device) for kind in self.rotary.kinds]
+        tables = [tuple(table.reshape(x.shape[0], -1).contiguous() for table in pair) for pair in rotations]
         heads = [config.num_heads, config.num_kv_heads, config.num_kv_heads]
         for index, layer in enumerate(islice(self.layers, depth)):
             assert isinstance(layer, Block)
@@ -130,6 +145,10 @@ class FusedDecoder(Decoder):
                 k, v = cache.append(index, k, v)
             mask = layout.mask(k.shape[2], layer.attention.window)
             native.after(index, attend(q.to(k.dtype), k, v, mask, layer.attention.scale), x)
+        if cache is not None:
+            cache.advance(len(x))
+        x = x.view(1, len(x), -1)
+        return self.norm(x) if depth is None else x
 
 
 _Place = tuple[int, int, int, int, int]
@@ -152,23 +171,25 @@ def _places(layout: Layout, length: int) -> tuple[list[_Place], list[_Range]]:
     return places, ranges
 
 
-def _of_one(cache: KVCache, tokens: int) -> list[_LayerCache]:
-    return [
-        _LayerCache(keys.data_ptr(), values.data_ptr(), 0, keys.stride(1), first, keys.dtype == torch.bfloat16)
-        for keys, values, first in cache.room(tokens)
-    ]
+def _of_one(cache: KVCache, tokens: int) -> ctypes.Array[_LayerCache]:
+    room = cache.room(tokens)
+    if room.described is None:
+        room.described = (_LayerCache * len(room.layers))(
+            *(
+                _LayerCache(keys.data_ptr(), values.data_ptr(), 0, keys.stride(1), first, keys.dtype == torch.bfloat16)
+                for keys, values, first in room.layers
+            )
+        )
+    return cast("ctypes.Array[_LayerCache]", room.described)
 
 
-def _of_rows(cache: RowCache) -> list[_LayerCache]:
+def _of_rows(cache: RowCache) -> ctypes.Array[_LayerCache]:
     keys, values = cache.buffers
     size = keys.stride(0) * keys.element_size()
     row, head = keys.stride(1), keys.stride(2)
-    return [
-        _LayerCache(
-            keys.data_ptr() + i * size, values.data_ptr() + i * size, row, head, 0, keys.dtype == torch.bfloat16
-        )
-        for i in range(len(keys))
-    ]
+    told = row, head, 0, keys.dtype == torch.bfloat16
+    layers = (_LayerCache(keys.data_ptr() + i * size, values.data_ptr() + i * size, *told) for i in range(len(keys)))
+    return (_LayerCache * len(keys))(*layers)
 
 
 class _Native:
@@ -181,8 +202,16 @@ class _Native:
         self._model = _Model(
             config.hidden_size, config.intermediate_size, config.num_layers, config.activation == "gelu_tanh",
             config.num_heads, config.num_kv_heads, config.head_dim, config.softmax_scale, config.norm_eps, self._layers,
+            model.norm.weight.data_ptr(), self._embedding(model),
         )  # fmt: skip
         self._width = (config.num_heads + 2 * config.num_kv_heads) * config.head_dim
+
+    def _embedding(self, model: Decoder) -> _Embedding:
+        table = cast("object", model.embedding)
+        assert isinstance(table, Int8Embedding)
+        self._table = [tensor.contiguous() for tensor in (table.values, table.scales, table.columns)]
+        pointers = (tensor.data_ptr() for tensor in self._table)
+        return _Embedding(*pointers, model.config.vocab_size, model.config.embedding_scale)
 
     @classmethod
     def of(cls, model: Decoder) -> _Native | None:
@@ -193,27 +222,33 @@ class _Native:
             return None
         blocks = [block for block in model.layers if isinstance(block, Block)]
         linear = [part for b in blocks for part in (b.attention.qkv, b.attention.out, b.mlp.gate_up, b.mlp.down)]
+        if not isinstance(cast("object", model.embedding), Int8Embedding):
+            return None
         if not all(isinstance(part, Int8Linear) and isinstance(part.product, NativeProduct) for part in linear):
             return None
         return cls(native, model, [_layer(block, model.rotary.kinds.index(block.kind), config) for block in blocks])
 
     def step(
         self,
-        x: Tensor,
-        tables: list[tuple[Tensor, ...]],
-        caches: list[_LayerCache],
+        ids: Tensor,
+        tables: list[Rotation],
+        caches: ctypes.Array[_LayerCache],
         places: list[_Place],
         ranges: list[_Range],
-    ) -> None:
-        """All blocks for new tokens, one a row of x (M, C), in place."""
-        rows, kinds = x.shape[0], len(tables)
-        pointers = ctypes.c_void_p * kinds
-        self._library.llm_step(
-            ctypes.byref(self._model), _at(x), rows,
-            _flat(places), _flat(ranges), (_LayerCache * len(caches))(*caches),
-            pointers(*(table[0].data_ptr() for table in tables)), pointers(*(table[1].data_ptr() for table in tables)),
-            torch.get_num_threads(),
+    ) -> Tensor:
+        """New tokens (B, T), one a place, through all blocks -> (B, T, C) after the final norm."""
+        ids = ids.contiguous()
+        x = torch.empty(*ids.shape, self._model.hidden)
+        cosines, sines = (
+            (ctypes.c_void_p * len(tables))(*(table.data_ptr() for table in one)) for one in zip(*tables, strict=True)
+        )
+        done = self._library.llm_step(
+            ctypes.byref(self._model), _at(ids), _at(x), len(places), _flat(places), _flat(ranges), caches,
+            cosines, sines, torch.get_num_threads(),
         )  # fmt: skip
+        if not done:
+            raise IndexError(f"ids must be below {self._model.embedding.rows}, got {ids.tolist()}")
+        return x
 
     def before(self, layer: int, x: Tensor, table: tuple[Tensor, ...]) -> Tensor:
         """(T, C) -> (T, (H + 2 K) * D): what attention works on."""

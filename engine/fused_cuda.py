@@ -197,14 +197,14 @@ class _OneSeer(_Seer):
 
     def __init__(self, model: Decoder, layout: Consecutive, cache: KVCache) -> None:
         super().__init__(model, torch.arange(layout.start, layout.end, device=layout.device), layout.end)
-        self._end, self._room = layout.end, cache.room(layout.tokens)
+        self._end, self._held = layout.end, cache.room(layout.tokens).layers
         cache.stored(layout.tokens)
 
     def look(self, index: int, block: _Weights, qkv: Tensor) -> Digits:
         from engine.kernels.triton_attention import attend_many
         from engine.kernels.triton_products import to_digits
 
-        keys, values, first = self._room[index]
+        keys, values, first = self._held[index]
         queries = self._place(block, qkv, keys, values, first)
         attention = block.block.attention
         y = attend_many(queries, keys, values, self._end - first, attention.scale, attention.window)

@@ -7,7 +7,7 @@ Sequences that decode together have a cache of their own kind: `engine.row_cache
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -42,7 +42,7 @@ class _LayerCache:
         self.window = window
         self.shape = (batch, config.num_kv_heads, config.head_dim)
         self.dtype, self.device = dtype, device
-        self.first = self.filled = 0
+        self.first = self.filled = self.moves = 0
         self.keys = self.values = torch.empty(0)
         self._allocate(STEP if window is None else window + STEP)
 
@@ -57,6 +57,7 @@ class _LayerCache:
     def _allocate(self, capacity: int) -> None:
         batch, heads, dim = self.shape
         old_keys, old_values = self.keys, self.values
+        self.moves += 1
         self.keys = torch.empty(batch, heads, capacity, dim, dtype=self.dtype, device=self.device)
         self.values = torch.empty_like(self.keys)
         if self.filled:
@@ -77,6 +78,7 @@ class _LayerCache:
                 self.keys[:, :, :kept] = self.keys[:, :, start : self.filled].clone()
                 self.values[:, :, :kept] = self.values[:, :, start : self.filled].clone()
                 self.first, self.filled = self.first + start, kept
+                self.moves += 1
         if self.filled + tokens > self.capacity:
             self._allocate(-(-(self.filled + tokens) // STEP) * STEP)
 
@@ -96,7 +98,19 @@ class _LayerCache:
         return self.first == 0 or (self.window is not None and length - (self.window - 1) >= self.first)
 
     def truncate(self, length: int) -> None:
+        if length == 0:
+            self.moves += self.first != 0
+            self.first = 0
         self.filled = max(0, length - self.first)
+
+
+class Room:
+    """Each layer's whole buffers (B, Hkv, capacity, D), and the position of the first entry, until one moves."""
+
+    def __init__(self, layers: list[tuple[Tensor, Tensor, int]], moves: int) -> None:
+        self.layers, self.moves = layers, moves
+        self.described: Any = None
+        """What native code made of them, for its next step."""
 
 
 class KVCache:
@@ -113,6 +127,7 @@ class KVCache:
         self.batch = batch
         self.dtype, self.device = dtype, torch.device(device)
         self.length = 0
+        self._room: Room | None = None
         self._layers = [
             _LayerCache(
                 batch,
@@ -138,12 +153,15 @@ class KVCache:
         held = self._layers[layer]
         return held.keys[:, :, : held.filled], held.values[:, :, : held.filled], held.first
 
-    def room(self, tokens: int) -> list[tuple[Tensor, Tensor, int]]:
-        """Each layer's whole buffers (B, Hkv, capacity, D), with room for `tokens` more, and the position of the first
-        entry: for native code, which writes there. `stored` tells that it has."""
+    def room(self, tokens: int) -> Room:
+        """The buffers, with room for `tokens` more: for native code, which writes there. `stored` tells that it has."""
+        moves = 0
         for layer in self._layers:
             layer.make_room(tokens)
-        return [(layer.keys, layer.values, layer.first) for layer in self._layers]
+            moves += layer.moves
+        if self._room is None or self._room.moves != moves:
+            self._room = Room([(layer.keys, layer.values, layer.first) for layer in self._layers], moves)
+        return self._room
 
     def stored(self, tokens: int) -> None:
         """Every layer's next `tokens` entries were written."""
@@ -182,8 +200,6 @@ class KVCache:
         if not all(layer.can_truncate(length) for layer in self._layers):
             length = 0
         for layer in self._layers:
-            if length == 0:
-                layer.first = 0
             layer.truncate(length)
         self.length = length
         return length

@@ -240,3 +240,11 @@ def test_older_instructions_give_the_same_products(older: ctypes.CDLL) -> None:
             # A product and a sum that are one instruction on newer machines may move a second digit by a step.
             step = float(x.abs().max() * weight.abs().max()) / (127 * 256)
             torch.testing.assert_close(theirs, ours, rtol=1e-5, atol=1e-5 if digits == 1 else step)
+
+
+def test_an_id_that_is_none_is_refused(pair: tuple[Decoder, Decoder]) -> None:
+    """What native code would read past its tables for."""
+    model, _ = pair
+    for id_ in (-1, model.config.vocab_size):
+        with pytest.raises(IndexError, match=str(id_)), torch.inference_mode():
+            model(torch.tensor([[id_]]), KVCache(model.config))

@@ -19,7 +19,7 @@ from pathlib import Path
 
 SOURCES = Path(__file__).parent / "cpp"
 SWITCH = "LOCAL_LLM_NATIVE"
-VERSION = 6
+VERSION = 7
 """What `llm_version` says; rises with every change of a function or structure."""
 FLAGS = ("-std=c++20", "-O3", "-fno-math-errno", "-ffp-contract=off", "-shared", "-fPIC", "-pthread", "-w")
 SECONDS = 300
@@ -98,6 +98,7 @@ def _open(path: Path) -> ctypes.CDLL | None:
     try:
         found = ctypes.CDLL(str(path))
         found.llm_lanes.restype = ctypes.c_char_p
+        found.llm_step.restype = ctypes.c_bool
         return found if found.llm_version() == VERSION else None
     except (OSError, AttributeError):  # damaged: it is made again
         return None

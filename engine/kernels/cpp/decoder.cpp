@@ -17,11 +17,21 @@ struct Layer {
     int32_t window;  // 0: sees everything
 };
 
+// int8 rows, with a scale a row and a scale a column.
+struct Embedding {
+    const int8_t *values;
+    const float *scales, *columns;
+    int32_t rows;
+    float factor;
+};
+
 struct Model {
     int32_t hidden, middle, layers, gelu;
     Shape shape;
     float eps;
     const Layer *layer;
+    const float *norm;
+    Embedding embedding;
 };
 
 // Entries `begin` to `end` of a sequence's cache, the first of which stands at `position` of its text.
@@ -100,8 +110,15 @@ INLINE f32x16 gelu_tanh(f32x16 x) {
     return x / (1.0f + exponential(-2.0f * u));
 }
 
-// qkv (rows, heads + 2 * kv_heads, width): normalized, multiplied, queries and keys rotated.
-void before(const Model &m, const Layer &layer, const float *x, int rows, const float *cosines, const float *sines, float *qkv, int threads) {
+void embed(const Embedding &e, int64_t id, int width, float *x) {
+    const int8_t *row = e.values + id * width;
+    for (int i = 0; i < width; i++) x[i] = row[i] * e.scales[id] * e.columns[i] * e.factor;
+}
+
+// qkv (rows, heads + 2 * kv_heads, width): normalized, multiplied, queries and keys rotated. Of cosines and sines each
+// row has its own, or those of its place.
+void before(const Model &m, const Layer &layer, const float *x, int rows, const float *cosines, const float *sines, const Place *places,
+            float *qkv, int threads) {
     Space &s = space();
     float *normal = s.floats(s.narrow, static_cast<size_t>(rows) * m.hidden);
     s.digits.reserve(rows, layer.qkv, tiles_pay(rows));
@@ -113,11 +130,12 @@ void before(const Model &m, const Layer &layer, const float *x, int rows, const 
     multiply(layer.qkv, s.digits, rows, qkv, threads);
     const int width = m.shape.width;
     for_rows(rows, threads, [&](int row) {
+        const size_t turned = static_cast<size_t>(places ? places[row].position : row) * width;
         for (int h = 0; h < m.shape.heads + m.shape.kv_heads; h++) {
             float *head = qkv + static_cast<size_t>(row) * layer.qkv.outputs + static_cast<size_t>(h) * width;
             const float *norm = h < m.shape.heads ? layer.q_norm : layer.k_norm;
             if (norm) normalize(head, norm, width, m.eps, head);
-            rotate(head, cosines + static_cast<size_t>(row) * width, sines + static_cast<size_t>(row) * width, width);
+            rotate(head, cosines + turned, sines + turned, width);
         }
     });
 }
@@ -260,7 +278,7 @@ const char *llm_lanes() {
 }
 
 // Changes whenever a structure or a function here does.
-int llm_version() { return 6; }
+int llm_version() { return 7; }
 
 void llm_multiply(const Weight *weight, const float *x, int rows, float *y, int threads) {
     Space &s = space();
@@ -271,26 +289,31 @@ void llm_multiply(const Weight *weight, const float *x, int rows, float *y, int 
 void llm_best(const float *logits, int count, Best *best, int threads) { *best = best_of(logits, count, threads); }
 
 void llm_before(const Model *m, int layer, const float *x, int rows, const float *cosines, const float *sines, float *qkv, int threads) {
-    before(*m, m->layer[layer], x, rows, cosines, sines, qkv, threads);
+    before(*m, m->layer[layer], x, rows, cosines, sines, nullptr, qkv, threads);
 }
 
 void llm_after(const Model *m, int layer, const float *attention, float *x, int rows, int threads) {
     after(*m, m->layer[layer], attention, x, rows, threads);
 }
 
-// All blocks for one new token a row: x (rows, hidden) in place. What a token sees must be stored, or come before it here.
-// `cosines[kind]` and `sines[kind]`: (rows, width).
-void llm_step(const Model *m, float *x, int rows, const Place *places, const Range *ranges, const LayerCache *caches,
+// One new token a row, from its id to the normalized x (rows, hidden). What a token sees must be stored, or come before
+// it here. `cosines[kind]` and `sines[kind]`: (positions, width). False, and nothing is done, for an id that is none.
+bool llm_step(const Model *m, const int64_t *ids, float *x, int rows, const Place *places, const Range *ranges, const LayerCache *caches,
               const float *const *cosines, const float *const *sines, int threads) {
     Space &s = space();
+    const size_t hidden = m->hidden, heads = static_cast<size_t>(m->shape.heads) * m->shape.width;
+    for (int row = 0; row < rows; row++)
+        if (ids[row] < 0 || ids[row] >= m->embedding.rows) return false;
+    for_rows(rows, threads, [&](int row) { embed(m->embedding, ids[row], m->hidden, x + row * hidden); });
     for (int l = 0; l < m->layers; l++) {
         const Layer &layer = m->layer[l];
-        const size_t heads = static_cast<size_t>(m->shape.heads) * m->shape.width;
         float *qkv = s.floats(s.rotated, rows * (layer.qkv.outputs + heads)), *y = qkv + rows * static_cast<size_t>(layer.qkv.outputs);
-        before(*m, layer, x, rows, cosines[layer.kind], sines[layer.kind], qkv, threads);
+        before(*m, layer, x, rows, cosines[layer.kind], sines[layer.kind], places, qkv, threads);
         attend(*m, layer, caches[l], qkv, rows, places, ranges, y, threads);
         after(*m, layer, y, x, rows, threads);
     }
+    for_rows(rows, threads, [&](int row) { normalize(x + row * hidden, m->norm, m->hidden, m->eps, x + row * hidden); });
+    return true;
 }
 
 }
