@@ -13,6 +13,7 @@ import pytest
 from cli_process import COMMAND, ROOT, environment, llm
 
 from tui import commands
+from tui.cli.chat import banner
 from tui.cli.slash import help_lines
 
 if TYPE_CHECKING:
@@ -103,6 +104,14 @@ def test_the_help_fits_the_terminal_and_names_every_word(columns: int) -> None:
     said = " ".join(" ".join(lines).split())
     assert all(f"{word} " in said for word in commands.words())
     assert all(command.help in said for command in commands.COMMANDS)
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_the_banner_fits_the_terminal(columns: int) -> None:
+    lines = banner("qwen2.5-coder-0.5b-tasks on cpu/x86-avx512", columns).splitlines()
+    assert max(map(len, lines[1:] or lines)) < columns
+    assert " · ".join(lines).endswith("/help lists the words · Ctrl-D leaves")
+    assert (len(lines) == 1) == (columns == 200)
 
 
 def test_tab_completes_words(person: Person) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import Annotated, Literal
 
 import typer
@@ -104,7 +105,8 @@ def chat(
             if gone:
                 run.console.note(f"{gone} wrote it and is not installed: {session.name} goes on")
         if lines.interactive:
-            run.console.note(f"{session.name} on {place_of(session)} · /help lists the words · Ctrl-D leaves")
+            columns = shutil.get_terminal_size((80, 24)).columns
+            run.console.note(banner(f"{session.name} on {place_of(session)}", columns))
         code = converse(line_chat)
     except Terminated:
         if line_chat.talk.path and store is None and not no_save:
@@ -116,3 +118,17 @@ def chat(
             store.close()
     if code:
         raise typer.Exit(code)
+
+
+def banner(where: str, columns: int) -> str:
+    """What the line chat begins with: one line, or as many as a narrow terminal needs."""
+    from rich.cells import cell_len
+
+    lines = [where]
+    for part in ("/help lists the words", "Ctrl-D leaves"):
+        together = f"{lines[-1]} · {part}"
+        if cell_len(together) < columns:
+            lines[-1] = together
+        else:
+            lines.append(part)
+    return "\n".join(lines)
