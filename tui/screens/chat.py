@@ -117,11 +117,6 @@ class ChatScreen(WritingScreen):
         self.prompt.focus()
         self.prompt.insert(event.text, self.prompt.document.end)
 
-    async def action_turn(self, what: str) -> None:
-        """The same, by mouse, for the turn that was clicked."""
-        if isinstance(self.focused, TurnView):
-            await self.do(what, self.focused.turn)
-
     async def action_last_turn(self, what: str) -> None:
         """The same, from the prompt, for the last turn."""
         if self.talk.path:

@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from tui.talk import Turn
 
 
+class Facts(Static):
+    """The line of facts; what is clicked in it is done to its turn, whatever has the focus."""
+
+    def action_wish(self, what: str) -> None:
+        """Hand it to the turn."""
+        if isinstance(self.parent, TurnView):
+            self.parent.action_ask(what)
+
+
 class TurnView(Vertical, can_focus=True):
     """A turn that can be chosen, and what can be done with it."""
 
@@ -73,7 +82,7 @@ class TurnView(Vertical, can_focus=True):
             yield Static(Content(visible(self.turn.text)), classes="body")
         else:
             yield Markdown(visible(self.turn.text), classes="body", open_links=False)
-        yield Static(classes="facts")
+        yield Facts(classes="facts")
 
     def on_mount(self) -> None:
         """Show what is known so far."""
@@ -107,9 +116,7 @@ class TurnView(Vertical, can_focus=True):
         parts: list[str | Content] = []
         if total > 1:
             parts.append(
-                Content.from_markup(
-                    f"[@click=screen.turn('previous')]‹[/] [b]{number}/{total}[/b] [@click=screen.turn('next')]›[/]"
-                )
+                Content.from_markup(f"[@click=wish('previous')]‹[/] [b]{number}/{total}[/b] [@click=wish('next')]›[/]")
             )
         if turn.role == "assistant":
             if turn.finish in {"length", "repeated", "stopped"}:
@@ -144,6 +151,15 @@ class TurnView(Vertical, can_focus=True):
         """So does what is pasted."""
         event.stop()
         self.post_message(self.Typed(event.text))
+
+    def focus_on_click(self) -> bool:
+        """Who clicks and then types writes to the model; a message is chosen by key, and then by mouse as well."""
+        return isinstance(self.screen.focused, TurnView)
+
+    def on_mouse_down(self) -> None:
+        """From a field or a list elsewhere, too."""
+        if not self.focus_on_click():
+            self.screen.query_one("#prompt").focus()
 
     def on_focus(self) -> None:
         """The keys that are named are those that work from here."""
