@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
+from engine import ahead
 from engine.config import ModelConfig, QuantizationConfig
 from engine.errors import CheckpointError
 from engine.fused import FusedDecoder
@@ -73,6 +74,13 @@ def map_tensors(path: Path) -> dict[str, Tensor]:
             return {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (not a dict)
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path} is missing, truncated or damaged: {error}", hint=REPAIR) from error
+
+
+def lay_out(tensors: Mapping[str, Tensor]) -> None:
+    """Begin to bring a mapped file's tensors into this process, before the first product wants them page by page."""
+    starts = [tensor.data_ptr() for tensor in tensors.values()]
+    if starts:
+        ahead.lay_out(min(starts), max(starts) - min(starts))
 
 
 def build(

@@ -10,10 +10,11 @@ import copy
 from functools import cached_property
 from typing import TYPE_CHECKING, Self, cast
 
-from engine import manifest, transcript
+from engine import ahead, manifest, transcript
 from engine.chat_format import ChatFormat
 from engine.counter import TextCounter, with_controls
 from engine.errors import InputTooLong, UsageError
+from engine.lean import import_torch
 from engine.threads import wait_politely
 from engine.tokenizer import Tokenizer
 
@@ -69,8 +70,10 @@ class Session(TextCounter):
         threads: int | None = None,
         context: int | None = None,
         adapter: Path | None = None,
+        lean: bool = False,
     ) -> Self:
         """Load a model folder. `context` lowers the model's own limit, in tokens; `adapter` changes its weights.
+        `lean`: if this is what imports PyTorch, leave out what replies do without (`engine.lean`).
 
         Raises CheckpointError for damaged folders, UsageError for a device or context that can't be had, or an
         adapter of another model.
@@ -79,6 +82,10 @@ class Session(TextCounter):
             raise UsageError(f"threads must be at least 1, got {threads}")
         manifest.check(folder)
         wait_politely()
+        ahead.link_torch()
+        tokenizer = Tokenizer.load(folder)
+        chat = ChatFormat.load(folder, tokenizer)
+        import_torch(lean=lean)
         import torch
 
         from engine import adapter as adapters
@@ -87,10 +94,10 @@ class Session(TextCounter):
         if threads is not None:
             torch.set_num_threads(threads)
         where = kernels.resolve_device(device)
-        tokenizer = Tokenizer.load(folder)
         config, quantization = checkpoint.read_config(folder)
         kernel = kernels.choose(where)
         tensors = checkpoint.map_tensors(folder / checkpoint.WEIGHTS_FILE)
+        checkpoint.lay_out(tensors)
         change = adapters.load(adapter) if adapter else None
         if change:
             adapters.require_fit(change, folder, quantization.smoothing)
@@ -99,7 +106,7 @@ class Session(TextCounter):
             folder.name,
             checkpoint.build(config, quantization, tensors, kernel, where),
             tokenizer,
-            ChatFormat.load(folder, tokenizer),
+            chat,
             kernel,
             where,
         )

@@ -81,7 +81,7 @@ class Load(Job):
         if room.session is not None:
             room.session.close()
             room.session = None
-        session = Session.open(Path(self.summary.path), **self.opening)
+        session = Session.open(Path(self.summary.path), **self.opening, lean=True)
         take_up(room, self.key, session, load_tokenizer(Path(self.summary.path)), time.monotonic() - started)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from engine import checkpoint, texts
+from engine import checkpoint, lean, texts
 from engine.adapter import facts
 from engine.config import ModelConfig, QuantizationConfig
 from engine.convert.quantize import quantize
@@ -44,6 +44,7 @@ def convert(source: Path, target: Path, provenance: Provenance, progress: Progre
 
     Raises CheckpointError for a source that is damaged or of an unknown family, UsageError for another's adapter.
     """
+    lean.complete()  # to convert is more than to reply
     opened = open_source(source)
     merged = None
     if provenance.adapter:

@@ -13,6 +13,7 @@ from pathlib import Path  # noqa: E402
 from typing import TYPE_CHECKING, Any, Self  # noqa: E402
 
 from engine import texts  # noqa: E402
+from engine.lean import import_torch  # noqa: E402
 from engine.schema import Message  # noqa: E402
 from engine.speed.turns import DECODED, SHORT, answer, ids_of  # noqa: E402
 from engine.threads import wait_politely  # noqa: E402
@@ -46,6 +47,7 @@ class Ours:
     def open(cls, folder: Path, device: str = "auto", threads: int | None = None) -> Self:
         """Load a model folder as a session does. Raises as `Session.open`."""
         wait_politely()
+        import_torch(lean=True)
         import torch
 
         from engine import checkpoint, kernels
@@ -56,6 +58,7 @@ class Ours:
         config, quantization = checkpoint.read_config(folder)
         kernel = kernels.choose(where)
         tensors = checkpoint.map_tensors(folder / checkpoint.WEIGHTS_FILE)
+        checkpoint.lay_out(tensors)
         return cls(folder, checkpoint.build(config, quantization, tensors, kernel, where), where, kernel.name)
 
     def cache(self) -> KVCache:
@@ -180,6 +183,6 @@ class Ours:
 
 if __name__ == "__main__":
     wait_politely()
-    import torch  # noqa: F401  (counted as an import, not as loading)
+    import_torch(lean=True)  # counted as an import, not as loading
 
     answer(lambda: Ours.open(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]) or None), BEGUN)

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from engine import lean
 from engine.errors import UsageError
 from engine.training import state
 
@@ -70,6 +71,7 @@ def go(
     Closing the iterator keeps the state. Raises CheckpointError if the kept state is of another `run`, UsageError if
     the loss is no number.
     """
+    lean.complete()  # to train is more than to reply
     known = state.load(path, dict(run), parameters, optimizer) or state.State(dict(run))
     saved, saved_step = time.monotonic(), known.step
     # False while parameters and the count of steps may disagree: a state of that moment would go on elsewhere.

@@ -146,6 +146,7 @@ class Run:
                 threads=self.settings["threads"],
                 context=self.settings["ctx"],
                 adapter=self.adapter,
+                lean=True,
             )
         self.tell_session(session, f"loaded in {time.monotonic() - started:.1f} s")
         return session
