@@ -27,6 +27,7 @@ template <int DIGITS> static void one_row(const Weight &w, int first, const Digi
         for (int i = 0; i < 2 * DIGITS; i++) digits[i / 2][i % 2] = _mm256_loadu_si256((const __m256i *)(x.at(0) + group * x.step() + 32 * i));
         const __m256i start = _mm256_set1_epi32(x.offsets[group * 16]);
         const __m256 scale = _mm256_set1_ps(x.scales[group * 16]);
+        __builtin_prefetch(rows[0] + ahead + PAGE_AHEAD + 16 * at, 0, 2);
 #pragma GCC unroll 2
         for (int half = 0; half < 2; half++) {
             __m256i dots[8];

@@ -35,6 +35,7 @@ template <int DIGITS> static void one_row(const Weight &w, int first, const Digi
         const __m512i a = _mm512_loadu_si512(x.at(0) + group * x.step());
         const __m512i low = DIGITS == 2 ? _mm512_loadu_si512(x.at(0) + group * x.step() + GROUP) : a;
         __m512i dots[16];
+        __builtin_prefetch(rows[0] + ahead + PAGE_AHEAD + 16 * at, 0, 2);
         for (int i = 0; i < 16; i++) {
             __builtin_prefetch(rows[0] + ahead + 16 * at + 64 * i, 0, 2);
             const __m512i weights = _mm512_xor_si512(some_bytes(rows[i] + at, left), offset);
