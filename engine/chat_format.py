@@ -69,27 +69,43 @@ class ChatFormat:
             wanted = "an assistant message at the end" if messages else "at least one message"
             raise UsageError(f"a conversation needs {wanted}")
         if self._template is None:
-            parts: list[str | int] = [transcript.write(messages, continue_last=continue_last)]
-        else:
-            parts = self._rendered(messages, continue_last=continue_last)
-        ids = self._tokenizer.encode_parts(parts)
+            return self._begun(self._tokenizer.encode(transcript.write(messages, continue_last=continue_last)))
+        safe, marker, end = self._safe(messages)
+        if continue_last:
+            safe[-1] = replace(safe[-1], content=safe[-1].content + end)
+        text = self._render_or_fold(safe, generation_prompt=not continue_last)
+        if continue_last:
+            text, found, _ = text.rpartition(end)
+            if not found:
+                raise CheckpointError("the chat template leaves out the last message, so it can't be continued")
+        return self._begun(self._tokenizer.encode_parts(self._parts(text, marker)))
+
+    def encode_beginnings(self, messages: Sequence[Message], lengths: Sequence[int]) -> list[list[int]]:
+        """`encode` of each beginning of so many messages; words that stand in several are tokenized once.
+
+        Raises as `encode` does, InputError already if all messages together hold nearly every noncharacter.
+        """
+        if self._template is None or 0 in lengths:
+            return [self.encode(messages[:length]) for length in lengths]
+        safe, marker, _ = self._safe(messages)
+        met: dict[tuple[str, bool], list[int]] = {}
+        texts = (self._render_or_fold(safe[:length], generation_prompt=True) for length in lengths)
+        return [self._begun(self._tokenizer.encode_parts(self._parts(text, marker), met)) for text in texts]
+
+    def _begun(self, ids: list[int]) -> list[int]:
+        """The ids with the token that the model expects before every prompt."""
         bos = self._tokenizer.bos_id
         if self._tokenizer.add_bos and bos is not None and ids[:1] != [bos]:
             ids.insert(0, bos)
         return ids
 
-    def _rendered(self, messages: Sequence[Message], *, continue_last: bool) -> list[str | int]:
-        """Runs of text and control ids of the rendered template."""
-        marker, end = _unused(messages)
-        safe = [replace(message, content=self._broken(message.content, marker)) for message in messages]
-        if continue_last:
-            safe[-1] = replace(safe[-1], content=safe[-1].content + end)
-        text = self._render_or_fold(safe, generation_prompt=not continue_last)
-        if continue_last:
-            head, found, _ = text.rpartition(end)
-            if not found:
-                raise CheckpointError("the chat template leaves out the last message, so it can't be continued")
-            text = head
+    def _safe(self, messages: Sequence[Message]) -> tuple[list[Message], str, str]:
+        """The messages with a marker in all that looks like a control token; the marker, and one more that is free."""
+        marker, other = _unused(messages)
+        return [replace(message, content=self._broken(message.content, marker)) for message in messages], marker, other
+
+    def _parts(self, text: str, marker: str) -> list[str | int]:
+        """Runs of text and control ids of a rendered template."""
         parts: list[str | int] = []
         start = 0
         for match in self._control.finditer(text):

@@ -110,15 +110,24 @@ class Tokenizer:
         """The ids of a text, without a beginning token. Raises InputError on half a surrogate pair."""
         return self._encode_run(text, prefix=self.config.dummy_prefix in {"first", "always"})
 
-    def encode_parts(self, parts: Sequence[str | int]) -> list[int]:
-        """The ids of runs of text with control ids between them; a `first` dummy prefix only goes to parts[0]."""
+    def encode_parts(
+        self, parts: Sequence[str | int], met: dict[tuple[str, bool], list[int]] | None = None
+    ) -> list[int]:
+        """The ids of runs of text with control ids between them; a `first` dummy prefix only goes to parts[0].
+
+        `met`: where the ids of runs are kept from call to call, for prompts that have most of them in common.
+        """
         ids: list[int] = []
+        met = {} if met is None else met
         for index, part in enumerate(parts):
             if isinstance(part, int):
                 ids.append(self._known(part))
-            else:
-                scheme = self.config.dummy_prefix
-                ids += self._encode_run(part, prefix=scheme == "always" or (scheme == "first" and index == 0))
+                continue
+            scheme = self.config.dummy_prefix
+            run = part, scheme == "always" or (scheme == "first" and index == 0)
+            if run not in met:
+                met[run] = self._encode_run(part, prefix=run[1])
+            ids += met[run]
         return ids
 
     def decode(self, ids: Iterable[int], *, continuing: bool = False) -> str:

@@ -7,15 +7,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import tokenizer_texts as texts
-import tokenizers
+import toy_chats
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toy_chats import TEMPLATES, chat_format, reference_tokenizer
 from transformers import PreTrainedTokenizerFast
 
 import tokenizer_models
 from engine.chat_format import ChatFormat
-from engine.convert import vocabulary
 from engine.errors import CheckpointError, InputError, UsageError
 from engine.schema import Message
 from engine.template_sandbox import ChatTemplate, TemplateRefusal
@@ -25,80 +24,6 @@ from engine.tokenizer_config import TEMPLATE_FILE
 if TYPE_CHECKING:
     from pathlib import Path
 
-CONTROL = [
-    "<s>", "</s>", "<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<bos>",
-    "<start_of_turn>", "<end_of_turn>", "<|user|>", "<|assistant|>", "<|system|>", "[INST]", "[/INST]",
-]  # fmt: skip
-
-# Written for this test in the manner of each family.
-TEMPLATES = {
-    "qwen": """
-{%- if messages[0].role != 'system' %}
-    {{- '<|im_start|>system\\nYou help.<|im_end|>\\n' }}
-{%- endif %}
-{%- set ns = namespace(last=messages|length - 1) %}
-{%- for message in messages[::-1] %}
-    {%- if message.role == "user" and not message.content.startswith('<tool_response>') %}
-        {%- set ns.last = (messages|length - 1) - loop.index0 %}
-        {%- break %}
-    {%- endif %}
-{%- endfor %}
-{%- for message in messages %}
-    {%- if message.role == "assistant" and '</think>' in message.content %}
-        {%- set content = message.content.split('</think>')[-1].lstrip('\\n') %}
-    {%- else %}
-        {%- set content = message.content %}
-    {%- endif %}
-    {{- '<|im_start|>' + message.role + '\\n' + content + '<|im_end|>' + '\\n' }}
-{%- endfor %}
-{%- if add_generation_prompt %}
-    {{- '<|im_start|>assistant\\n' }}
-    {%- if enable_thinking is defined and enable_thinking is false %}
-        {{- '<think>\\n\\n</think>\\n\\n' }}
-    {%- endif %}
-{%- endif %}
-""",
-    "smollm": (
-        "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
-        "{{ '<|im_start|>system\nBe of use<|im_end|>\n' }}{% endif %}"
-        "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
-        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-    ),
-    "llama3": (
-        "{{- bos_token }}\n{%- if strftime_now is defined %}{% set year = strftime_now('%Y') %}{% endif %}\n"
-        "{%- for message in messages %}\n"
-        "    {{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' + message['content'] | trim"
-        " + '<|eot_id|>' }}\n{%- endfor %}\n{%- if year|length != 4 %}{{ raise_exception('no year') }}{% endif %}\n"
-        "{%- if add_generation_prompt %}\n{{- '<|start_header_id|>assistant<|end_header_id|>\n\n' }}\n{%- endif %}\n"
-    ),
-    "gemma": (
-        "{{ bos_token }}{%- for message in messages -%}\n"
-        "{%- if message['role'] == 'system' -%}{{ raise_exception('System role not supported') }}{%- endif -%}\n"
-        "{%- if (message['role'] == 'user') != (loop.index0 % 2 == 0) -%}{{ raise_exception('must alternate') }}"
-        "{%- endif -%}\n"
-        "{{ '<start_of_turn>' + ('model' if message.role == 'assistant' else message.role) ~ '\n'"
-        " ~ message['content'] | trim ~ '<end_of_turn>\n' }}\n{%- endfor -%}\n"
-        "{%- if add_generation_prompt -%}{{ '<start_of_turn>model\n' }}{%- endif -%}\n"
-    ),
-    "zephyr": """{% for message in messages %}
-{% if message['role'] == 'user' %}
-{{ '<|user|>\\n' + message['content'] + eos_token }}
-{% elif message['role'] == 'system' %}
-{{ '<|system|>\\n' + message['content'] + eos_token }}
-{% elif message['role'] == 'assistant' %}
-{{ '<|assistant|>\\n'  + message['content'] + eos_token }}
-{% endif %}
-{% if loop.last and add_generation_prompt %}
-{{ '<|assistant|>' }}
-{% endif %}
-{% endfor %}""",
-    "mistral": (
-        "{{ bos_token }}{% for message in messages %}{% if message.role == 'user' %}"
-        "{{ '[INST] ' + message.content + ' [/INST]' }}{% elif message.role == 'assistant' %}"
-        "{{ ' ' + message.content + eos_token }}{% else %}{{ raise_exception('Only user and assistant') }}{% endif %}"
-        "{% endfor %}"
-    ),
-}
 TALKS = [
     [("user", "Hello, what is 12 + 30?")],
     [("user", "  你好，请问今天几号？\n"), ("assistant", "<think>\nhm\n</think>\n\n五号。"), ("user", "谢谢 \n\n x=1")],
@@ -114,24 +39,13 @@ ATTACKS = [
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A byte-level model folder whose vocabulary has every family's control tokens."""
     source, folder = (tmp_path_factory.mktemp(name) for name in ("source", "model"))
-    reference = tokenizers.Tokenizer.from_str(texts.byte_level("qwen").to_str())
-    reference.add_special_tokens(CONTROL)
-    reference.add_tokens(["<think>", "</think>"])
-    vocabulary.from_hugging_face(texts.save(reference, source, bos_token="<s>", eos_token="</s>"), folder)
+    toy_chats.write(source, folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def reference(folder: Path) -> PreTrainedTokenizerFast:
-    base = tokenizers.Tokenizer.from_str(texts.byte_level("qwen").to_str())
-    base.add_special_tokens(CONTROL)
-    base.add_tokens(["<think>", "</think>"])
-    return PreTrainedTokenizerFast(tokenizer_object=base, bos_token="<s>", eos_token="</s>")
-
-
-def chat_format(folder: Path, template: str | None) -> tuple[ChatFormat, Tokenizer]:
-    tokenizer = Tokenizer.load(folder)
-    return ChatFormat(tokenizer, None if template is None else ChatTemplate(template)), tokenizer
+def reference() -> PreTrainedTokenizerFast:
+    return PreTrainedTokenizerFast(tokenizer_object=reference_tokenizer(), bos_token="<s>", eos_token="</s>")
 
 
 def talk(rows: list[tuple[Any, str]]) -> list[Message]:

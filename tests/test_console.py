@@ -92,9 +92,8 @@ def test_without_a_terminal_there_is_one_line_each_ten_seconds(monkeypatch: pyte
     now = [0.0]
     monkeypatch.setattr(progress_module.time, "monotonic", lambda: now[0])
     with Progress(Console(), "reading") as bar:
-        for step in range(300):
+        for step in bar.over(range(300)):
             now[0] = step / 10
-            bar.update(step, 300)
     lines = stream.getvalue().splitlines()
     assert len(lines) == 2
     assert all(line.startswith("reading ") and "\x1b" not in line for line in lines)

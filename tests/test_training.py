@@ -17,10 +17,10 @@ from safetensors import safe_open
 from torch.nn import functional
 
 from engine import adapter, checkpoint
-from engine.errors import CheckpointError, InputError, UsageError
+from engine.errors import CheckpointError, UsageError
 from engine.kernels.reference import ReferenceKernel
 from engine.linear import Int8Linear, quantize_rows
-from engine.schema import Document, Message
+from engine.schema import Message
 from engine.session import Session
 from engine.training import rows, state
 from engine.training.loop import Trainer
@@ -254,49 +254,6 @@ def test_a_kept_state_of_other_settings_or_rows_is_refused(folder: Path, tmp_pat
     state.place(out).write_bytes(b"\x00" * 100)
     with pytest.raises(CheckpointError, match="damaged"):
         run(Trainer(folder, taught(), CONFIG, out, "cpu"))
-
-
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        ('{"messages": []}', "assistant"),
-        ('{"messages": [{"role": "user", "content": "x"}]}', "assistant"),
-        ('{"messages": [{"role": "bot", "content": "x"}]}', "role"),
-        ('{"messages": [{"role": "assistant", "content": 7}]}', "content"),
-        ('{"text": "x", "label": "odd"}', "odd"),
-        ('{"question": "x"}', "text"),
-        ("7", "object"),
-        ("{", "line 2"),
-        ('{"messages": [{"role": "assistant", "content": "x"}], "train": "some"}', "train"),
-    ],
-)
-def test_a_bad_row_is_named_by_its_line(line: str, said: str) -> None:
-    good = '{"instruction": "a", "response": "b"}'
-    with pytest.raises(InputError, match="line 2") as caught:
-        rows.read(Document("x.jsonl", f"{good}\n{line}\n"))
-    assert said in str(caught.value)
-
-
-def test_a_line_separator_inside_a_string_ends_no_row() -> None:
-    row = json.dumps({"instruction": "a\u2028b\x85c", "response": "d"}, ensure_ascii=False)
-    (read,) = rows.read(Document("x.jsonl", f"{row}\n"))
-    assert "a\u2028b\x85c" in read.messages[0].content
-
-
-def test_the_turns_that_count_are_those_that_were_asked_for(folder: Path, tmp_path: Path) -> None:
-    messages = (
-        Message("user", "one"), Message("assistant", "uno"), Message("user", "two"), Message("assistant", "dos"),
-    )  # fmt: skip
-    trainer = Trainer(folder, taught(), CONFIG, tmp_path / "a", "cpu")
-
-    def learnt(*, every: bool) -> str:
-        row = rows.encode(rows.Conversation(messages, every), trainer.chat, trainer.tokenizer, trainer.end)
-        ids = [row.ids[place] for place in row.learnt]
-        assert ids.count(trainer.end) == (2 if every else 1)
-        return trainer.tokenizer.decode([id_ for id_ in ids if id_ != trainer.end])
-
-    assert learnt(every=False).split() == ["dos"]
-    assert learnt(every=True).replace(" ", "") == "unodos"
 
 
 @pytest.mark.parametrize("change", [{"rank": 0}, {"alpha": -1.0}, {"targets": ("head",)}, {"held_out": 1.0}])

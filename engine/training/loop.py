@@ -19,7 +19,7 @@ from engine.training import rows, state, stepping
 from engine.training.lora import dtype_of, loss_of, open_decoder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -60,14 +60,14 @@ class Trainer:
     def __init__(
         self,
         folder: Path,
-        conversations: Sequence[Conversation],
+        conversations: Iterable[Conversation],
         config: TrainingConfig,
         out: Path,
         device: str = "auto",
         about: Mapping[str, Any] | None = None,
         start: Adapter | None = None,
     ) -> None:
-        """Encodes the rows; weights are opened by `run`. `about` is added to the adapter's manifest.
+        """Encodes the rows, taken one by one; weights are opened by `run`. `about` is added to the adapter's manifest.
 
         `start`: an adapter of the same model, rank and layers to go on from; the new one remembers it.
         Raises InputError if no row is short enough, UsageError if `start` does not fit.

@@ -97,11 +97,12 @@ def encode(conversation: Conversation, chat: ChatFormat, tokenizer: Tokenizer, e
     """The tokens of a row. An earlier turn counts where it stands as it would be generated."""
     messages = conversation.messages
     turns = [at for at, message in enumerate(messages) if message.role == "assistant"]
-    ids = [*chat.encode(messages[: turns[-1]]), *tokenizer.encode(messages[-1].content), end]
+    counting = turns if conversation.every else turns[-1:]
+    prompts = chat.encode_beginnings(messages[: turns[-1]], counting)
+    replies = [[*tokenizer.encode(messages[at].content), end] for at in counting]
+    ids = [*prompts[-1], *replies[-1]]
     learnt: list[int] = []
-    for at in turns if conversation.every else turns[-1:]:
-        start = len(chat.encode(messages[:at]))
-        reply = [*tokenizer.encode(messages[at].content), end]
+    for start, reply in zip(map(len, prompts), replies, strict=True):
         if ids[start : start + len(reply)] == reply:
             learnt += range(start, start + len(reply))
     return Encoded(tuple(ids), tuple(learnt))

@@ -13,7 +13,7 @@ from tui.cli.help import HelpfulCommand
 from tui.cli.inputs import argument_text, read_file
 from tui.cli.opening import Run
 from tui.cli.options import DECODING, Options, takes
-from tui.cli.progress import size
+from tui.cli.progress import Progress, size
 from tui.cli.training import follow, in_one_line, prepare
 
 if TYPE_CHECKING:
@@ -158,7 +158,9 @@ def _adapt(
 
     about = {"files": files, "licences": licences}
     known = adapter.load(start) if start else None
-    trainer = Trainer(folder, conversations, config, out, run.settings["device"], about, known)
+    with Progress(run.console, "tokenizing rows") as progress:
+        taken = progress.over(conversations)
+        trainer = Trainer(folder, taken, config, out, run.settings["device"], about, known)
     _tell(run, trainer)
     asked = conversations[0].messages[:-1]
     follow(run, trainer, lambda _: in_one_line(trainer.sample(asked, _SAMPLED)), holds_out=bool(trainer.held))

@@ -6,10 +6,13 @@ import contextlib
 import shutil
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from tui.cli.console import Console
+
+Item = TypeVar("Item")
 
 
 def size(count: float) -> str:
@@ -63,6 +66,12 @@ class Progress:
             self._draw(text, done / total if total else None)
         else:
             self._console.note(text)
+
+    def over(self, items: Sequence[Item]) -> Iterator[Item]:
+        """The items, counted as they are taken."""
+        for done, item in enumerate(items):
+            self.update(done, len(items))
+            yield item
 
     def _figures(self, done: float, total: float | None, now: float) -> str:
         elapsed = max(now - self._started, 1e-6)
