@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 import torch
 from cli_process import COMMAND, environment, llm, told
-from test_session import open_float
+from toy_sessions import open_float
 
 from engine import kernels
 from engine.errors import InputError

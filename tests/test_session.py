@@ -8,61 +8,33 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-import toy_decoders
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toy_sessions import GREEDY, HELLO, SHAPES, fresh, joined, open_float
 
-import tokenizer_models
 from engine import kernels
 from engine.chat_format import ChatFormat
-from engine.config import ModelConfig, SamplingConfig
+from engine.config import SamplingConfig
 from engine.counter import load_tokenizer
 from engine.devices import devices
 from engine.errors import CheckpointError, InputTooLong, UsageError
 from engine.kernels.reference import ReferenceKernel
 from engine.schema import Chunk, Message
 from engine.session import Session
-from engine.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-GREEDY = SamplingConfig(max_tokens=24)
 DRAWN = SamplingConfig(max_tokens=24, temperature=1.0, top_k=50, seed=5)
-HELLO = [Message("user", "Hello there, what is the weather like?")]
-SIZE: dict[str, Any] = toy_decoders.SIZE | {"vocab_size": 16_000, "max_context": 1500}
-SHAPES = {
-    "plain": ModelConfig(**SIZE, num_layers=2, tied_head=False),
-    "windowed": ModelConfig(
-        **SIZE, num_layers=3, tied_head=False, layer_kinds=("local", "global", "local"), sliding_window=12
-    ),
-}
-
-
-def open_float(shape: str) -> Session:
-    """A session around float weights and a float cache, so that only what is computed can make a difference."""
-    tokenizer = Tokenizer.load(tokenizer_models.path())
-    chat = ChatFormat.load(tokenizer_models.path(), tokenizer)
-    model = toy_decoders.decoder(SHAPES[shape])
-    return Session("toy", model, tokenizer, chat, ReferenceKernel(), torch.device("cpu"))
 
 
 @pytest.fixture(params=SHAPES)
-def shape(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def session(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
     monkeypatch.setattr(kernels, "cache_dtype", lambda device: torch.float32)
-    return str(request.param)
-
-
-@pytest.fixture
-def session(shape: str) -> Iterator[Session]:
-    opened = open_float(shape)
+    opened = open_float(request.param)
     yield opened
     opened.close()
-
-
-def joined(chunks: Iterable[Chunk]) -> str:
-    return "".join(chunk.text for chunk in chunks)
 
 
 def ids_of(chunks: Iterable[Chunk]) -> list[int]:
@@ -137,11 +109,7 @@ def test_the_next_turn_computes_only_what_is_new(session: Session) -> None:
     again = list(session.stream(more, GREEDY))
     assert again[-1].cached_tokens == common
     assert again[-1].cached_tokens >= session.count_messages(HELLO)
-    assert joined(again) == joined(open_float(session_shape(session)).stream(more, GREEDY))
-
-
-def session_shape(session: Session) -> str:
-    return next(name for name, config in SHAPES.items() if config == session.config)
+    assert joined(again) == joined(fresh(session).stream(more, GREEDY))
 
 
 def test_the_same_question_again_computes_one_token_of_the_prompt(session: Session) -> None:
@@ -172,14 +140,14 @@ def test_answers_do_not_depend_on_what_was_answered_before(asked: list[tuple[lis
             for _ in range(taken):
                 next(stream, None)
             stream.close()  # type: ignore[attr-defined]
-            fresh = list(open_float(name).stream(messages, GREEDY))
+            expected = list(open_float(name).stream(messages, GREEDY))
             found = list(used.stream(messages, GREEDY))
-            assert ids_of(found) == ids_of(fresh)
-            assert logprobs_of(found) == pytest.approx(logprobs_of(fresh), abs=1e-3)
+            assert ids_of(found) == ids_of(expected)
+            assert logprobs_of(found) == pytest.approx(logprobs_of(expected), abs=1e-3)
 
 
 def test_closing_stops_at_once_and_the_next_call_works(session: Session) -> None:
-    expected = joined(open_float(session_shape(session)).stream(HELLO, GREEDY))
+    expected = joined(fresh(session).stream(HELLO, GREEDY))
     for count in (0, 1, 2, 9):
         stream = session.stream(HELLO, GREEDY)
         for _ in range(count):
@@ -195,7 +163,7 @@ def test_a_ctrl_c_inside_the_model_leaves_a_session_that_answers_as_a_fresh_one(
     session: Session, layer: int, at_call: int
 ) -> None:
     long = [Message("user", "A long question about everything. " * 130)]  # a prefill of two chunks
-    expected = {id(m): joined(open_float(session_shape(session)).stream(m, GREEDY)) for m in (HELLO, long)}
+    expected = {id(m): joined(fresh(session).stream(m, GREEDY)) for m in (HELLO, long)}
     calls = 0
 
     def interrupt(*_: object) -> None:
@@ -224,7 +192,7 @@ def test_a_long_prompt_lets_its_caller_in_between_and_can_be_left_there(session:
     stream.close()  # type: ignore[attr-defined]
     again = list(session.stream(long, GREEDY))
     assert again[-1].cached_tokens == 512
-    assert joined(again) == joined(open_float(session_shape(session)).stream(long, GREEDY))
+    assert joined(again) == joined(fresh(session).stream(long, GREEDY))
 
 
 def test_continuing_goes_on_where_an_answer_was_cut(session: Session) -> None:
@@ -362,94 +330,3 @@ def test_the_cpu_is_always_among_the_devices() -> None:
     assert found["cpu"].available
     assert found["cpu"].kernel
     assert all(device.reason for device in found.values())
-
-
-def several(count: int = 5) -> list[list[Message]]:
-    """Conversations with a common beginning and ends of their own lengths."""
-    system = Message("system", "Answer in a word.")
-    return [[system, Message("user", "什么 " * (3 * n) + f"number {n}")] for n in range(count)]
-
-
-@pytest.mark.parametrize("together", [1, 2, 8])
-def test_conversations_streamed_together_say_what_each_says_alone(session: Session, together: int) -> None:
-    sampling = SamplingConfig(temperature=0, max_tokens=9)
-    said = [""] * 5
-    reasons = [None] * 5
-    for index, chunk in session.stream_many(several(), sampling, together=together):
-        assert isinstance(chunk, Chunk)
-        assert reasons[index] is None, "nothing comes after the end"
-        said[index] += chunk.text
-        reasons[index] = chunk.finish_reason
-    alone = ["".join(chunk.text for chunk in session.stream(messages, sampling)) for messages in several()]
-    assert said == alone
-    assert all(reasons)
-
-
-def test_a_conversation_that_does_not_fit_leaves_the_others_be(session: Session) -> None:
-    sampling = SamplingConfig(temperature=0, max_tokens=3)
-    asked = [*several(2), [Message("user", "word " * 20_000)], several(1)[0]]
-    events = list(session.stream_many(asked, sampling))
-    failed = [index for index, event in events if isinstance(event, InputTooLong)]
-    ended = [index for index, event in events if isinstance(event, Chunk) and event.finish_reason]
-    assert failed == [2]
-    assert sorted(ended) == [0, 1, 3]
-    assert list(session.stream_many([], sampling)) == []
-
-
-def test_conversations_are_taken_when_a_row_is_free(session: Session) -> None:
-    taken: list[int] = []
-
-    def asked() -> Iterator[list[Message]]:
-        for number, messages in enumerate(several(6)):
-            taken.append(number)
-            yield messages
-
-    stream = session.stream_many(asked(), SamplingConfig(temperature=0, max_tokens=5), together=2)
-    index, _ = next(stream)
-    assert (index, taken) == (0, [0])
-    for _ in stream:
-        assert len(taken) <= 6
-        if taken == [0, 1, 2]:
-            break
-    stream.close()
-    assert taken == [0, 1, 2]
-    again = session.stream(several(1)[0], SamplingConfig(temperature=0, max_tokens=4))
-    assert "".join(chunk.text for chunk in again) is not None
-
-
-def test_scores_of_many_conversations_are_those_of_each(session: Session) -> None:
-    labels = ["positive", "no", "正面", ""]
-    asked = several(12)
-    together = list(session.score_many(asked, labels))
-    for messages, rows in zip(asked, together, strict=True):
-        assert not isinstance(rows, InputTooLong)
-        for row, twin in zip(rows, session.score(messages, labels), strict=True):
-            assert row == pytest.approx(twin, abs=5e-4)
-
-
-def test_scoring_many_can_stop_and_go_on(session: Session) -> None:
-    labels = ["yes", "no"]
-    asked = several(40)
-    scoring = session.score_many(asked, labels)
-    first = next(scoring)
-    scoring.close()
-    assert next(session.score_many(asked[:1], labels)) == [pytest.approx(row, abs=5e-4) for row in first]
-    mixed = list(session.score_many([asked[0], [Message("user", "word " * 20_000)], asked[1]], labels))
-    assert [isinstance(rows, InputTooLong) for rows in mixed] == [False, True, False]
-    alone = list(session.score_many([[Message("user", "word " * 20_000)]], labels))
-    assert isinstance(alone[0], InputTooLong)
-
-
-def test_a_reply_ends_when_it_is_enough(session: Session) -> None:
-    sampling = SamplingConfig(temperature=0, max_tokens=20)
-    whole = [joined(session.stream(messages, sampling)) for messages in several(3)]
-    chunks = list(session.stream(several(3)[0], sampling, enough=lambda text: len(text) >= 10))
-    assert chunks[-1].finish_reason == "stop"
-    assert len(joined(chunks)) < len(whole[0])
-    assert whole[0].startswith(joined(chunks))
-    said = [""] * 3
-    for index, chunk in session.stream_many(several(3), sampling, enough=lambda text: len(text) >= 10):
-        assert isinstance(chunk, Chunk)
-        said[index] += chunk.text
-    assert said[0] == joined(chunks)
-    assert all(text.startswith(part) and len(part) >= 10 for text, part in zip(whole, said, strict=True))

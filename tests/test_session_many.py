@@ -1,0 +1,118 @@
+"""Many conversations at once: each says and scores what it does alone, and is taken when its turn comes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from toy_sessions import SHAPES, joined, open_float
+
+from engine import kernels
+from engine.config import SamplingConfig
+from engine.errors import InputTooLong
+from engine.schema import Chunk, Message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine.session import Session
+
+
+@pytest.fixture(params=SHAPES)
+def session(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    monkeypatch.setattr(kernels, "cache_dtype", lambda device: torch.float32)
+    opened = open_float(request.param)
+    yield opened
+    opened.close()
+
+
+def several(count: int = 5) -> list[list[Message]]:
+    """Conversations with a common beginning and ends of their own lengths."""
+    system = Message("system", "Answer in a word.")
+    return [[system, Message("user", "什么 " * (3 * n) + f"number {n}")] for n in range(count)]
+
+
+@pytest.mark.parametrize("together", [1, 2, 8])
+def test_conversations_streamed_together_say_what_each_says_alone(session: Session, together: int) -> None:
+    sampling = SamplingConfig(temperature=0, max_tokens=9)
+    said = [""] * 5
+    reasons = [None] * 5
+    for index, chunk in session.stream_many(several(), sampling, together=together):
+        assert isinstance(chunk, Chunk)
+        assert reasons[index] is None, "nothing comes after the end"
+        said[index] += chunk.text
+        reasons[index] = chunk.finish_reason
+    alone = ["".join(chunk.text for chunk in session.stream(messages, sampling)) for messages in several()]
+    assert said == alone
+    assert all(reasons)
+
+
+def test_a_conversation_that_does_not_fit_leaves_the_others_be(session: Session) -> None:
+    sampling = SamplingConfig(temperature=0, max_tokens=3)
+    asked = [*several(2), [Message("user", "word " * 20_000)], several(1)[0]]
+    events = list(session.stream_many(asked, sampling))
+    failed = [index for index, event in events if isinstance(event, InputTooLong)]
+    ended = [index for index, event in events if isinstance(event, Chunk) and event.finish_reason]
+    assert failed == [2]
+    assert sorted(ended) == [0, 1, 3]
+    assert list(session.stream_many([], sampling)) == []
+
+
+def test_conversations_are_taken_when_a_row_is_free(session: Session) -> None:
+    taken: list[int] = []
+
+    def asked() -> Iterator[list[Message]]:
+        for number, messages in enumerate(several(6)):
+            taken.append(number)
+            yield messages
+
+    stream = session.stream_many(asked(), SamplingConfig(temperature=0, max_tokens=5), together=2)
+    index, _ = next(stream)
+    assert (index, taken) == (0, [0])
+    for _ in stream:
+        assert len(taken) <= 6
+        if taken == [0, 1, 2]:
+            break
+    stream.close()
+    assert taken == [0, 1, 2]
+    again = session.stream(several(1)[0], SamplingConfig(temperature=0, max_tokens=4))
+    assert "".join(chunk.text for chunk in again) is not None
+
+
+def test_scores_of_many_conversations_are_those_of_each(session: Session) -> None:
+    labels = ["positive", "no", "正面", ""]
+    asked = several(12)
+    together = list(session.score_many(asked, labels))
+    for messages, rows in zip(asked, together, strict=True):
+        assert not isinstance(rows, InputTooLong)
+        for row, twin in zip(rows, session.score(messages, labels), strict=True):
+            assert row == pytest.approx(twin, abs=5e-4)
+
+
+def test_scoring_many_can_stop_and_go_on(session: Session) -> None:
+    labels = ["yes", "no"]
+    asked = several(40)
+    scoring = session.score_many(asked, labels)
+    first = next(scoring)
+    scoring.close()
+    assert next(session.score_many(asked[:1], labels)) == [pytest.approx(row, abs=5e-4) for row in first]
+    mixed = list(session.score_many([asked[0], [Message("user", "word " * 20_000)], asked[1]], labels))
+    assert [isinstance(rows, InputTooLong) for rows in mixed] == [False, True, False]
+    alone = list(session.score_many([[Message("user", "word " * 20_000)]], labels))
+    assert isinstance(alone[0], InputTooLong)
+
+
+def test_a_reply_ends_when_it_is_enough(session: Session) -> None:
+    sampling = SamplingConfig(temperature=0, max_tokens=20)
+    whole = [joined(session.stream(messages, sampling)) for messages in several(3)]
+    chunks = list(session.stream(several(3)[0], sampling, enough=lambda text: len(text) >= 10))
+    assert chunks[-1].finish_reason == "stop"
+    assert len(joined(chunks)) < len(whole[0])
+    assert whole[0].startswith(joined(chunks))
+    said = [""] * 3
+    for index, chunk in session.stream_many(several(3), sampling, enough=lambda text: len(text) >= 10):
+        assert isinstance(chunk, Chunk)
+        said[index] += chunk.text
+    assert said[0] == joined(chunks)
+    assert all(text.startswith(part) and len(part) >= 10 for text, part in zip(whole, said, strict=True))
