@@ -1,4 +1,4 @@
-"""The warm server as a user meets it: real processes, the same answers, one user's alone, nothing left to clean."""
+"""The warm server as a user meets it: real processes, the same answers, one user's alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import inspect
 import json
 import os
-import shutil
 import signal
 import socket
 import stat
@@ -14,21 +13,19 @@ import struct
 import subprocess
 import tempfile
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import toy_checkpoints
-from cli_process import COMMAND, environment, llm, told
+from cli_process import COMMAND, environment, llm
 from test_import_hygiene import loaded_by
-from warm_server import home_like, serving, socket_in, wait_until
+from warm_server import KEPT, hello, home_like, opened, serving, socket_in, wait_until
 
 from engine import session
 from engine.config import SamplingConfig
 from engine.errors import EngineError, InputTooLong
 from engine.library import Library
-from engine.schema import Message
 from engine.serving import remote, wire
 from engine.serving.remote import RemoteSession
 from engine.serving.warm import Terms, is_running
@@ -40,7 +37,6 @@ if TYPE_CHECKING:
     from engine.session import Session
 
 pytestmark = pytest.mark.skipif(not wire.available(), reason="no unix sockets here")
-KEPT = "kept warm"
 
 
 @pytest.fixture(scope="module")
@@ -54,20 +50,12 @@ def server(home: Path) -> Iterator[subprocess.Popen[bytes]]:
         yield process
 
 
-def opened(home: Path, model: str = "tiny", **asked: object) -> RemoteSession | str:
-    return RemoteSession.open(socket_in(home), home / "models" / model, **({"device": "auto"} | asked))  # type: ignore[arg-type]
-
-
 @pytest.fixture
 def warm(home: Path, server: subprocess.Popen[bytes]) -> Iterator[RemoteSession]:
     found = opened(home)
     assert isinstance(found, RemoteSession), found
     yield found
     found.close()
-
-
-def hello(text: str = "hello") -> list[Message]:
-    return [Message("user", text)]
 
 
 def test_it_has_the_surface_of_a_session() -> None:
@@ -315,7 +303,6 @@ def test_a_client_trusts_no_socket_in_a_folder_that_others_can_open(
     there.close()
 
 
-@pytest.mark.skipif(not hasattr(socket, "SO_PEERCRED") or os.getuid() != 0, reason="needs root to become another user")
 @pytest.mark.skipif(not hasattr(socket, "SO_PEERCRED") or os.getuid() != 0, reason="needs root, to be another user")
 def test_another_user_is_seen_through_even_where_modes_let_them_in() -> None:
     with tempfile.TemporaryDirectory(prefix="open-") as folder, wire.listen(Path(folder) / "s") as listener:
@@ -361,70 +348,6 @@ def test_wrong_requests_are_answered_with_an_error(warm: RemoteSession) -> None:
     assert warm.count("x") >= 1
 
 
-def test_a_killed_server_leaves_nothing_that_needs_cleaning(tiny_model_home: Path, tmp_path: Path) -> None:
-    home = home_like(tiny_model_home, tmp_path / "home")
-    with serving(home) as process:
-        process.kill()
-        process.wait()
-    assert socket_in(home).exists()
-    cold = llm(home, "ask", "hello", "--max-tokens", "3", "--verbose")
-    assert cold.returncode == 0
-    assert "loaded in" in cold.stderr.decode()
-    assert llm(home, "serve", "--status").returncode == 1
-    with serving(home):
-        assert KEPT in llm(home, "ask", "hello", "--max-tokens", "3", "--verbose").stderr.decode()
-        second = llm(home, "serve")
-        assert second.returncode == 2
-        assert "runs already" in told(second)[0]
-        status = json.loads(llm(home, "serve", "--status", "--json").stdout)
-        assert status["running"]
-        assert status["model"] == "tiny"
-        assert llm(home, "serve", "--stop").returncode == 0
-    assert not socket_in(home).exists()
-
-
-def test_a_server_that_dies_in_the_middle_is_told_in_one_line(tiny_model_home: Path, tmp_path: Path) -> None:
-    home = home_like(tiny_model_home, tmp_path / "home")
-    with serving(home) as process:
-        client = opened(home)
-        assert isinstance(client, RemoteSession)
-        stream = client.stream(hello(), SamplingConfig(max_tokens=4000))
-        next(stream)
-        process.kill()
-        process.wait()
-        with pytest.raises(EngineError, match="warm server"):
-            list(stream)
-        with pytest.raises(EngineError, match="gone"):
-            client.count("x")
-
-
-def test_it_ends_when_nobody_comes_and_not_while_someone_is_there(tiny_model_home: Path, tmp_path: Path) -> None:
-    home = home_like(tiny_model_home, tmp_path / "home")
-    with serving(home, "--keep-alive", "1s") as process:
-        client = opened(home)
-        assert isinstance(client, RemoteSession)
-        time.sleep(2)
-        assert process.poll() is None
-        client.close()
-        assert process.wait(20) == 0
-    assert not socket_in(home).exists()
-
-
-def test_the_setting_warm_lets_the_first_command_start_it(tiny_model_home: Path, tmp_path: Path) -> None:
-    home = home_like(tiny_model_home, tmp_path / "home")
-    try:
-        env = {"LOCAL_LLM_WARM": "true", "LOCAL_LLM_KEEP_ALIVE": "20s"}
-        first = llm(home, "ask", "hello", "--max-tokens", "3", "--verbose", env=env)
-        assert first.returncode == 0
-        assert KEPT in first.stderr.decode()
-        log = home / "state" / "serve.log"
-        assert stat.S_IMODE(log.stat().st_mode) == 0o600
-        assert KEPT in llm(home, "ask", "hello", "--max-tokens", "3", "--verbose").stderr.decode()
-    finally:
-        llm(home, "serve", "--stop")
-    assert llm(home, "serve", "--status").returncode == 1
-
-
 def test_ctrl_c_on_the_client_stops_the_server_within_a_token(home: Path, server: subprocess.Popen[bytes]) -> None:
     process = subprocess.Popen(
         [*COMMAND, "complete", "once upon a time", "--max-tokens", "100000", "--temperature", "1"],
@@ -442,16 +365,3 @@ def test_ctrl_c_on_the_client_stops_the_server_within_a_token(home: Path, server
 def test_a_time_that_is_none_is_refused(home: Path, value: str) -> None:
     done = llm(home, "serve", "--keep-alive", value)
     assert done.returncode == 2
-
-
-def test_a_home_too_deep_for_a_socket_still_has_a_server(tiny_model_home: Path, tmp_path: Path) -> None:
-    deep = tmp_path / ("d" * 60) / ("e" * 60)
-    deep.mkdir(parents=True)
-    home = home_like(tiny_model_home, deep / "home")
-    path = socket_in(home)
-    assert len(os.fsencode(path)) <= wire.LONGEST_PATH
-    try:
-        with serving(home):
-            assert KEPT in llm(home, "ask", "hello", "--max-tokens", "3", "--verbose").stderr.decode()
-    finally:
-        shutil.rmtree(path.parent, ignore_errors=True)

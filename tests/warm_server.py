@@ -1,4 +1,4 @@
-"""What the tests of the warm server share: a real server process of a home, started and ended."""
+"""What the tests of the warm server share: a real server process of a home, started and ended, and its client."""
 
 from __future__ import annotations
 
@@ -10,12 +10,18 @@ from typing import TYPE_CHECKING
 
 from cli_process import COMMAND, environment
 
+from engine.schema import Message
+from engine.serving.remote import RemoteSession
 from engine.serving.warm import is_running
 from tui.paths import places
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+
+KEPT = "kept warm"
+"""What a command says that was answered by the server."""
 
 
 def socket_in(home: Path) -> Path:
@@ -47,6 +53,14 @@ def serving(home: Path, *flags: str, env: Mapping[str, str] | None = None) -> It
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+def opened(home: Path, model: str = "tiny", **asked: object) -> RemoteSession | str:
+    return RemoteSession.open(socket_in(home), home / "models" / model, **({"device": "auto"} | asked))  # type: ignore[arg-type]
+
+
+def hello(text: str = "hello") -> list[Message]:
+    return [Message("user", text)]
 
 
 def wait_until(condition: object, seconds: float = 60.0) -> None:

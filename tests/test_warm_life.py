@@ -1,0 +1,101 @@
+"""How a warm server begins and ends: started by a command, killed, left alone; nothing is left to clean."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from cli_process import llm, told
+from warm_server import KEPT, hello, home_like, opened, serving, socket_in
+
+from engine.config import SamplingConfig
+from engine.errors import EngineError
+from engine.serving import wire
+from engine.serving.remote import RemoteSession
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(not wire.available(), reason="no unix sockets here")
+
+
+def test_a_killed_server_leaves_nothing_that_needs_cleaning(tiny_model_home: Path, tmp_path: Path) -> None:
+    home = home_like(tiny_model_home, tmp_path / "home")
+    with serving(home) as process:
+        process.kill()
+        process.wait()
+    assert socket_in(home).exists()
+    cold = llm(home, "ask", "hello", "--max-tokens", "3", "--verbose")
+    assert cold.returncode == 0
+    assert "loaded in" in cold.stderr.decode()
+    assert llm(home, "serve", "--status").returncode == 1
+    with serving(home):
+        assert KEPT in llm(home, "ask", "hello", "--max-tokens", "3", "--verbose").stderr.decode()
+        second = llm(home, "serve")
+        assert second.returncode == 2
+        assert "runs already" in told(second)[0]
+        status = json.loads(llm(home, "serve", "--status", "--json").stdout)
+        assert status["running"]
+        assert status["model"] == "tiny"
+        assert llm(home, "serve", "--stop").returncode == 0
+    assert not socket_in(home).exists()
+
+
+def test_a_server_that_dies_in_the_middle_is_told_in_one_line(tiny_model_home: Path, tmp_path: Path) -> None:
+    home = home_like(tiny_model_home, tmp_path / "home")
+    with serving(home) as process:
+        client = opened(home)
+        assert isinstance(client, RemoteSession)
+        stream = client.stream(hello(), SamplingConfig(max_tokens=4000))
+        next(stream)
+        process.kill()
+        process.wait()
+        with pytest.raises(EngineError, match="warm server"):
+            list(stream)
+        with pytest.raises(EngineError, match="gone"):
+            client.count("x")
+
+
+def test_it_ends_when_nobody_comes_and_not_while_someone_is_there(tiny_model_home: Path, tmp_path: Path) -> None:
+    home = home_like(tiny_model_home, tmp_path / "home")
+    with serving(home, "--keep-alive", "1s") as process:
+        client = opened(home)
+        assert isinstance(client, RemoteSession)
+        time.sleep(2)
+        assert process.poll() is None
+        client.close()
+        assert process.wait(20) == 0
+    assert not socket_in(home).exists()
+
+
+def test_the_setting_warm_lets_the_first_command_start_it(tiny_model_home: Path, tmp_path: Path) -> None:
+    home = home_like(tiny_model_home, tmp_path / "home")
+    try:
+        env = {"LOCAL_LLM_WARM": "true", "LOCAL_LLM_KEEP_ALIVE": "20s"}
+        first = llm(home, "ask", "hello", "--max-tokens", "3", "--verbose", env=env)
+        assert first.returncode == 0
+        assert KEPT in first.stderr.decode()
+        log = home / "state" / "serve.log"
+        assert stat.S_IMODE(log.stat().st_mode) == 0o600
+        assert KEPT in llm(home, "ask", "hello", "--max-tokens", "3", "--verbose").stderr.decode()
+    finally:
+        llm(home, "serve", "--stop")
+    assert llm(home, "serve", "--status").returncode == 1
+
+
+def test_a_home_too_deep_for_a_socket_still_has_a_server(tiny_model_home: Path, tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 60) / ("e" * 60)
+    deep.mkdir(parents=True)
+    home = home_like(tiny_model_home, deep / "home")
+    path = socket_in(home)
+    assert len(os.fsencode(path)) <= wire.LONGEST_PATH
+    try:
+        with serving(home):
+            assert KEPT in llm(home, "ask", "hello", "--max-tokens", "3", "--verbose").stderr.decode()
+    finally:
+        shutil.rmtree(path.parent, ignore_errors=True)
