@@ -8,66 +8,41 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
-from engine.tasks.answer import REFUSALS
-from recipes import drawing, mixture, seeds
+from recipes import drawing, mixture, seeds, shares
 from recipes.conversations import judging
+from recipes.shares import Share
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from engine.schema import Language
     from recipes.conversations import Conversation
 
-    Wanted = Callable[[Conversation], bool]
-
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 DOZEN = 12
+KEPT = (
+    Share(2000, "summarize", own=True),
+    Share(160, "summarize", own=False),
+    Share(800, "qa.en", refused=False),
+    Share(100, "qa.en", refused=True),
+    Share(220, "qa.zh", refused=False),
+    Share(40, "qa.zh", refused=True),
+    Share(80, "translate", own=False),
+    Share(150, "translate", own=True),
+    Share(700, "chat", own=True),
+    Share(250, "chat", own=False),
+)
 
 
 def build(data: Path, seed: int = 0) -> mixture.Mixture:
     """Drawn by the seed, of the first round's mixture and of our judged texts. Raises InputError for missing data."""
     random = Random(seed)
     first = mixture.drawn(data).train
-    rest = [one for count, wanted in _shares() for one in drawn(first, count, wanted, random)]
+    rest = shares.taken(first, KEPT, random)
     kept, evaluated = mixture.unseen(data, [*_judged(random), *rest])
     mixed = list(kept)
     random.shuffle(mixed)
     return mixture.Mixture(tuple(mixed), left_out=tuple(evaluated))
-
-
-def _shares() -> list[tuple[int, Wanted]]:
-    """How many conversations of which kind."""
-    return [
-        (2000, lambda one: kind("summarize")(one) and "+own" in one.source),
-        (160, lambda one: kind("summarize")(one) and "+own" not in one.source),
-        (800, lambda one: kind("qa.en")(one) and not refused(one)),
-        (100, lambda one: kind("qa.en")(one) and refused(one)),
-        (220, lambda one: kind("qa.zh")(one) and not refused(one)),
-        (40, lambda one: kind("qa.zh")(one) and refused(one)),
-        (80, lambda one: one.source == "tatoeba"),
-        (150, lambda one: kind("translate")(one) and one.source != "tatoeba"),
-        (700, lambda one: kind("chat")(one) and one.source == "own"),
-        (250, lambda one: kind("chat")(one) and one.source != "own"),
-    ]
-
-
-def refused(one: Conversation) -> bool:
-    """Whether the text is said not to answer."""
-    return one.messages[-1].content in REFUSALS.values()
-
-
-def kind(name: str) -> Wanted:
-    """Whether a conversation is of a task, or of a task in a language."""
-    return lambda one: one.kind.startswith(name)
-
-
-def drawn(first: Sequence[Conversation], count: int, wanted: Wanted, random: Random) -> list[Conversation]:
-    """So many at most, each once."""
-    once: dict[tuple[str, str], Conversation] = {}
-    for one in filter(wanted, first):
-        once.setdefault((one.messages[-2].content, one.messages[-1].content), one)
-    return random.sample(list(once.values()), min(count, len(once)))
 
 
 def _judged(random: Random) -> list[Conversation]:

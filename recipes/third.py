@@ -9,9 +9,9 @@ import re
 from random import Random
 from typing import TYPE_CHECKING
 
-from recipes import drawing, mixture, seeds
+from recipes import drawing, mixture, seeds, shares
 from recipes.conversations import judging, judging_alone, sorting
-from recipes.second import drawn, kind, refused
+from recipes.shares import Share
 from recipes.sources import distinct, rows
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from engine.schema import Language
     from recipes.conversations import Conversation
-    from recipes.second import Wanted
 
     Pairs = list[tuple[str, str]]
 
@@ -30,6 +29,18 @@ WORN = 0.3
 """Of the English texts: without capitals, as people type and as old corpora have them."""
 HAM = 1500
 """Messages that are no spam, beside all that are."""
+KEPT = (
+    Share(1600, "summarize", own=True),
+    Share(200, "summarize", own=False),
+    Share(800, "qa.en", refused=False),
+    Share(140, "qa.en", refused=True),
+    Share(350, "qa.zh", refused=False),
+    Share(120, "qa.zh", refused=True),
+    Share(80, "translate", own=False),
+    Share(200, "translate", own=True),
+    Share(4000, "chat", own=True),
+    Share(300, "chat", own=False),
+)
 
 
 def judge(data: Path, seed: int = 0) -> mixture.Mixture:
@@ -51,8 +62,7 @@ def build(data: Path, seed: int = 0) -> mixture.Mixture:
         found += _by_the_dozen(language, [*seeds.judged(language, name="plain"), *hard], "own", random)
         found += _by_the_dozen(language, seeds.judged(language, name="written"), "written", random)
         found += drawing.topics(language, 1, random)[::2]
-    first = mixture.drawn(data).train
-    found += [one for count, wanted in _shares() for one in drawn(first, count, wanted, random)]
+    found += shares.taken(mixture.drawn(data).train, KEPT, random)
     return _mixed(data, found, random)
 
 
@@ -115,19 +125,3 @@ def worn(text: str, random: Random) -> str:
     if random.random() < 0.5:
         text = re.sub(r"([,;:!?()]|\.(?=\s|$)|'(?:s|re|ve|ll|d|m)\b)", r" \1 ", text.replace("n't", " n't"))
     return " ".join(text.split())
-
-
-def _shares() -> list[tuple[int, Wanted]]:
-    """How many conversations of which kind keep what is known."""
-    return [
-        (1600, lambda one: kind("summarize")(one) and "+own" in one.source),
-        (200, lambda one: kind("summarize")(one) and "+own" not in one.source),
-        (800, lambda one: kind("qa.en")(one) and not refused(one)),
-        (140, lambda one: kind("qa.en")(one) and refused(one)),
-        (350, lambda one: kind("qa.zh")(one) and not refused(one)),
-        (120, lambda one: kind("qa.zh")(one) and refused(one)),
-        (80, lambda one: one.source == "tatoeba"),
-        (200, lambda one: kind("translate")(one) and one.source != "tatoeba"),
-        (4000, lambda one: kind("chat")(one) and one.source == "own"),
-        (300, lambda one: kind("chat")(one) and one.source != "own"),
-    ]
