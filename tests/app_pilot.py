@@ -14,6 +14,7 @@ from tui.keymap import Keys
 from tui.paths import places
 from tui.settings import Settings
 from tui.strings import Strings
+from tui.widgets.turn_view import TurnView
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -78,6 +79,14 @@ async def ask(pilot: Pilot[Any], text: str) -> None:
     await say(pilot, text)
     await wait_until(pilot, lambda: len(app.chat.talk.path) > before, "the question")
     await settled(pilot)
+
+
+async def leave_the_prompt(pilot: Pilot[Any]) -> None:
+    """Give the focus to the newest message."""
+    app = pilot.app
+    assert isinstance(app, LlmApp)
+    await pilot.press("escape")
+    await wait_until(pilot, lambda: isinstance(app.chat.focused, TurnView), "the message")
 
 
 class Hold:

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from app_pilot import Hold, ask, make_app, running, say, screen_text, settled, wait_until
+from app_pilot import Hold, ask, leave_the_prompt, make_app, running, say, screen_text, settled, wait_until
 from textual import events
 
 from tui.keeper import Keeper
@@ -99,8 +99,7 @@ def test_an_esc_that_comes_just_after_the_end_leaves_the_prompt_where_it_is(
             assert app.is_running
             assert app.chat.prompt.text == "how"
             app.chat.ended_at = time.monotonic() - chat.LATE - 1
-            await pilot.press("escape")
-            await wait_until(pilot, lambda: isinstance(app.chat.focused, TurnView), "the message")
+            await leave_the_prompt(pilot)
 
     play(story())
 
@@ -113,8 +112,7 @@ def test_an_answer_that_was_stopped_can_be_gone_to_at_once(tiny_model_home: Path
             await wait_until(pilot, lambda: len(app.chat.talk.tip.text) > 20, "some words")
             await pilot.press("escape")
             await wait_until(pilot, lambda: not app.chat.writings, "the end")
-            await pilot.press("escape")
-            await wait_until(pilot, lambda: isinstance(app.chat.focused, TurnView), "the message")
+            await leave_the_prompt(pilot)
 
     play(story())
 
@@ -125,8 +123,7 @@ def test_a_letter_without_a_meaning_at_a_message_begins_a_text(tiny_model_home: 
         app = make_app(tiny_model_home)
         async with running(app) as pilot:
             await ask(pilot, "One")
-            await pilot.press("escape")
-            await wait_until(pilot, lambda: isinstance(app.chat.focused, TurnView), "the message")
+            await leave_the_prompt(pilot)
             at_once(app, first)
             await wait_until(pilot, lambda: app.chat.prompt.has_focus, "the prompt")
             await pilot.press(*"hanks")

@@ -7,14 +7,13 @@ import json
 import threading
 from typing import TYPE_CHECKING, Any
 
-from app_pilot import ask, make_app, running, say, screen_text, settled, wait_until
+from app_pilot import ask, leave_the_prompt, make_app, running, say, screen_text, settled, wait_until
 
 from engine.schema import Chunk
 from tui import palette
 from tui.messages import AnswerBegan, AnswerEnded, AnswerGrew
 from tui.screens.asking import AskingScreen
 from tui.screens.confirming import ConfirmingScreen
-from tui.widgets.turn_view import TurnView
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -132,8 +131,7 @@ def test_a_finished_conversation_is_left_while_its_message_has_the_focus(tiny_mo
         app = make_app(tiny_model_home)
         async with running(app) as pilot:
             await ask(pilot, "One")
-            await pilot.press("escape")
-            await wait_until(pilot, lambda: isinstance(app.chat.focused, TurnView), "the message")
+            await leave_the_prompt(pilot)
             await pilot.press("ctrl+n", *"Two")
             await wait_until(pilot, lambda: app.chat.prompt.text == "Two", "the text")
 

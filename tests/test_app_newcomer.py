@@ -8,7 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from app_pilot import Hold, ask, make_app, running, say, screen_text, settled, wait_until
+from app_pilot import Hold, ask, leave_the_prompt, make_app, running, say, screen_text, settled, wait_until
 from textual.widgets import Input
 
 from tui import palette, transfer
@@ -17,7 +17,6 @@ from tui.keeper import Keeper
 from tui.screens.help import HelpScreen
 from tui.store import Store
 from tui.strings import TABLES
-from tui.widgets.turn_view import TurnView
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -39,8 +38,7 @@ def test_the_keys_to_go_on_with_an_answer_are_those_that_work_from_here(tiny_mod
             await ask(pilot, "Tell me everything")
             assert "cut: Esc o goes on" in screen_text(app)
             before = app.chat.talk.tip.text
-            await pilot.press("escape")
-            await wait_until(pilot, lambda: isinstance(app.chat.focused, TurnView), "the message")
+            await leave_the_prompt(pilot)
             await wait_until(pilot, lambda: "cut: o goes on" in screen_text(app), "the key from there")
             await pilot.press("o")
             await wait_until(pilot, lambda: len(app.chat.talk.tip.text) > len(before), "more of it")
