@@ -13,17 +13,15 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.fuzzy import Matcher
 from textual.screen import ModalScreen
-from textual.widgets import Input, Label, OptionList
-from textual.widgets.option_list import Option
+from textual.widgets import Input, Label
 
 from tui.strings import Strings
 from tui.widgets.bound import bound
 from tui.widgets.hints import Hints
+from tui.widgets.rows import LISTED, Rows
 from tui.widgets.text import visible
 from tui.widgets.typed import after_typing
 
-LISTED = 200
-"""Rows drawn at most; typing brings others."""
 SHORT = 12
 """Rows up to which a list that does not grow takes no more room than it needs."""
 ALIGNED = 32
@@ -73,7 +71,7 @@ class ChoosingScreen(ModalScreen[str | None]):
                 id="filter",
                 select_on_focus=False,
             )
-            yield OptionList(compact=True, id="rows")
+            yield Rows()
             yield Label(self._strings("choose.nothing"), id="nothing")
             yield from self.below_rows()
             yield Hints(self._strings)
@@ -102,7 +100,7 @@ class ChoosingScreen(ModalScreen[str | None]):
         self.fill(self.query_one(Input).value)
         places = [at for at, choice in enumerate(self.shown) if before and choice.value == before.value]
         if places:
-            self.query_one(OptionList).highlighted = places[0]
+            self.query_one(Rows).highlighted = places[0]
 
     def fill(self, wanted: str) -> None:
         """The rows that match, the best first."""
@@ -118,11 +116,9 @@ class ChoosingScreen(ModalScreen[str | None]):
     def list_rows(self, found: Sequence[Choice]) -> None:
         """These rows, the first one marked."""
         self.shown = list(found[:LISTED])
-        rows = self.query_one(OptionList)
-        rows.clear_options()
         width = max((Content(choice.label).cell_length for choice in self.shown if choice.note), default=0)
-        rows.add_options([Option(_row(choice, width if width <= ALIGNED else 0)) for choice in self.shown])
-        rows.highlighted = 0 if self.shown else None
+        contents = [_row(choice, width if width <= ALIGNED else 0) for choice in self.shown]
+        self.query_one(Rows).put(contents, 0 if self.shown else None)
         self.query_one("#nothing").display = bool(self.choices) and not self.shown
 
     def on_input_changed(self, event: Input.Changed) -> None:
@@ -150,16 +146,11 @@ class ChoosingScreen(ModalScreen[str | None]):
 
     def marked(self) -> Choice | None:
         """The marked row."""
-        at = self.query_one(OptionList).highlighted
-        return self.shown[at] if at is not None and at < len(self.shown) else None
+        return self.query_one(Rows).marked(self.shown)
 
     def action_move(self, step: int) -> None:
         """Mark another row."""
-        rows = self.query_one(OptionList)
-        if step > 0:
-            rows.action_cursor_down()
-        else:
-            rows.action_cursor_up()
+        self.query_one(Rows).move(step)
 
     def action_close(self) -> None:
         """Return nothing."""

@@ -12,8 +12,9 @@ from textual.widgets import Label, OptionList
 from engine.errors import EngineError
 from tui.files import read_file
 from tui.finding import files_below
-from tui.screens.choosing import LISTED, Choice, ChoosingScreen
+from tui.screens.choosing import Choice, ChoosingScreen
 from tui.strings import Strings
+from tui.widgets.rows import LISTED
 
 
 class FilesScreen(ChoosingScreen):

@@ -13,7 +13,6 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, OptionList
-from textual.widgets.option_list import Option
 
 from engine.errors import EngineError
 from tui.records import Hit, Kept
@@ -22,11 +21,10 @@ from tui.screens.confirming import ConfirmingScreen
 from tui.store import Store
 from tui.strings import Strings
 from tui.widgets.bound import bound
+from tui.widgets.rows import LISTED, Rows
 from tui.widgets.text import one_line
 from tui.widgets.typed import after_typing
 
-LISTED = 200
-"""Rows drawn at most; typing brings others."""
 BESIDE, OVER = 28, 66
 """Cells of a row beside the chat and over it."""
 
@@ -81,7 +79,7 @@ class HistoryList(Vertical, can_focus=False):
     def compose(self) -> ComposeResult:
         """The words, the rows."""
         yield Input(self._query, placeholder=self._strings("history.filter"), compact=True, id="filter")
-        yield OptionList(compact=True, id="rows")
+        yield Rows()
 
     def on_mount(self) -> None:
         """The newest, or what was asked for."""
@@ -120,12 +118,10 @@ class HistoryList(Vertical, can_focus=False):
         self._listed = wanted
         marked = self._marked()
         self.shown = rows
-        options = self.query_one(OptionList)
-        options.clear_options()
-        options.add_options([Option(self._row(*row)) for row in rows])
         places = [at for at, row in enumerate(rows) if row[0] and row[0] == (marked or self.current)]
         first = next((at for at, row in enumerate(rows) if row[0]), 0)
-        options.highlighted = places[0] if places else first if rows else None
+        mark = places[0] if places else first if rows else None
+        self.query_one(Rows).put([self._row(*row) for row in rows], mark)
         if self._taking:
             self._take()
 
@@ -139,8 +135,8 @@ class HistoryList(Vertical, can_focus=False):
         return row.truncate(OVER, ellipsis=True)
 
     def _marked(self) -> int:
-        at = self.query_one(OptionList).highlighted
-        return self.shown[at][0] if at is not None and at < len(self.shown) else 0
+        row = self.query_one(Rows).marked(self.shown)
+        return row[0] if row else 0
 
     def on_input_changed(self) -> None:
         """Each letter narrows the rows."""
@@ -168,11 +164,7 @@ class HistoryList(Vertical, can_focus=False):
 
     def action_move(self, step: int) -> None:
         """Mark another row."""
-        rows = self.query_one(OptionList)
-        if step > 0:
-            rows.action_cursor_down()
-        else:
-            rows.action_cursor_up()
+        self.query_one(Rows).move(step)
 
     def action_meaning(self) -> None:
         """Search by meaning, on the model's thread."""
