@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 DEPTH = 1 / 4
 """Of the blocks that are run. Later ones turn from what a text says to what could come next.
 
-Measured on the default model as mean reciprocal rank, averaged over English questions to passages, reworded sentences
+Measured on the plain model as mean reciprocal rank, averaged over English questions to passages, reworded sentences
 of few common words in English and in Chinese, and English sentences to Chinese translations (80 to 150 of each):
 0.810, at depth 1/6 0.794, 1/3 0.792, 1/2 0.744. Plain means: after the final norm 0.538, at 2/3 depth 0.462. The text
 given twice and its second half pooled (arXiv 2402.15449): questions 0.658 against 0.756. The last token after "means in

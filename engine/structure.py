@@ -58,7 +58,7 @@ def compile_schema(schema: Schema) -> Grammar:
     for candidate in (bounded(schema), schema):
         try:
             # A model that may indent may write spaces for ever. One after each mark is what models know best: without
-            # them the default model got 30 of 36 fields right, with them 35. What can't be enforced is refused.
+            # them the plain model got 30 of 36 fields right, with them 35. What can't be enforced is refused.
             rules = llguidance.LLMatcher.grammar_from_json_schema(
                 json.dumps(candidate),
                 overrides={

@@ -35,8 +35,9 @@ PROMPTS: dict[Language, str] = {
     "zh": "{documents}\n\n只根据上面的文字，简短地回答问题。"
     "如果文字中没有答案，就回答：文中没有提到。\n问题：{question}",
 }
-"""The order measured better so in each language on development questions (English 36, Chinese 36, a third of them
-unanswerable): found in the answer 0.83 and 0.42, token F1 0.50 and 0.58, refused where it should 0.50 and 0.17."""
+"""The order measured better so in each language, with the plain model on development questions (English 36, Chinese 36,
+a third of them unanswerable): found in the answer 0.83 and 0.42, token F1 0.50 and 0.58, refused where it should 0.50
+and 0.17."""
 
 
 REFUSALS: dict[Language, str] = {"en": "The text does not say.", "zh": "文中没有提到。"}

@@ -25,8 +25,8 @@ PROMPTS: dict[Language, str] = {
     "en": "Reply with JSON alone, in this form: ",
     "zh": "只回复JSON，格式如下：",
 }
-"""Fields right on 20 development sentences: English 35 of 36, Chinese 32 of 34; without this line 33 and 32, with the
-documents first 35 and 30. Documents last also let rows share all that stands before them."""
+"""Fields that the plain model gets right on 20 development sentences: English 35 of 36, Chinese 32 of 34; without this
+line 33 and 32, with the documents first 35 and 30. Documents last also let rows share all that stands before them."""
 _WORDS: dict[Language, dict[str, str]] = {
     "en": {
         "string": "text", "integer": "whole number", "number": "number", "boolean": "true or false", "null": "null",

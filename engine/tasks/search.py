@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 RECIPE = 1
 """Counts changes of what `engine.embedding` gives: stored vectors of another recipe are made again."""
 WORDS = 0.75
-"""What words count in the sum; meaning counts the rest. Chosen on development rows of the default model.
+"""What words count in the sum; meaning counts the rest. Chosen on development rows, with the plain model.
 
 Recall@1, @5 and mean reciprocal rank of words alone, of meaning alone, and of both:
 100 English questions    0.930 1.000 0.961 | 0.610 0.940 0.744 | 0.950 1.000 0.973

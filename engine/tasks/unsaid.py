@@ -25,8 +25,8 @@ POSSIBLE = -4.0
 """Log-probability of the refusal, in the first reading, below which there is no second: the answer streams at once."""
 MARGIN = -1.0
 """What its log-probability less that of the answer must exceed in the second. On 307 English development questions, 124
-of them unanswerable, the two refuse 0.540 of these and leave the others an F1 of 0.684; one threshold on the first
-reading gives 0.476 and 0.649, or 0.524 and 0.625 (docs/prompts.md)."""
+of them unanswerable, the two refused 0.540 of these and left the others an F1 of 0.684, with the adapter that shipped
+before today's; one threshold on the first reading gave 0.476 and 0.649, or 0.524 and 0.625 (docs/prompts.md)."""
 DOUBT = -1.5
 """Log-probability of the refusal from which on it is given where there can be no second reading."""
 LONGEST = 24

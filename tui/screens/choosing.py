@@ -1,4 +1,4 @@
-"""A list to choose from by typing a part of it; serves files, models, themes and alternatives."""
+"""A list to choose from by typing a part of it; serves files, models, themes and lengths."""
 
 from __future__ import annotations
 
