@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from engine.fixed_step import FixedSteps
-from engine.generate import Sample, Token, prefill, score_all
+from engine.generate import Drawing, Sample, Token, prefill, score_all
 from engine.kernels import graph
 from engine.layout import Packed
 from engine.row_cache import RowCache
@@ -110,30 +110,24 @@ class Together:
 
 
 def decode_in_row(
-    model: Decoder,
-    cache: KVCache,
-    logits: Tensor | None,
-    sample: Sample,
-    stop_ids: frozenset[int],
-    ids: list[int],
-    returns: Callable[[], bool] = lambda: True,
+    drawing: Drawing, logits: Tensor | None, returns: Callable[[], bool] = lambda: True
 ) -> Generator[Token, None, None]:
     """As `engine.generate.decode`, in a row of its own: for devices whose steps are of fixed shapes.
 
-    `logits` None: go on after `ids`, all of which but the last the cache holds. It receives what was computed here once
-    this ends or is closed, if it then still `returns` to this sequence.
+    The cache receives what was computed here once this ends or is closed, if it then still `returns` to this sequence.
     """
+    model, cache, ids = drawing.model, drawing.cache, drawing.ids
     # One that is done leaves its captured steps to the next: a short reply takes less time than they do.
     rows = model.spare.pop() if model.spare else None
     if not isinstance(rows, Together) or not rows.fits(model, cache):
         rows = Together(model, RowCache(model.config, 1, dtype=cache.dtype, device=cache.device), 1)
-    row = Row(0, sample, ids)
+    row = Row(0, drawing.sample, ids)
     try:
         if logits is None:
             rows.enter(row, cache)
         else:
             yield rows.join(row, cache, logits)
-        while ids[-1] not in stop_ids and rows.longest < model.config.max_context:
+        while ids[-1] not in drawing.stop_ids and rows.longest < model.config.max_context:
             ((_, token),) = rows.step()
             yield token
     finally:

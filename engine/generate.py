@@ -6,7 +6,7 @@ Also scoring: the log-probabilities of given continuations. Text, stop strings a
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -33,6 +33,18 @@ class Token:
 
     id: int
     logprob: float
+
+
+@dataclass(slots=True, eq=False)
+class Drawing:
+    """A sequence whose next ids are drawn: what computes and remembers, what draws, and what ends it."""
+
+    model: Decoder
+    cache: KVCache
+    sample: Sample
+    stop_ids: frozenset[int]
+    ids: list[int] = field(default_factory=list)
+    """Drawn so far."""
 
 
 def chunk_for(device: torch.device) -> int:
@@ -67,24 +79,16 @@ def logits_after(model: Decoder, cache: KVCache, prompt: Sequence[int]) -> Tenso
     return last_logits(model, hidden)
 
 
-def decode(
-    model: Decoder,
-    cache: KVCache,
-    logits: Tensor | None,
-    sample: Sample,
-    stop_ids: frozenset[int],
-    ids: list[int] | None = None,
-    drafts: Drafts | None = None,
-) -> Generator[Token, None, None]:
+def decode(drawing: Drawing, logits: Tensor | None, drafts: Drafts | None = None) -> Generator[Token, None, None]:
     """Draw ids one by one, starting from the logits (V,) after the prompt, until a stop id or the context's end.
 
     The stop id is yielded as well. An id enters the cache only when the next one is asked for; with `drafts`, so do
     those that may follow it, and those that were not drawn leave it again. Drafts change no id: they need a model that
-    gives each token the same among others as alone (`Decoder.steps_are_exact`). `ids`: drawn before, to which those
-    drawn now are added. `logits` None: go on after these, all of which but the last the cache holds.
+    gives each token the same among others as alone (`Decoder.steps_are_exact`). `logits` None: go on after the
+    ids that were drawn before, all of which but the last the cache holds.
     """
+    model, cache, ids = drawing.model, drawing.cache, drawing.ids
     device = next(model.parameters()).device
-    ids = [] if ids is None else ids
     if logits is None:
         with torch.inference_mode():
             logits = last_logits(model, model(torch.tensor([ids[-1:]], device=device), cache))
@@ -92,10 +96,10 @@ def decode(
     while True:
         first = cache.length - len(draft)
         for at, row in enumerate(rows):
-            token = Token(*sample(row, ids))
+            token = Token(*drawing.sample(row, ids))
             ids.append(token.id)
             yield token
-            if token.id in stop_ids or first + at >= model.config.max_context:
+            if token.id in drawing.stop_ids or first + at >= model.config.max_context:
                 return
             if drafts is not None:
                 drafts.add(token.id)
@@ -116,7 +120,7 @@ def generate(
     model: Decoder, cache: KVCache, prompt: Sequence[int], sample: Sample, stop_ids: frozenset[int]
 ) -> Iterator[Token]:
     """Prefill what the cache lacks of `prompt`, then decode."""
-    yield from decode(model, cache, logits_after(model, cache, prompt), sample, stop_ids)
+    yield from decode(Drawing(model, cache, sample, stop_ids), logits_after(model, cache, prompt))
 
 
 @torch.inference_mode()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.batch import decode_in_row
 from engine.drafts import Drafts
-from engine.generate import Token, decode, last_logits
+from engine.generate import Drawing, Token, decode, last_logits
 from engine.kernels import graph
 from engine.schema import Chunk
 
@@ -19,18 +19,13 @@ if TYPE_CHECKING:
     from engine.batch import Row, Together
     from engine.generate import Sample
     from engine.held import Held
-    from engine.kv_cache import KVCache
     from engine.model import Decoder
     from engine.reply import Reply
 
 
 def decode_alone(
-    model: Decoder,
-    cache: KVCache,
+    drawing: Drawing,
     logits: Tensor | None,
-    sample: Sample,
-    stop_ids: frozenset[int],
-    ids: list[int],
     prompt: Sequence[int] | None = None,
     returns: Callable[[], bool] = lambda: True,
 ) -> Generator[Token, None, None]:
@@ -40,10 +35,10 @@ def decode_alone(
     Where a device has graphs, in captured steps over a row of its own (`decode_in_row`); else with drafts taken from
     the `prompt`, if there is one and the model's steps are exact.
     """
-    if graph.has_graphs(cache.device):
-        return decode_in_row(model, cache, logits, sample, stop_ids, ids, returns)
-    drafts = Drafts([*prompt, *ids]) if prompt is not None and model.steps_are_exact else None
-    return decode(model, cache, logits, sample, stop_ids, ids, drafts)
+    if graph.has_graphs(drawing.cache.device):
+        return decode_in_row(drawing, logits, returns)
+    drafts = Drafts([*prompt, *drawing.ids]) if prompt is not None and drawing.model.steps_are_exact else None
+    return decode(drawing, logits, drafts)
 
 
 class Generation(Generator[Chunk, None, None]):
@@ -63,8 +58,8 @@ class Generation(Generator[Chunk, None, None]):
         stop_ids: frozenset[int],
     ) -> None:
         self.prompt, self.reply, self.held, self.sample = prompt, reply, held, sample
-        self._model, self._stop_ids = model, stop_ids
-        self.ids: list[int] = []
+        self._model, self._drawing = model, Drawing(model, held.cache, sample, stop_ids)
+        self.ids = self._drawing.ids
         """Drawn so far; the last of them is not in the cache."""
         self.finished = False
         self._begun, self._turn = False, 0
@@ -122,8 +117,7 @@ class Generation(Generator[Chunk, None, None]):
     def _drawn(self) -> Token:
         if self._alone is None:
             logits = None if self.ids else self.logits
-            told = (self.sample, self._stop_ids, self.ids, self.prompt, self._holds)
-            self._alone = decode_alone(self._model, self.held.cache, logits, *told)
+            self._alone = decode_alone(self._drawing, logits, self.prompt, self._holds)
         token = next(self._alone)
         self._count()
         return token

@@ -13,7 +13,7 @@ from toy_decoders import CONFIGS, decoder, some_ids, windowed
 from engine import batch, row_cache
 from engine.batch import Row, Together, score_packed
 from engine.config import SamplingConfig
-from engine.generate import decode, generate_naive, last_logits, logits_after, prefill, score
+from engine.generate import Drawing, decode, generate_naive, last_logits, logits_after, prefill, score
 from engine.kv_cache import KVCache
 from engine.layout import Packed
 from engine.row_cache import RowCache
@@ -120,7 +120,8 @@ def test_a_sequence_goes_into_rows_and_out_again_as_if_it_had_stayed_alone(name:
     logits = logits_after(model, cache, prompt)
     for _ in prefill(model, other, some_ids(14, seed=2)):
         pass
-    stream = decode(model, cache, logits, row.sample, frozenset(), row.ids)
+    drawing = Drawing(model, cache, row.sample, frozenset(), row.ids)
+    stream = decode(drawing, logits)
     for _ in range(5):
         next(stream)
     for count in (9, 1, 8):
@@ -131,7 +132,7 @@ def test_a_sequence_goes_into_rows_and_out_again_as_if_it_had_stayed_alone(name:
             rows.step()
         rows.leave(row, cache)
         assert cache.length == len(prompt) + len(row.ids) - 1
-        next(decode(model, cache, None, row.sample, frozenset(), row.ids))
+        next(decode(drawing, None))
     assert row.ids[:25] == expected
 
 

@@ -16,7 +16,7 @@ from engine.config import QuantizationConfig, SamplingConfig
 from engine.convert.quantize import quantize
 from engine.drafts import LONGEST, Drafts
 from engine.fused import FEW
-from engine.generate import decode, logits_after
+from engine.generate import Drawing, decode, logits_after
 from engine.kernels.native import NativeKernel
 from engine.kernels.reference import ReferenceKernel
 from engine.kv_cache import KVCache
@@ -58,7 +58,8 @@ class Told(Drafts):
 
 def start(model: Decoder, prompt: list[int], sampling: SamplingConfig, guesser: Drafts | None) -> Iterator[Token]:
     cache = KVCache(model.config)
-    return decode(model, cache, logits_after(model, cache, prompt), Sampler(sampling), NEVER, drafts=guesser)
+    drawing = Drawing(model, cache, Sampler(sampling), NEVER)
+    return decode(drawing, logits_after(model, cache, prompt), guesser)
 
 
 @needs_native

@@ -13,7 +13,7 @@ from engine.batch import Row, Together, decode_in_row
 from engine.config import QuantizationConfig, SamplingConfig
 from engine.convert.quantize import quantize
 from engine.fixed_step import FixedSteps
-from engine.generate import decode, last_logits, prefill
+from engine.generate import Drawing, decode, last_logits, prefill
 from engine.kernels import graph
 from engine.kernels.cuda import CudaKernel
 from engine.kernels.reference import ReferenceKernel
@@ -63,6 +63,10 @@ def filled(model: Decoder, ids: list[int]) -> KVCache:
     for _ in prefill(model, cache, ids):
         pass
     return cache
+
+
+def greedily(model: Decoder, cache: KVCache, *stops: int) -> Drawing:
+    return Drawing(model, cache, Sampler(GREEDY), frozenset(stops))
 
 
 def near(found: torch.Tensor, expected: torch.Tensor) -> None:
@@ -121,19 +125,19 @@ def test_a_sequence_decodes_in_a_row_of_its_own_as_it_does_without(name: str, pr
     with torch.inference_mode():
         logits = last_logits(model, model(torch.tensor([prompt[-1:]]), plain))
         model(torch.tensor([prompt[-1:]]), cache)
-    stream = decode(model, plain, logits, Sampler(GREEDY), frozenset())
+    stream = decode(greedily(model, plain), logits)
     expected = [next(stream).id for _ in range(20)]
-    drawn: list[int] = []
-    first = decode_in_row(model, cache, logits, Sampler(GREEDY), frozenset(), drawn)
+    drawing = greedily(model, cache)
+    first = decode_in_row(drawing, logits)
     for _ in range(9):
         next(first)
     first.close()
     assert cache.length == len(prompt) + 8
-    second = decode_in_row(model, cache, None, Sampler(GREEDY), frozenset(), drawn)
+    second = decode_in_row(drawing, None)
     for _ in range(11):
         next(second)
     second.close()
-    assert drawn == expected
+    assert drawing.ids == expected
     assert prepared
 
 
@@ -141,7 +145,7 @@ def test_a_reply_takes_the_steps_that_the_one_before_it_left(prepared: list[int]
     model = int8("plain")
     drawn = []
     for _ in range(2):
-        steps = decode_in_row(model, filled(model, some_ids(4)), torch.ones(61), Sampler(GREEDY), frozenset(), [])
+        steps = decode_in_row(greedily(model, filled(model, some_ids(4))), torch.ones(61))
         drawn.append([next(steps).id for _ in range(4)])
         steps.close()
     assert drawn[0] == drawn[1]
@@ -160,7 +164,8 @@ def test_the_best_token_read_from_a_step_is_the_one_that_the_sampler_draws(
         with monkeypatch.context() as patch:
             if plain:
                 patch.setattr(Sampler, "takes_best", lambda self, present: False)
-            steps = decode_in_row(model, filled(model, some_ids(4)), torch.ones(61), sample, frozenset(), [])
+            drawing = Drawing(model, filled(model, some_ids(4)), sample, frozenset())
+            steps = decode_in_row(drawing, torch.ones(61))
             runs.append([next(steps) for _ in range(12)])
             steps.close()
     assert [token.id for token in runs[0]] == [token.id for token in runs[1]]
@@ -170,13 +175,13 @@ def test_the_best_token_read_from_a_step_is_the_one_that_the_sampler_draws(
 
 def test_it_ends_with_a_stop_id_and_with_the_context() -> None:
     model, prompt = MODELS["plain"], some_ids(6)
-    stream = decode(model, filled(model, prompt), torch.ones(61), Sampler(GREEDY), frozenset())
+    stream = decode(greedily(model, filled(model, prompt)), torch.ones(61))
     stop = [next(stream).id for _ in range(5)][-1]
-    expected = list(decode(model, filled(model, prompt), torch.ones(61), Sampler(GREEDY), frozenset({stop})))
-    found = decode_in_row(model, filled(model, prompt), torch.ones(61), Sampler(GREEDY), frozenset({stop}), [])
+    expected = list(decode(greedily(model, filled(model, prompt), stop), torch.ones(61)))
+    found = decode_in_row(greedily(model, filled(model, prompt), stop), torch.ones(61))
     assert [token.id for token in found] == [token.id for token in expected]
     long = some_ids(model.config.max_context - 3)
-    assert len(list(decode_in_row(model, filled(model, long), torch.ones(61), Sampler(GREEDY), frozenset(), []))) == 4
+    assert len(list(decode_in_row(greedily(model, filled(model, long)), torch.ones(61)))) == 4
 
 
 def test_the_benchmark_decodes_in_the_steps_that_replies_do(tiny_model_home: Path, prepared: list[int]) -> None:

@@ -101,15 +101,16 @@ class Ours:
     def _decoded(self, cache: KVCache, logits: Tensor, count: int, prompt: list[int] | None) -> float:
         """Tokens a second as a reply draws them; with drafts from a `prompt`, if there is one."""
         from engine.config import SamplingConfig
+        from engine.generate import Drawing
         from engine.generation import decode_alone
         from engine.sampling import Sampler
 
-        drawing = decode_alone(self.model, cache, logits, Sampler(SamplingConfig()), frozenset(), [], prompt)
-        with closing(drawing):
-            next(drawing)  # from the logits
-            next(drawing)  # with the first step: where steps are captured, this is when
+        drawing = Drawing(self.model, cache, Sampler(SamplingConfig()), frozenset())
+        with closing(decode_alone(drawing, logits, prompt)) as tokens:
+            next(tokens)  # from the logits
+            next(tokens)  # with the first step: where steps are captured, this is when
             begun = time.perf_counter()
-            drawn = sum(1 for _ in islice(drawing, count))
+            drawn = sum(1 for _ in islice(tokens, count))
             return drawn / (time.perf_counter() - begun)
 
     def weights(self, _: Any = None) -> float:
