@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "attention.h"
+#include "attention_tiles.h"
 #include "lanes.h"
 #include "logits.h"
 #include "pool.h"
@@ -261,6 +262,9 @@ void attend(const Model &m, const Layer &layer, const LayerCache &cache, const f
             results[i] = {out, peak, peak + group};
         }
         const int64_t base = places[some[0]->row].sequence * cache.row_stride + some[0]->kv_head * cache.head_stride;
+#if BFLOAT_TILES
+        if (cache.bfloat && tiles_allowed()) return attend_block_tiles(cache, base, some, queries, results, count, shape);
+#endif
         attend_block(cache, base, some, queries, results, count, shape);
     });
     for_rows(rows, threads, [&](int row) { join(tasks, parts, size, shape, row, row ? ends[row - 1] : 0, ends[row], y); });
