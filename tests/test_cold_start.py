@@ -72,12 +72,12 @@ def test_a_mapped_file_is_laid_out_whole(tmp_path: Path) -> None:
         hold = (ctypes.c_char * size).from_buffer(mapped)
         address = ctypes.addressof(hold)
         assert resident(address) == 0
-        thread = ahead.lay_out(address + 100, size - 100)
+        thread = ahead.lay_out([(address + 100, address + size // 2), (address + size // 2, address + size)])
         assert thread is not None
         thread.join()
         assert resident(address) == size
         del hold
-    assert ahead.lay_out(0, 1 << 60) is None  # more than the machine holds
+    assert ahead.lay_out([(0, 1 << 60)]) is None  # more than the machine holds
 
 
 def resident(address: int) -> int:
