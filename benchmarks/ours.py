@@ -10,6 +10,7 @@ import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 from benchmarks.divergence import divergence  # noqa: E402
+from engine.lean import import_torch  # noqa: E402
 from engine.speed import ours  # noqa: E402
 from engine.speed.turns import answer  # noqa: E402
 from engine.threads import wait_politely  # noqa: E402
@@ -33,6 +34,6 @@ class Ours(ours.Ours):
 
 if __name__ == "__main__":
     wait_politely()
-    import torch  # noqa: F401  (counted as an import, not as loading)
+    import_torch(lean=True)  # counted as an import, not as loading
 
     answer(lambda: Ours.open(Path(sys.argv[1]), "cpu", int(sys.argv[2])), BEGUN)

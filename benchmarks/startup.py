@@ -29,8 +29,11 @@ from engine.config import SamplingConfig
 from engine.schema import Message
 from engine.session import Session
 mark("import engine.session")
-import torch
-mark("import torch")
+from engine.lean import import_torch
+from engine.threads import wait_politely
+wait_politely()
+import_torch(lean=True)
+mark("import torch, lean")
 session = Session.open(Path(sys.argv[1]))
 mark("open the session (the engine's modules on torch, weights, tokenizer)")
 for chunk in session.stream([Message("user", "hi")], SamplingConfig(max_tokens=1)):
@@ -65,7 +68,9 @@ def main() -> None:
         "llm --help": ([*LLM, "--help"], False),
         "llm models list": ([*LLM, "models", "list"], False),
         "python -c 'import torch'": ([sys.executable, "-c", "import torch"], False),
-        "llm ask hi, to the first byte": ([*LLM, "ask", "hi", "--max-tokens", "4"], True),
+        "llm ask hi, to the first byte": ([*LLM, "ask", "hi", "--max-tokens", "1"], True),
+        "llm ask hi --max-tokens 1, to its end": ([*LLM, "ask", "hi", "--max-tokens", "1"], False),
+        "llm sentiment TEXT, to its end": ([*LLM, "sentiment", "I loved every minute"], False),
     }
     figures: dict[str, list[float]] = {}
     for _ in range(runs):

@@ -13,7 +13,7 @@ from typing import Any  # noqa: E402
 
 from benchmarks.divergence import divergence  # noqa: E402
 from engine.speed.memory import resident_mb, size_mb  # noqa: E402
-from engine.speed.turns import DECODED, DEEPEST, SHORT, answer, ids_of  # noqa: E402
+from engine.speed.turns import DECODED, DEEPEST, SHORT, START, answer, ids_of  # noqa: E402
 
 
 class Theirs:
@@ -125,4 +125,4 @@ class Theirs:
 
 
 if __name__ == "__main__":
-    answer(lambda: Theirs(sys.argv[1], *map(int, sys.argv[2:])), BEGUN)
+    answer(lambda: Theirs(sys.argv[1], *(int(one) for one in sys.argv[2:] if one != START)), BEGUN)

@@ -22,7 +22,7 @@ class Start:
     """What one start took."""
 
     seconds: float
-    """From outside: the interpreter's own start and end are in it."""
+    """From outside, until the process tells that it drew a token: the interpreter's own start is in it."""
     phases: dict[str, float]
     """Seconds of `import`, `load` and `first` token, as the process itself tells them."""
     resident_mb: float
@@ -36,13 +36,21 @@ def our_command(folder: Path, device: str, threads: int | None) -> list[str]:
 def start(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Start:
     """Start an engine's process once. Raises EngineError where it fails."""
     begun = time.perf_counter()
-    done = subprocess.run(
-        [*command, START], stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, check=False
-    )
-    seconds = time.perf_counter() - begun
-    if done.returncode:
-        reason = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+    with subprocess.Popen(
+        [*command, START],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as process:
+        assert process.stdout is not None
+        told = next((line for line in process.stdout if line.startswith("{")), "")
+        seconds = time.perf_counter() - begun
+        _, errors = process.communicate()
+    if process.returncode or not told:
+        reason = errors.strip().splitlines()[-1:] or [f"exit code {process.returncode}"]
         raise EngineError(f"an engine's process failed: {reason[0]}")
-    told = json.loads(done.stdout.splitlines()[-1])
-    resident = told.pop("resident")
-    return Start(seconds, told, resident)
+    phases = json.loads(told)
+    resident = phases.pop("resident")
+    return Start(seconds, phases, resident)
