@@ -43,6 +43,9 @@ TOGETHER = 8
 class Session(TextCounter):
     """A loaded model, its tokenizer, its chat format and its KV cache."""
 
+    has_scores = True
+    """Whether the probability of a whole text can be had."""
+
     def __init__(
         self, name: str, model: Decoder, tokenizer: Tokenizer, chat: ChatFormat, kernel: Kernel, device: torch.device
     ) -> None:

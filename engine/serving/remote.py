@@ -33,6 +33,8 @@ TOGETHER = 8
 class RemoteSession:
     """A model, a tokenizer and KV caches in another process."""
 
+    has_scores = True
+
     def __init__(self, path: Path, asked: dict[str, Any], link: Wire, facts: dict[str, Any]) -> None:
         self._path, self._asked, self._link = path, asked, link
         self._ids = itertools.count()

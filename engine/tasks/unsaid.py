@@ -10,7 +10,6 @@ import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from engine.errors import UsageError
 from engine.tasks.sentences import sentences
 from engine.words import words_of
 
@@ -49,11 +48,10 @@ def answered(
     An endpoint has no scores: it answers as it does.
     """
     messages = ask(documents)
-    try:
-        whole = sum(session.score(messages, [refusal])[0])
-    except UsageError:
+    if not session.has_scores:
         yield from session.stream(messages, sampling)
         return
+    whole = sum(session.score(messages, [refusal])[0])
     with contextlib.closing(session.stream(messages, sampling)) as reply:
         held = (yield from _drawn(reply)) if whole > POSSIBLE else []
         if not held or not _unsaid(session, whole, held, question, documents, ask, refusal):
