@@ -97,42 +97,53 @@ def answer(
     Raises InputTooLong if the prompt and the reply's room exceed the context and `overflow` is `error`, or if the
     question alone is too long.
     """
-    messages = ask(question, documents, system)
-    tokens = session.count_messages(messages)
-    room = session.context - sampling.max_tokens
-    if documents and overflow == "search":
-        room = min(room, READ_TOKENS)
-    sources = documents
-    if tokens > room:
-        if not documents or overflow == "error":
-            raise _too_long(session, tokens, sampling.max_tokens, bool(documents))
-        frame = session.count_messages(ask(question, [replace(d, text="") for d in documents], system))
-        budget = room - frame - 8 * len(documents)  # borders merge differently once a text is cut
-        if budget < 1:
-            raise _too_long(session, frame, sampling.max_tokens, False)
-        if overflow == "summarize":
-            documents, sources = (yield from _summaries(session, documents, budget, sampling)), []
-        elif overflow == "search":
-            documents, coverage = yield from retrieve(session, question, documents, min(budget, PASSAGES_TOKENS))
-            sources = documents
-            yield coverage
-        else:
-            documents, coverage = cut_documents(documents, session.count, budget, overflow)
-            sources = []  # lines left out have moved the others
-            yield coverage
-        messages = ask(question, documents, system)
+
+    def put(some: Sequence[Document]) -> list[Message]:
+        return ask(question, some, system)
+
+    documents, sources = yield from _fitted(session, question, documents, sampling, overflow, put)
     if documents and ask is prompt and grammar is None:
         refusal = REFUSALS[language_of(question)]
-        chunks = answered(
-            session, question, documents, sampling, ask=lambda some: prompt(question, some, system), refusal=refusal
-        )
+        chunks = answered(session, question, documents, sampling, ask=put, refusal=refusal)
     else:
-        chunks = session.stream(messages, sampling, grammar=grammar)
+        chunks = session.stream(put(documents), sampling, grammar=grammar)
     text = ""
     for chunk in ended_at_loops(chunks, question) if end_loops and grammar is None else chunks:
         text += chunk.text
         yield chunk
     yield from cite(text, question, sources)
+
+
+def _fitted(
+    session: Session,
+    question: str,
+    documents: Sequence[Document],
+    sampling: SamplingConfig,
+    overflow: Overflow,
+    put: Callable[[Sequence[Document]], list[Message]],
+) -> Generator[Chunk | ChunkProgress | Coverage, None, tuple[Sequence[Document], Sequence[Document]]]:
+    """What is read of documents, and what of that may be cited. Raises InputTooLong."""
+    tokens = session.count_messages(put(documents))
+    room = session.context - sampling.max_tokens
+    if documents and overflow == "search":
+        room = min(room, READ_TOKENS)
+    if tokens <= room:
+        return documents, documents
+    if not documents or overflow == "error":
+        raise _too_long(session, tokens, sampling.max_tokens, bool(documents))
+    frame = session.count_messages(put([replace(d, text="") for d in documents]))
+    budget = room - frame - 8 * len(documents)  # borders merge differently once a text is cut
+    if budget < 1:
+        raise _too_long(session, frame, sampling.max_tokens, False)
+    if overflow == "summarize":
+        return (yield from _summaries(session, documents, budget, sampling)), []
+    if overflow == "search":
+        found, coverage = yield from retrieve(session, question, documents, min(budget, PASSAGES_TOKENS))
+        yield coverage
+        return found, found
+    kept, coverage = cut_documents(documents, session.count, budget, overflow)
+    yield coverage
+    return kept, []  # lines left out have moved the others
 
 
 def _too_long(session: Session, tokens: int, reply: int, documents: bool) -> InputTooLong:
