@@ -15,8 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
+from engine import endpoint_fields as fields
 from engine.endpoint_api import Api, BrokenOff, EndpointError
-from engine.errors import InputTooLong, ModelNotFound, OutputError, UsageError
+from engine.errors import InputTooLong, UsageError
 from engine.schema import Chunk, Message
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ CONTEXT = 4096
 ATTEMPTS = 4
 TOP = 20
 """Likeliest tokens asked for, the most that the API gives."""
-UNCLEAR = 0.1
-"""Probability of beginnings that several labels share, above which they can't be told apart."""
 
 
 class EndpointSession:
@@ -48,8 +47,8 @@ class EndpointSession:
         """`url` is that of the API, such as http://127.0.0.1:8757/v1; an empty `model` is the only one there."""
         self._api = Api(url, key)
         found = self._api.models()
-        self.name = _chosen(model, found, url)
-        self.context = context or _context(found.get(self.name, {})) or CONTEXT
+        self.name = fields.chosen(model, found, url)
+        self.context = context or fields.context_of(found.get(self.name, {})) or CONTEXT
         self.device = self._api.host
         self.identity = f"{url} {self.name}"
 
@@ -76,7 +75,7 @@ class EndpointSession:
 
     def prompt_text(self, messages: Sequence[Message]) -> str:
         """The messages as they are sent: the server alone knows the prompt."""
-        return json.dumps(_messages(messages), ensure_ascii=False, indent=2)
+        return json.dumps(fields.sent(messages), ensure_ascii=False, indent=2)
 
     def stream(
         self,
@@ -90,24 +89,26 @@ class EndpointSession:
         """As `Session.stream`; a reply that is held to a grammar comes in one piece, once it was checked."""
         if continue_last:
             raise UsageError("an endpoint can't go on with an answer that was cut", hint="ask it to, in words")
-        body = {"messages": _messages(messages)} | _drawing(sampling)
+        body = {"messages": fields.sent(messages)} | fields.drawing(sampling)
         if grammar is None:
-            return self._stream("chat/completions", body, _delta, enough=enough)
+            return self._stream("chat/completions", body, fields.delta_of, enough=enough)
         named = {"name": "answer", "strict": True, "schema": grammar.schema}
         wanted: list[dict[str, Any]] = [
             {"type": "json_schema", "json_schema": named},
             {"type": "json_object", "schema": grammar.schema},  # as llama.cpp had it first, and some have it alone
         ]
         try:
-            return self._stream("chat/completions", body | {"response_format": wanted[0]}, _delta, grammar=grammar)
+            return self._stream(
+                "chat/completions", body | {"response_format": wanted[0]}, fields.delta_of, grammar=grammar
+            )
         except EndpointError as error:
             if "json_schema" not in error.message:
                 raise
-        return self._stream("chat/completions", body | {"response_format": wanted[1]}, _delta, grammar=grammar)
+        return self._stream("chat/completions", body | {"response_format": wanted[1]}, fields.delta_of, grammar=grammar)
 
     def complete(self, text: str, sampling: SamplingConfig) -> Generator[Chunk, None, None]:
         """As `Session.complete`."""
-        return self._stream("completions", {"prompt": text} | _drawing(sampling), _text)
+        return self._stream("completions", {"prompt": text} | fields.drawing(sampling), fields.text_of)
 
     def embed(self, texts: Sequence[str]) -> NDArray[float32]:
         """As `Session.embed`, by the server's own measure of likeness."""
@@ -148,22 +149,12 @@ class EndpointSession:
         labels = [text.strip().casefold() for text in continuations]
         asked = [partial(self._first_tokens, messages) for messages in conversations]
         for _, top in self._together(asked, TOGETHER):
-            yield top if isinstance(top, InputTooLong) else [[log] for log in _chances(top, labels)]
+            yield top if isinstance(top, InputTooLong) else [[log] for log in fields.chances(top, labels)]
 
     def _first_tokens(self, messages: Sequence[Message]) -> list[tuple[str, float]]:
-        body = {"messages": _messages(messages), "max_tokens": 1, "temperature": 0, "logprobs": True}
+        body = {"messages": fields.sent(messages), "max_tokens": 1, "temperature": 0, "logprobs": True}
         data = self._api.post("chat/completions", {"model": self.name} | body | {"top_logprobs": TOP})
-        try:
-            top = data["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
-            found = [(str(item["token"]), float(item["logprob"])) for item in top]
-        except (KeyError, TypeError, ValueError, IndexError):
-            found = []
-        if not found:
-            raise UsageError(
-                "the server gives no log-probabilities (top_logprobs of chat completions), which labels need",
-                hint="use a server that does, such as vLLM, or leave --endpoint out",
-            )
-        return found
+        return fields.first_tokens(data)
 
     def stream_many(
         self,
@@ -275,94 +266,16 @@ class EndpointSession:
             raise BrokenOff("the server's answer broke off", hint="run the command again")
         end, begun = time.perf_counter(), begun or time.perf_counter()
         yield Chunk(
-            _kept(grammar, text, finish) if grammar else "",
-            prompt_tokens=_number(usage, "prompt_tokens"),
-            output_tokens=_number(usage, "completion_tokens") or pieces,
+            fields.kept(grammar, text, finish) if grammar else "",
+            prompt_tokens=fields.number(usage, "prompt_tokens"),
+            output_tokens=fields.number(usage, "completion_tokens") or pieces,
             prefill_seconds=begun - started,
             decode_seconds=end - begun,
             finish_reason="length" if finish == "length" else "stop",
         )
 
 
-def _chosen(model: str, found: dict[str, Any], url: str) -> str:
-    if model and (model in found or not found):
-        return model
-    if not model and len(found) == 1:
-        return next(iter(found))
-    names = ", ".join(found) or "none"
-    if model:
-        raise ModelNotFound(f"{url} has no model {model}", hint=f"its models: {names}")
-    raise ModelNotFound(f"{url} has {len(found)} models: one must be named", hint=f"-m with one of: {names}")
-
-
-def _context(model: dict[str, Any]) -> int:
-    """What some servers tell: vLLM so, llama.cpp so."""
-    meta = model.get("meta")
-    return _number(model, "max_model_len") or _number(meta if isinstance(meta, dict) else {}, "n_ctx")
-
-
-def _number(data: dict[str, Any], name: str) -> int:
-    value = data.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
-
-
-def _messages(messages: Sequence[Message]) -> list[dict[str, str]]:
-    return [{"role": message.role, "content": message.content} for message in messages]
-
-
-def _drawing(sampling: SamplingConfig) -> dict[str, Any]:
-    """The fields that every server knows; a command's own way of drawing beyond them stays out."""
-    body: dict[str, Any] = {"temperature": sampling.temperature, "max_tokens": sampling.max_tokens}
-    if sampling.temperature and sampling.top_p < 1:
-        body["top_p"] = sampling.top_p
-    if sampling.seed is not None:
-        body["seed"] = sampling.seed
-    if sampling.stop:
-        body["stop"] = list(sampling.stop)
-    return body
-
-
-def _delta(choice: dict[str, Any]) -> str:
-    return (choice.get("delta") or {}).get("content") or ""
-
-
-def _text(choice: dict[str, Any]) -> str:
-    return choice.get("text") or ""
-
-
 def _after(first: dict[str, Any] | None, events: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     if first is not None:
         yield first
         yield from events
-
-
-def _kept(grammar: Grammar, text: str, finish: str) -> str:
-    """A reply in our own spacing, if it is of the grammar. Raises OutputError; one that was cut stays as it is."""
-    if finish == "length":
-        return text
-    try:
-        written = json.dumps(json.loads(text), ensure_ascii=False)
-    except ValueError as error:
-        raise OutputError("the server's reply is no JSON: it does not keep to schemas") from error
-    if not grammar.fits(written):
-        raise OutputError("the server's reply does not fit the schema", hint=f"it was: {written:.200}")
-    return written
-
-
-def _chances(top: Sequence[tuple[str, float]], labels: Sequence[str]) -> list[float]:
-    """Log-probability that a reply begins as each label does; at most that of the least likely token, if none does."""
-    chances, unclear = [0.0] * len(labels), 0.0
-    for token, logprob in top:
-        begins = token.strip().casefold()
-        fitting = [at for at, label in enumerate(labels) if label.startswith(begins) or begins.startswith(label)]
-        if begins and len(fitting) == 1:
-            chances[fitting[0]] += math.exp(logprob)
-        elif begins and fitting:
-            unclear += math.exp(logprob)
-    if unclear > UNCLEAR:
-        raise UsageError(
-            f"an endpoint tells the first token of a reply alone, and these labels begin alike: {', '.join(labels)}",
-            hint="rename the labels, or leave --endpoint out",
-        )
-    least = min(logprob for _, logprob in top)
-    return [math.log(chance) if chance else least for chance in chances]

@@ -16,8 +16,9 @@ from test_import_hygiene import loaded_by
 from warm_server import home_like, serving, socket_in
 
 from engine.config import SamplingConfig
-from engine.endpoint import TOGETHER, EndpointSession, _chances
+from engine.endpoint import TOGETHER, EndpointSession
 from engine.endpoint_api import EndpointError
+from engine.endpoint_fields import chances
 from engine.errors import InputTooLong, ModelNotFound, OutputError, UsageError
 from engine.schema import Message
 from engine.serving.warm import is_running
@@ -100,10 +101,10 @@ def test_labels_are_scored_by_the_first_token(remote: EndpointSession, tiny_sess
 
 def test_labels_that_begin_alike_are_refused_only_where_that_matters() -> None:
     top = [(" pos", -0.1), ("neg", -3.0), ("n", -5.0)]
-    assert _chances(top, ["positive", "negative"]) == pytest.approx([-0.1, -2.873], abs=0.01)
-    assert _chances(top, ["other", "negative"])[0] == -5.0
+    assert chances(top, ["positive", "negative"]) == pytest.approx([-0.1, -2.873], abs=0.01)
+    assert chances(top, ["other", "negative"])[0] == -5.0
     with pytest.raises(UsageError, match="begin alike"):
-        _chances([("sp", -0.5)], ["sport", "spam"])
+        chances([("sp", -0.5)], ["sport", "spam"])
 
 
 def test_many_at_once_come_in_order_and_each_as_alone(remote: EndpointSession, tiny_session: Session) -> None:
