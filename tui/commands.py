@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +23,8 @@ class Command:
     aliases: tuple[str, ...] = ()
     argument: Argument = "none"
     """What completes after it."""
+    lines: bool = False
+    """Whether what follows may be a text of several lines."""
 
 
 COMMANDS = (
@@ -40,6 +43,16 @@ COMMANDS = (
     Command("export", "write the conversation to a file, .md or .json", "FILE", (), "path"),
     Command("copy", "copy the last answer, or the n-th from the end", "[N]"),
     Command("file", "give a document with the next question", "FILE", ("read", "upload"), "path"),
+    Command(
+        "summarize",
+        "sum up a file or a text; short, long or 20% may stand first",
+        "[FILE|TEXT]",
+        (),
+        "path",
+        lines=True,
+    ),
+    Command("translate", "translate a file or a text, English or Chinese", "[FILE|TEXT]", (), "path", lines=True),
+    Command("sentiment", "judge each line of a file or a text", "[FILE|TEXT]", ("judge",), "path", lines=True),
     Command("context", "how much of the context is used"),
     Command("stats", "timings of the last answer; on or off: after each", "[on|off]"),
     Command("compact", "put a summary in place of the conversation so far"),
@@ -64,11 +77,16 @@ def find(word: str) -> Command:
 
 
 def parse(line: str) -> tuple[Command, str] | None:
-    """A line's command with the rest, or None for a line to the model. Raises UsageError for an unknown word."""
+    """A line's command with the rest, or None for what goes to the model. Raises UsageError for an unknown word.
+
+    Several lines are a command only where its word takes a text.
+    """
     if not line.startswith("/") or line.startswith("//"):
         return None
-    word, _, rest = line[1:].partition(" ")
-    return find(word), rest.strip()
+    word, *rest = re.split(r"\s", line[1:], maxsplit=1)
+    if "\n" in line and not (word.lower() in _BY_WORD and find(word).lines):
+        return None
+    return find(word), "".join(rest).strip()
 
 
 def unescaped(line: str) -> str:

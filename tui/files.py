@@ -35,6 +35,14 @@ def read_file(path: str, encoding: str | None = None, errors: str | None = None)
     return Document(path, decode(data, path, encoding, errors))
 
 
+def is_file(path: str) -> bool:
+    """Whether a text names a file that is there; no text is too long or too odd to ask that of."""
+    try:
+        return Path(path).expanduser().is_file()
+    except (OSError, RuntimeError, ValueError):  # too long for a name; no home of such a user; a NUL
+        return False
+
+
 def empty_file(name: str, purpose: str = "") -> InputError:
     """What is wrong with a file that says nothing, and what to do."""
     why = f"{name} is empty" + (f": nothing to {purpose}" if purpose else "")

@@ -67,7 +67,7 @@ def _fenced(chat: Chat, start: str) -> str:
 
 def _handle(chat: Chat, line: str) -> bool:
     """One turn; True to leave."""
-    command = commands.parse(line) if "\n" not in line else None
+    command = commands.parse(line)
     if command:
         return slash.obey(chat, *command)
     chat.ask(commands.unescaped(line))

@@ -12,6 +12,7 @@ from typing import Any
 from engine.errors import InputError, UsageError
 from engine.schema import Chunk, Document
 from tui import chat_file, commands
+from tui.cli import slash_tasks
 from tui.cli.deliver import place_of
 from tui.cli.inputs import read_file, text_or_file
 from tui.cli.turns import Chat, reply
@@ -21,6 +22,7 @@ from tui.editor import run_editor
 from tui.files import empty_file
 from tui.settings import SETTINGS, find_key, parse
 from tui.talk import Talk
+from tui.task_words import WORDS
 
 # Settings that a loaded session can still take.
 CHANGEABLE = (
@@ -257,4 +259,5 @@ _HANDLERS: dict[str, Callable[[Chat, str], bool | None]] = {
     "help": _help, "exit": _exit, "clear": _clear, "regen": _regen, "continue": _continue, "undo": _undo,
     "edit": _edit, "system": _system, "model": _model, "set": _set, "save": _save, "load": _load, "export": _export,
     "copy": _copy, "file": _file, "context": _context, "stats": _stats, "compact": _compact, "multi": _multi,
+    **{word: slash_tasks.obey(word) for word in WORDS},
 }  # fmt: skip

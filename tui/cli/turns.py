@@ -12,6 +12,7 @@ from engine.config import SamplingConfig
 from engine.errors import InputTooLong
 from engine.loops import ended_at_loops, request_of
 from engine.schema import Chunk, Document, Message
+from tui.cli import slash_tasks
 from tui.cli.deliver import LOOPED, Result, collect, open_screen, place_of
 from tui.cli.keys import held_keys
 from tui.cli.opening import Run
@@ -58,14 +59,19 @@ def reply(chat: Chat, *, continued: bool = False) -> bool:
     """Answer the last question (or go on with its answer), streamed; True if the user wants to leave."""
     result = Result()
     leave = False
+    notes: list[str] = []
     sampling = seeded(chat.sampling())
     shown = chat.talk.messages()
     turn = chat.talk.tip if continued else chat.talk.begin_answer(chat.talk.tip)
     turn.go_on()
-    _sign(chat, turn, {} if continued else sampling.to_json())
+    task = turn.parent if turn.parent and turn.parent.task and not continued else None
+    _sign(chat, turn, {} if continued or task else sampling.to_json())
     chat.keeper.keep(chat.talk)
     try:
-        _stream(chat, shown, turn, result, sampling, continued=continued)
+        if task:
+            _write(chat, turn, result, slash_tasks.chunks(chat, task, notes))
+        else:
+            _write(chat, turn, result, _answer(chat, shown, sampling, continued=continued))
     except KeyboardInterrupt:
         leave = bool(result.text)  # the second Ctrl-C; one before the first token only takes the question back
         result.finish_reason = "stopped"
@@ -77,6 +83,8 @@ def reply(chat: Chat, *, continued: bool = False) -> bool:
         if not turn.text:
             _take_back(chat, turn)
         chat.keeper.keep(chat.talk)
+    for note in notes:
+        chat.run.console.note(note)
     _say_end(chat, result)
     return leave
 
@@ -89,17 +97,20 @@ def _sign(chat: Chat, turn: Turn, sampling: dict[str, object]) -> None:
     turn.sampling, turn.finish = sampling, None
 
 
-def _stream(
-    chat: Chat, shown: list[Message], turn: Turn, result: Result, sampling: SamplingConfig, *, continued: bool
-) -> None:
+def _answer(
+    chat: Chat, shown: list[Message], sampling: SamplingConfig, *, continued: bool
+) -> Generator[Chunk, None, None]:
+    """What the model says to the messages."""
+    chunks = chat.session.stream(shown, sampling, continue_last=continued)
+    return ended_at_loops(chunks, request_of(shown)) if chat.run.settings["end_loops"] else chunks
+
+
+def _write(chat: Chat, turn: Turn, result: Result, chunks: Generator[Chunk, None, None]) -> None:
     console = chat.run.console
     with held_keys(), contextlib.ExitStack() as spinner:
         spinner.enter_context(console.spinner("thinking"))
         screen = open_screen(console, chat.run.options, markdown=chat.run.settings["markdown"], spinner=spinner)
         try:
-            chunks = chat.session.stream(shown, sampling, continue_last=continued)
-            if chat.run.settings["end_loops"]:
-                chunks = ended_at_loops(chunks, request_of(shown))
             collect(_kept(chat, turn, chunks), screen.write, result=result, timeout=chat.run.options.timeout)
         finally:
             screen.close()

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, cast
 
 from engine.errors import EngineError, UsageError
 from engine.schema import Document
+from tui.files import is_file
 from tui.screens.asking import AskingScreen
 from tui.screens.choosing import Choice, ChoosingScreen
 from tui.settings import sampling
 from tui.talk import Talk
-from tui.task_jobs import Task, TaskKind
+from tui.task_jobs import Task
+from tui.task_words import TaskKind, asked, asked_of, document_of, given
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tui.app import LlmApp
     from tui.talk import Turn
 
@@ -29,8 +33,8 @@ class Tasks:
     def run(self, question: Turn) -> None:
         """The answer to a question that is a task. Raises InputError for a file that can't be read."""
         assert question.task is not None
-        kind, path, argument = question.task
-        task = self._job(cast("TaskKind", kind), self._app.read_document(path), argument)
+        kind, _, argument = question.task
+        task = self._job(cast("TaskKind", kind), document_of(question, self._app.read_document), argument)
         turn = self._app.chat.talk.begin_answer(question)
         self._app.chat.call_later(self._app.chat.write, task, turn, question.text)
 
@@ -44,11 +48,38 @@ class Tasks:
         chat.refuse_while_answering()
         self._app.read_document(path)  # what is wrong with it is said before anything is changed
         name = Path(path).name
-        said = self._app.strings.get(f"length.{argument}", argument)
-        shown = argument if kind == "ask" else self._app.strings(f"task.{kind}.asked", name=name, argument=said)
-        question = chat.talk.ask(f"{shown} ({name})" if kind == "ask" else shown)
-        question.task = (kind, str(Path(path).expanduser().absolute()), argument)
+        shown = f"{argument} ({name})" if kind == "ask" else asked(kind, name, argument, self._app.strings)
+        self._begin(kind, shown, str(Path(path).expanduser().absolute()), argument)
+
+    def _begin(self, kind: TaskKind, shown: str, path: str, argument: str, given: Sequence[Document] = ()) -> None:
+        question = self._app.chat.talk.ask(shown, given)
+        question.task = (kind, path, argument)
         self.run(question)
+
+    def by_word(self, kind: TaskKind, rest: str) -> None:
+        """A task on the file or the text after its word, else on what is attached; else a file is chosen.
+
+        Raises EngineError.
+        """
+        chat, said = self._app.chat, given(kind, rest)
+        argument = said.argument or ("medium" if kind == "summarize" else "")
+        chat.refuse_while_answering()
+        if said.path:
+            self.start(kind, said.path, argument)
+        elif said.text:
+            self._begin(kind, asked_of(kind, said.text, argument, self._app.strings), "", argument)
+        elif not chat.pending:
+            self.choose(kind, said.argument)
+        elif len(chat.pending) > 1:
+            raise UsageError(self._app.strings("said.one_file", count=len(chat.pending)))
+        else:
+            [document] = chat.pending
+            if is_file(document.name):
+                self.start(kind, document.name, argument)
+            else:  # what came through stdin
+                shown = asked(kind, Path(document.name).name, argument, self._app.strings)
+                self._begin(kind, shown, "", argument, [document])
+            chat.action_detach(0)
 
     def compact(self) -> None:
         """A summary of the conversation, as the beginning of another; this one stays. Raises EngineError."""
@@ -57,19 +88,19 @@ class Tasks:
             raise UsageError(self._app.strings("said.nothing_to_compact"))
         said = [f"{message.role}: {message.content}" for message in talk.messages() if message.role != "system"]
         task = self._job("summarize", Document("conversation", "\n\n".join(said)), "medium")
-        asked = self._app.strings("task.compact.asked")
+        said_to_do = self._app.strings("task.compact.asked")
         fresh = Talk(talk.system)
         fresh.title = talk.title
-        turn = fresh.begin_answer(fresh.ask(asked))
+        turn = fresh.begin_answer(fresh.ask(said_to_do))
 
         async def begin() -> None:
             await chat.open(fresh)
-            await chat.write(task, turn, asked)
+            await chat.write(task, turn, said_to_do)
 
         chat.call_later(begin)
 
-    def choose(self, kind: TaskKind) -> None:
-        """A task: the file is chosen first, then what the task needs to know."""
+    def choose(self, kind: TaskKind, length: str = "") -> None:
+        """A task: the file is chosen first, then what the task needs to know; `length`: of a summary, where it is."""
 
         def begin(path: str, argument: str) -> None:
             try:
@@ -83,11 +114,11 @@ class Tasks:
             if kind == "ask":
                 asking = AskingScreen(self._app.strings("title.task_question"), "", self._app.strings)
                 self._app.push_screen(asking, lambda question: begin(path, question) if question else None)
-            elif kind == "summarize":
+            elif kind == "summarize" and not length:
                 lengths = [Choice(name, self._app.strings(f"length.{name}")) for name in LENGTHS]
                 asking_length = ChoosingScreen(self._app.strings("title.task_length"), lengths, self._app.strings)
                 self._app.push_screen(asking_length, lambda length: begin(path, length) if length else None)
             else:
-                begin(path, "")
+                begin(path, length)
 
         self._app.choose_file(chosen)

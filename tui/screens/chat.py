@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from pathlib import Path
 from typing import ClassVar
 
 from textual import on
@@ -15,6 +14,7 @@ from textual.widgets import Input, OptionList
 
 from engine.errors import EngineError
 from tui import commands
+from tui.files import is_file
 from tui.screens import deeds
 from tui.screens.editing import EditingScreen
 from tui.screens.history_list import HistoryList
@@ -88,7 +88,7 @@ class ChatScreen(WritingScreen):
     async def _sent(self, event: Prompt.Sent) -> None:
         text = event.text.strip()
         try:
-            if "\n" not in text and (command := commands.parse(text)):
+            if command := commands.parse(text):
                 await deeds.obey(self, *command)
                 self.prompt.sent_before.append(text)
             else:
@@ -339,7 +339,7 @@ class ChatScreen(WritingScreen):
     def _attach_named(self, text: str) -> None:
         """Files that a text names with an @, pasted or typed in one go. Raises EngineError."""
         for path in re.findall(r"(?<!\S)@(\S+)", text):
-            if Path(path).expanduser().is_file():
+            if is_file(path):
                 self.attach(path)
             elif "/" in path or "." in path:
                 self.app.note(self.app.strings("said.no_file", name=one_line(path, 60)))

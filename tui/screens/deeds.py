@@ -13,6 +13,7 @@ from tui.commands import Command
 from tui.screens.confirming import ConfirmingScreen
 from tui.screens.editing import EditingScreen
 from tui.settings import SETTINGS, find_key, parse
+from tui.task_words import WORDS, TaskKind
 
 if TYPE_CHECKING:
     from tui.screens.chat import ChatScreen
@@ -231,6 +232,13 @@ async def _file(chat: ChatScreen, rest: str) -> None:
         chat.app.choose_file(chat.attach_at_cursor)
 
 
+def _task(kind: TaskKind) -> Callable[[ChatScreen, str], Awaitable[None]]:
+    async def begin(chat: ChatScreen, rest: str) -> None:
+        chat.app.tasks.by_word(kind, rest)
+
+    return begin
+
+
 async def _context(chat: ChatScreen, rest: str) -> None:
     chat.app.meter.say()
 
@@ -252,4 +260,5 @@ WORD_DEEDS: dict[str, Callable[[ChatScreen, str], Awaitable[None]]] = {
     "help": _help, "exit": _exit, "clear": _clear, "regen": _regen, "continue": _continue, "undo": _undo,
     "edit": _edit, "system": _system, "model": _model, "set": _set, "save": _save, "load": _load, "export": _export,
     "copy": _copy, "file": _file, "context": _context, "stats": _stats, "compact": _compact, "multi": _multi,
+    **{word: _task(kind) for word, kind in WORDS.items()},
 }  # fmt: skip

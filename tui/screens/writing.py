@@ -14,6 +14,7 @@ from tui.jobs import Answer
 from tui.runner import Work
 from tui.settings import seeded
 from tui.talk import Talk, Turn, Writing
+from tui.task_words import line_of
 from tui.widgets.attachments import Attachments
 from tui.widgets.prompt import Prompt
 from tui.widgets.status import Status
@@ -240,7 +241,7 @@ class WritingScreen(Screen[None]):
         self.app.memory.drop(talk, turn)
         if question is None or question.children:
             return
-        if question.task:  # its words alone would ask something else
+        if question.task and question.task[1]:  # its words alone would ask something else
             self.app.memory.drop(talk, question)
             self.app.memory.emptied(talk)
             if turn.finish == "stopped":
@@ -252,7 +253,7 @@ class WritingScreen(Screen[None]):
         self.query_one(Attachments).show([name for name, _ in question.documents])
         self.app.memory.drop(talk, question)
         self.app.memory.emptied(talk)
-        self.prompt.write(question.text)
+        self.prompt.write(line_of(question) if question.task else question.text)
         if turn.finish == "stopped":
             self.app.note(self.app.strings("said.taken_back"))
 

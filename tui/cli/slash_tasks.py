@@ -1,0 +1,71 @@
+"""`/summarize`, `/translate` and `/sentiment` in the line chat: a task's result is an answer there, too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.errors import UsageError
+from engine.schema import Chunk, Coverage, Document
+from tui.cli.inputs import read_file, with_text
+from tui.strings import Strings
+from tui.task_words import WORDS, asked, asked_of, document_of, events, given, read_note
+
+if TYPE_CHECKING:
+    from tui.cli.turns import Chat
+    from tui.talk import Turn
+
+SAY = Strings("en")
+"""The line chat speaks English."""
+
+
+def obey(word: str) -> Callable[[Chat, str], bool]:
+    """What a word does: a task on the file or the text after it, else on the document that waits."""
+
+    def begin(chat: Chat, rest: str) -> bool:
+        from tui.cli.turns import reply
+
+        kind, documents = WORDS[word], list[Document]()
+        said = given(kind, rest)
+        argument = said.argument or ("medium" if kind == "summarize" else "")
+        if said.path:
+            _read(chat, said.path)  # what is wrong with it is said before anything is asked
+            shown = asked(kind, Path(said.path).name, argument, SAY)
+        elif said.text:
+            shown = asked_of(kind, said.text, argument, SAY)
+        elif len(chat.pending) == 1:
+            documents = chat.pending
+            shown = asked(kind, Path(documents[0].name).name, argument, SAY)
+        else:
+            count = f"{len(chat.pending)} wait" if chat.pending else "got none"
+            raise UsageError(f"/{word} needs a file or a text, {count}", hint=f"/{word} notes.txt")
+        question = chat.talk.ask(shown, documents)
+        question.task = (kind, str(Path(said.path).expanduser().absolute()) if said.path else "", argument)
+        chat.pending = [] if documents else chat.pending
+        return reply(chat)
+
+    return begin
+
+
+def chunks(chat: Chat, question: Turn, notes: list[str]) -> Generator[Chunk, None, None]:
+    """What a question that is a task brings; `notes` gets what is said of it."""
+    assert question.task is not None
+    for event in events(
+        question.task[0],  # type: ignore[arg-type]
+        chat.session,
+        document_of(question, lambda path: _read(chat, path)),
+        question.task[2],
+        sampling=chat.run.sampling(temperature=0.0, max_tokens=1024),
+        cache=chat.run.places.cache / "results.db",
+        say=SAY,
+    ):
+        if isinstance(event, Chunk):
+            yield event
+        elif isinstance(event, Coverage):
+            notes.append(read_note(event, SAY))
+
+
+def _read(chat: Chat, path: str) -> Document:
+    options = chat.run.options
+    return with_text(read_file(str(Path(path).expanduser()), options.encoding, options.errors), path)
