@@ -99,10 +99,14 @@ static void pack(const Weight &w, int first, int groups, uint8_t *to) {
 }
 
 #if WIDE
-// The same as it is, group by group: each is a tile of AMX.
-static void copy_panel(const Weight &w, int first, int groups, int8_t *to) {
+// The same as it is, group by group: each is a tile of AMX. `ahead`: how many outputs further on to fetch meanwhile.
+static void copy_panel(const Weight &w, int first, int groups, int8_t *to, int ahead) {
     const PanelRows rows(w, first);
+    const size_t next = static_cast<size_t>(ahead) * w.inputs;
     for (int at = 0; at < groups * GROUP; at += GROUP)
-        for (int i = 0; i < PANEL; i++, to += GROUP) _mm512_store_si512(to, some_bytes(rows.of[i] + at, w.inputs - at));
+        for (int i = 0; i < PANEL; i++, to += GROUP) {
+            if (ahead) __builtin_prefetch(rows.of[i] + at + next, 0, 2);
+            _mm512_store_si512(to, some_bytes(rows.of[i] + at, w.inputs - at));
+        }
 }
 #endif

@@ -122,18 +122,19 @@ struct Pair {
     const int first[2], groups, ahead;  // first outputs; how many outputs further on those of the next pair are
     int8_t *panel[2];
 
-    Pair(const Weight &weight, int one, int other, int next) : w(weight), first{one, other}, groups(groups_of(weight.inputs)), ahead(next) {
+    Pair(const Weight &weight, int one, int other, int next, int rows) : w(weight), first{one, other}, groups(groups_of(weight.inputs)), ahead(next) {
         thread_local Lines<int8_t> bytes;
         const size_t size = static_cast<size_t>(groups) * PANEL * GROUP;
         if (bytes.size() < 2 * size) bytes.resize(2 * size);
         for (int p = 0; p < 2; p++) {
             panel[p] = bytes.data() + p * size;
-            if (some(p) > 0) copy_panel(w, first[p], groups, panel[p]);
+            if (some(p) > 0) copy_panel(w, first[p], groups, panel[p], rows > 16 ? 0 : ahead);
         }
     }
     int some(int p) const { return std::min(PANEL, w.outputs - first[p]); }  // outputs that there are
 
-    // What will be copied next is fetched meanwhile: so many parts of one group's rows.
+    // What will be copied next is fetched while many rows pass by, one group's part at a time; with few it is while
+    // this is copied.
     void fetch(int p, int group) const {
         const int8_t *from = w.values + static_cast<size_t>(first[p] + ahead) * w.inputs + static_cast<size_t>(group) * GROUP;
         for (int i = 0; i < PANEL; i++) __builtin_prefetch(from + static_cast<size_t>(i) * w.inputs, 0, 2);
@@ -149,7 +150,7 @@ template <int DIGITS, typename Finish> static void for_tiles(const Pair &pair, c
     if (kept.size() < 2 * static_cast<size_t>(tiles)) kept.resize(2 * static_cast<size_t>(tiles));
     const TileShapes shapes;
     for (int group = 0; group < x.groups; group += EACH) {
-        const int count = std::min(EACH, x.groups - group), share = (count + tiles - 1) / tiles;
+        const int count = std::min(EACH, x.groups - group), share = tiles > 1 ? (count + tiles - 1) / tiles : 0;
         for (int tile = 0; tile < tiles; tile++) {
             const int row = begin + 16 * tile;
             Sums *sums = &kept[2 * static_cast<size_t>(tile)];
@@ -165,7 +166,7 @@ template <int DIGITS, typename Finish> static void for_tiles(const Pair &pair, c
 
 // y (rows, outputs) = x times two panels of the weight, plus the bias.
 template <int DIGITS> static void tiles_of_pair(const Weight &w, int first, const Digits &x, int begin, int end, float *y) {
-    const Pair pair(w, first, first + PANEL, 2 * PANEL);
+    const Pair pair(w, first, first + PANEL, 2 * PANEL, end - begin);
     for_tiles<DIGITS>(pair, x, begin, end, [&](int row, Sums *sums) {
         for (int p = 0; p < 2 && pair.some(p) > 0; p++) {
             const int at = pair.first[p], some = pair.some(p);
@@ -188,7 +189,7 @@ template <int DIGITS, typename Gate> static void gated_tiles(const Weight &w, in
     const auto output = [&](int at, const f32x16 &sum) { return fused(sum, all(w.scales[at]), all(w.bias ? w.bias[at] : 0.0f)); };
     for (int part = 0; part < count; part += PANEL) {
         const int upper = first + part, lower = middle + upper;
-        for_tiles<DIGITS>(Pair(w, upper, lower, PANEL), x, begin, end, [&](int row, const Sums *sums) {
+        for_tiles<DIGITS>(Pair(w, upper, lower, PANEL, end - begin), x, begin, end, [&](int row, const Sums *sums) {
             f32x16 *to = kept[(row - begin) / 16].of + part;
             for (int i = 0; i < std::min(PANEL, count - part); i++) to[i] = gate(output(upper + i, sums[0].of[i])) * output(lower + i, sums[1].of[i]);
         });
