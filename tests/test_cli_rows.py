@@ -110,6 +110,30 @@ def test_options_that_make_no_sense_are_told_at_once(
     assert done.stdout == b""
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "way"),
+    [
+        (["classify", "--labels", "a", "x"], 2, "such as --labels spam,ham"),
+        (["classify", "--labels", "", "x"], 2, "@FILE, one a line"),
+        (["classify", "--labels", "a,b", "--example", "x", "y"], 2, "won!=spam"),
+        (["classify", "--labels", "a,b", "-f", ""], 1, "check the quotes"),
+        (["sentiment", "-f", "x" * 300], 1, "a text itself is piped in"),
+        (["sentiment", "-f", "-"], 2, "pipe a text into it"),
+        (["sentiment", "--in", "lines", "-f", "-"], 2, "pipe rows into it"),
+        (["translate", "-", "-"], 2, "leave one - out"),
+        (["history", "search", " "], 2, "such as: llm history search"),
+        (["search", " "], 2, "such as: llm search"),
+    ],
+)
+def test_what_is_wrong_is_said_with_the_way_on(
+    tiny_model_home: Path, arguments: list[str], code: int, way: str
+) -> None:
+    done = llm(tiny_model_home, *arguments, stdin=b" \n")
+    assert (done.returncode, done.stdout) == (code, b"")
+    assert way in done.stderr.decode().partition("→ ")[2]
+    assert len(done.stderr.decode().splitlines()) <= 3
+
+
 @pytest.mark.parametrize("out", ["jsonl", "csv"])
 def test_a_killed_run_goes_on_and_has_each_row_once(tiny_model_home: Path, tmp_path: Path, out: str) -> None:
     rows = [f"review number {number}, 第{number}条" for number in range(150)]

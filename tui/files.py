@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import difflib
+import errno
 import os
 from pathlib import Path
 
@@ -22,6 +23,8 @@ _MARKS = (
 
 def read_file(path: str, encoding: str | None = None, errors: str | None = None) -> Document:
     """A file's text, named by its path. Raises InputError that names the file."""
+    if not path:
+        raise InputError("a file's name is empty", hint="check the quotes, and the variable that holds it")
     try:
         if Path(path).is_dir():
             raise InputError(f"{path} is a folder, expected a text file", hint=f"name files: {path.rstrip('/')}/*")
@@ -31,8 +34,17 @@ def read_file(path: str, encoding: str | None = None, errors: str | None = None)
         raise InputError(f"no such file: {path}", hint=_elsewhere(Path(path))) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"can't read {path}: {reason}") from error
+        raise InputError(f"can't read {path}: {reason}", hint=_way_on(error)) from error
     return Document(path, decode(data, path, encoding, errors))
+
+
+def _way_on(error: Exception) -> str:
+    """What to do about a file that is no use as it is."""
+    if isinstance(error, PermissionError):
+        return "ask its owner for leave to read it, or name another file"
+    if getattr(error, "errno", 0) == errno.ENAMETOOLONG:
+        return "a text itself is piped in; a file is named by its path"
+    return "check the path, or name another file"
 
 
 def is_file(path: str) -> bool:

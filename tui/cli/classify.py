@@ -24,6 +24,9 @@ llm classify --labels sport,money,politics --multi --threshold 0.6 -f news.jsonl
 """
 
 
+EXAMPLE = "'You have won!=spam'"
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("classify", cls=HelpfulCommand, epilog=EXAMPLES)(classify)
@@ -85,7 +88,10 @@ def read_labels(text: str) -> list[str]:
         parts = argument_text(text, "--labels").replace("，", ",").split(",")
     labels = [part.strip() for part in parts if part.strip()]
     if len(set(labels)) < max(2, len(labels)):
-        raise UsageError(f"--labels expects at least two different labels, got {text!r}")
+        raise UsageError(
+            f"--labels expects at least two different labels, got {text!r}",
+            hint="such as --labels spam,ham; or --labels @FILE, one a line",
+        )
     return labels
 
 
@@ -98,7 +104,7 @@ def read_examples(given: Sequence[str], file: str | None) -> list[tuple[str, str
     for line, where in lines:
         text, equals, label = line.rpartition("=")
         if not equals or not text.strip() or not label.strip():
-            raise UsageError(f"{where}: expected TEXT=LABEL, got {line!r}")
+            raise UsageError(f"{where}: expected TEXT=LABEL, got {line!r}", hint=f"such as {EXAMPLE}")
         found.append((text.strip(), label.strip()))
     return found
 

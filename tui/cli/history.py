@@ -92,7 +92,7 @@ def search(
     """Find messages by their words, in any language; with --meaning by what they say."""
     run = Run(options)
     if not query.strip():
-        raise UsageError("the query is empty")
+        raise UsageError("the query is empty", hint="such as: llm history search bees")
     with _opened(run) as store:
         hits = _by_meaning(run, store, query, count) if meaning else store.search(query, count)
     if options.json:

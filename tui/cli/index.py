@@ -59,7 +59,7 @@ def absolute(paths: Sequence[str] | None) -> list[str]:
     """Paths as the index knows them, each once. Raises UsageError for one that is no text."""
     for path in paths or []:
         if not path:
-            raise UsageError("a path is empty")
+            raise UsageError("a path is empty", hint="check the quotes, and the variable that holds it")
     return list(dict.fromkeys(os.path.abspath(path) for path in paths or []))
 
 
@@ -190,7 +190,7 @@ def rm(
         raise UsageError("name files or folders to forget, or --all", hint="such as: llm index rm notes/")
     run = Run(options)
     if not run.places.index.exists():
-        raise InputError("nothing is indexed")
+        raise InputError("nothing is indexed: there is nothing to forget", hint=f"{program()} index add PATH")
     with opened(run) as index:
         below = absolute(paths)
         files = index.files(below)

@@ -73,7 +73,7 @@ def read_path(path: str, encoding: str | None = None, errors: str | None = None)
 def stdin_once(paths: Sequence[str]) -> list[str]:
     """The paths. Raises UsageError where they name stdin twice."""
     if paths.count("-") > 1:
-        raise UsageError("- (stdin) can be named only once")
+        raise UsageError("- (stdin) can be named only once", hint="leave one - out")
     return list(paths)
 
 
@@ -85,7 +85,7 @@ def with_text(document: Document, path: str, purpose: str = "") -> Document:
     if document.text.strip():
         return document
     error = empty_file(document.name, purpose)
-    raise UsageError(error.message) if path == "-" else error
+    raise UsageError(error.message, hint="pipe a text into it, or name a file") if path == "-" else error
 
 
 def documents(paths: Sequence[str] | None, *, encoding: str | None = None, errors: str | None = None) -> list[Document]:

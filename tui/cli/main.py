@@ -25,7 +25,9 @@ class Commands(LazyGroup):
         "ask": Entry("Answer a question."),
         "chat": Entry("Talk with a model."),
         "complete": Entry("Continue a text, raw."),
-        "summarize": Entry("Summarize each text, all of it: what does not fit the context is read in chunks."),
+        "summarize": Entry(
+            "Summarize each text, all of it, in chunks if it is long; one no longer than its summary comes out whole."
+        ),
         "translate": Entry("Translate each text; code, addresses and Markdown's marks stay as they are."),
         "sentiment": Entry("Judge texts."),
         "classify": Entry("Sort texts under labels."),

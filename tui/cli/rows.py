@@ -51,7 +51,9 @@ def read_rows(options: Options, paths: Sequence[str], spec: str | None) -> list[
     for path in paths:
         rows += _split(read_path(path, options.encoding, options.errors), spec)
     if not rows:
-        raise UsageError("no rows in the input") if paths == ["-"] else InputError(f"no rows in {', '.join(paths)}")
+        if paths == ["-"]:
+            raise UsageError("no rows in the input", hint="pipe rows into it, or name a file")
+        raise InputError(f"no rows in {', '.join(paths)}", hint="save its text first, or name another file")
     return rows
 
 

@@ -53,7 +53,7 @@ def search(
     if words and options.model:
         raise UsageError("--words uses no model: leave out --model")
     if not argument_text(query, "the query").strip():
-        raise UsageError("the query is empty")
+        raise UsageError("the query is empty", hint='such as: llm search "notice period"')
     run = Run(options)
     if not run.places.index.exists():
         raise InputError("nothing is indexed yet", hint=f"{program()} index add PATH")

@@ -90,7 +90,7 @@ def summarize(
     out: OutSpec = None,
     resume: Resume = None,
 ) -> None:
-    """Summarize each text, all of it: what does not fit the context is read in chunks."""
+    """Summarize each text, all of it, in chunks if it is long; one no longer than its summary comes out whole."""
     wanted = Wanted(length, language, bullets, style, argument_text(focus, "--focus"))
     paths = or_stdin(named(options, files), "summarize", "llm summarize report.txt")
     run = Run(options)
