@@ -270,7 +270,7 @@ def test_a_row_that_fails_is_told_and_left_out(command: Callable[..., Done], tmp
         (["sentiment", "--data", "rows.jsonl", "--to", "en"], 2, "--to is not for sentiment"),
         (["qa", "--data", "rows.jsonl", "--labels", "a,b"], 2, "--labels is not for qa"),
         (["classify", "--data", "rows.jsonl", "--labels", ""], 2, "at least two different labels"),
-        (["search", "--data", "rows.jsonl", "--passages", ""], 1, "expected a text file"),
+        (["search", "--data", "rows.jsonl", "--passages", ""], 1, "file's name is empty"),
         (["search", "--data", "rows.jsonl"], 2, "--passages FILE"),
         (["classify", "--data", "one.jsonl"], 2, "at least two different labels"),
         (["perplexity", "--data", "empty.txt"], 1, "empty.txt is empty"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.config import SamplingConfig
-from engine.errors import InputError, InputTooLong
+from engine.errors import EngineError, InputError, InputTooLong
 from engine.language import language_of
 from engine.schema import LabelScores, Message
 from engine.session import Session
@@ -16,7 +16,7 @@ from engine.tasks import labels, sentiment
 from engine.tasks.sentiment import judge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 TEXTS = [
@@ -135,36 +135,42 @@ def test_a_text_in_doubt_is_read_twice_over_and_both_readings_count_alike(
         assert judge(tiny_session, text, neutral=neutral).scores == pytest.approx(expected, abs=CLOSE)
 
 
+def asked_of(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts that are judged from now on, in order; they are judged all the same."""
+    asked: list[str] = []
+    judged = labels.judge
+
+    def noted(session: Session, question: labels.Question, texts: Sequence[str]) -> Iterator[LabelScores | EngineError]:
+        asked.extend(texts)
+        return judged(session, question, texts)
+
+    monkeypatch.setattr(labels, "judge", noted)
+    return asked
+
+
 def test_a_text_without_doubt_is_read_once(tiny_session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    texts = ["I loved every minute", "房间又脏又吵", "", "x" * 40]
+    texts = ["I loved every minute", "", "x" * 40, "房间又脏又吵"]
+    asked = asked_of(monkeypatch)
     monkeypatch.setattr(sentiment, "SURE", 0.0)
-    once = dict(sentiment.judge_many(tiny_session, texts))
-    assert isinstance(once[2], InputError)
-    for number in (0, 1, 3):
-        asked = sentiment.question(language_of(texts[number]))
-        [single] = labels.judge(tiny_session, asked, [texts[number]])
-        found = once[number]
-        assert isinstance(found, LabelScores)
-        assert isinstance(single, LabelScores)
-        assert same(found, single)
+    found = dict(sentiment.judge_many(tiny_session, texts))
+    assert asked == texts
+    assert isinstance(found[1], InputError)
 
 
 def test_rows_in_doubt_keep_their_numbers_among_others(tiny_session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half of the rows lie above the limit; whatever is read again, each row has its own judgement."""
+    """Half of the rows lie under the limit: they alone are read again, and each row has its own judgement."""
     rows = [f"row {number} was {'good' if number % 3 else 'bad'}" for number in range(12)]
-    monkeypatch.setattr(sentiment, "SURE", 1.0)
-    again = [judge(tiny_session, row) for row in rows]
-    singles = [
-        row for row in labels.judge(tiny_session, sentiment.question("en"), rows) if isinstance(row, LabelScores)
-    ]
-    monkeypatch.setattr(sentiment, "SURE", sorted(row.score for row in singles)[6])
+    judged = labels.judge(tiny_session, sentiment.question("en"), rows)
+    singles = [row for row in judged if isinstance(row, LabelScores)]
+    limit = sorted(row.score for row in singles)[6]
+    doubtful = [number for number, row in enumerate(singles) if row.score < limit]
+    asked = asked_of(monkeypatch)
+    monkeypatch.setattr(sentiment, "SURE", limit)
     together = dict(sentiment.judge_many(tiny_session, rows))
     assert sorted(together) == list(range(12))
-    read_again = 0
-    for number, single in enumerate(singles):
-        doubtful = single.score < sentiment.SURE
-        read_again += doubtful
+    assert len(doubtful) == 6
+    assert asked == [*rows, *(f"{rows[number]}\n{rows[number]}" for number in doubtful)]
+    for number in set(range(12)) - set(doubtful):
         found = together[number]
         assert isinstance(found, LabelScores)
-        assert same(found, again[number] if doubtful else single)
-    assert read_again == 6
+        assert same(found, singles[number])

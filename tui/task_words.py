@@ -13,6 +13,7 @@ from tui.files import is_file
 
 if TYPE_CHECKING:
     from engine.config import SamplingConfig
+    from engine.errors import EngineError
     from engine.session import Session
     from tui.strings import Strings
     from tui.talk import Turn
@@ -120,9 +121,14 @@ def judged(session: Session, document: Document, say: Strings) -> Generator[Chun
         for _, result in judge_many(session, lines):
             yield Chunk(_verdict(result, say), finish_reason="stop")
         return
-    for number, result in judge_many(session, lines):
-        shown = lines[number] if len(lines[number]) <= 60 else lines[number][:59] + "…"
-        yield Chunk(f"- {_verdict(result, say)} {shown}\n")
+    early: dict[int, LabelScores | EngineError] = {}
+    shown = 0
+    for number, result in judge_many(session, lines):  # in the order in which they are known
+        early[number] = result
+        while shown in early:
+            line = lines[shown] if len(lines[shown]) <= 60 else lines[shown][:59] + "…"
+            yield Chunk(f"- {_verdict(early.pop(shown), say)} {line}\n")
+            shown += 1
     yield Chunk("", finish_reason="stop")
 
 
