@@ -203,6 +203,7 @@ def test_a_long_task_lets_a_question_go_first_and_ends_as_it_would_alone(tiny_mo
         alone = make_app(tiny_model_home)
         async with running(alone, (120, 30)) as pilot:
             alone.tasks.start("judge", str(path))
+            await wait_until(pilot, lambda: alone.chat.writings, "the task")
             await settled(pilot)
             wanted = alone.chat.talk.tip.text
         app = make_app(tiny_model_home, max_tokens=4)
