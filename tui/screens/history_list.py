@@ -113,7 +113,7 @@ class HistoryList(Vertical, can_focus=False):
         self._list([(0, self._strings("history.by_meaning"), ""), *self._rows(hits)], self._listed)
 
     def _list(self, rows: list[tuple[int, str, str]], wanted: str) -> None:
-        if not self.is_mounted:
+        if not self.is_mounted or not self.query(Rows):  # gone, or going: its rows go first
             return
         self._listed = wanted
         marked = self._marked()
