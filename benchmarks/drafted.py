@@ -59,13 +59,12 @@ class Timed:
         return getattr(self._session, name)
 
     def stream(self, *told: Any, **named: Any) -> Iterator[Any]:
-        begun, first, last = 0.0, 0, 0
+        begun = end = 0.0
+        first = last = 0
         for chunk in self._session.stream(*told, **named):
-            now = time.perf_counter()
-            if not begun:
-                begun, first = now, chunk.output_tokens
-            last = chunk.output_tokens
-            end = now
+            end, last = time.perf_counter(), chunk.output_tokens
+            if last and not begun:  # the first chunk comes before the prompt is read, and says nothing
+                begun, first = end, last
             yield chunk
         if last > first:
             self.seconds += end - begun

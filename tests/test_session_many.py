@@ -76,8 +76,9 @@ def test_conversations_are_taken_when_a_row_is_free(session: Session) -> None:
             break
     stream.close()
     assert taken == [0, 1, 2]
-    again = session.stream(several(1)[0], SamplingConfig(temperature=0, max_tokens=4))
-    assert "".join(chunk.text for chunk in again) is not None
+    few = SamplingConfig(temperature=0, max_tokens=4)
+    again, fresh = (joined(one.stream(several(1)[0], few)) for one in (session, session.fork()))
+    assert again == fresh != ""
 
 
 def test_scores_of_many_conversations_are_those_of_each(session: Session) -> None:
