@@ -144,9 +144,9 @@ def test_a_row_gives_the_same_alone_and_among_others(kernel: Kernel) -> None:
 @pytest.mark.skipif(bool(NativeKernel().unavailable(torch.device("cpu"))), reason="no compiler")
 @pytest.mark.parametrize("digits", [1, 2])
 @pytest.mark.parametrize("rows", [2, 3, 7, 8, 16, 17, 45])
-@pytest.mark.parametrize(("outputs", "inputs"), [(16, 64), (33, 57), (70, 400), (1, 900)])
+@pytest.mark.parametrize(("outputs", "inputs"), [(16, 64), (33, 57), (70, 400), (1, 900), (90, 1344)])
 def test_native_rows_are_bit_by_bit_what_each_is_alone(rows: int, outputs: int, inputs: int, digits: int) -> None:
-    """Dot products for a few, tiles for many, where the processor has them: the same integers, added in one order."""
+    """Dot products for one, tiles for more, where the processor has them: the same integers, added in one order."""
     x = torch.randn(rows, inputs)
     product = NativeKernel().pack(*quantize_rows(torch.randn(outputs, inputs)), digits)
     assert torch.equal(product(x), torch.cat([product(row[None]) for row in x]))

@@ -18,6 +18,9 @@ struct Weight {
     int32_t outputs, inputs, digits;
 };
 
+// Few rows: tasks of some 64 kB, long enough to be worth taking, short enough that no thread waits for another.
+static int pairs_of_task(const Weight &w, int rows) { return rows > 16 ? 1 : std::max(1, 65536 / (2 * PANEL * w.inputs)); }
+
 static int groups_of(int inputs) { return (inputs + GROUP - 1) / GROUP; }
 
 // Quantized activations of some rows: x = scale of its group * digit, or * (256 * first digit + second digit). They lie

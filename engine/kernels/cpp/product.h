@@ -127,9 +127,7 @@ template <int DIGITS> static void multiply_digits(const Weight &w, const Digits 
 #if TILES
     if (x.tiled) return multiply_tiles<DIGITS>(w, x, rows, y, threads);
 #endif
-    const int pairs = (w.outputs + 2 * PANEL - 1) / (2 * PANEL);
-    // Tasks of some 64 kB: long enough to be worth taking, short enough that no thread waits for another.
-    const int each = rows > TILE ? 1 : std::max(1, 65536 / (2 * PANEL * w.inputs));
+    const int pairs = (w.outputs + 2 * PANEL - 1) / (2 * PANEL), each = pairs_of_task(w, rows);
     parallel(threads, (pairs + each - 1) / each, [&](int task) {
         for (int pair = task * each; pair < std::min(pairs, (task + 1) * each); pair++) {
             const int first = pair * 2 * PANEL;

@@ -13,7 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-constexpr int FEWEST_ROWS = 8;    // fewer are as fast as dot products
+constexpr int FEWEST_ROWS = 2;    // one alone is faster as dot products
 constexpr int STEP = 16;          // tiles of a block, whose digits and panel stay in the nearest cache
 constexpr int AT_ONCE = 5 << 18;  // bytes of digits that stay in the second cache while the panels pass by
 
@@ -49,15 +49,30 @@ struct Sums {
     f32x16 of[PANEL];
 };
 
+// Sixteen rows of a weight as tiles are loaded from it: from where they lie, or from a copy, group by group.
+struct Panel {
+    const int8_t *at;
+    size_t stride, step;  // from a row to the next, from a group to the next
+    const int8_t *next;   // null, or what comes after: it is fetched meanwhile, in the order in which it lies
+
+    void fetch(int group) const {
+        if (!next) return;
+        const int8_t *from = next + static_cast<size_t>(group) * PANEL * GROUP;
+        __builtin_prefetch(from + PAGE_AHEAD, 0, 2);
+        for (int i = 0; i < PANEL; i++) __builtin_prefetch(from + GROUP * i, 0, 2);
+    }
+    Panel from(int group) const { return {at + group * step, stride, step, next ? next + static_cast<size_t>(group) * PANEL * GROUP : nullptr}; }
+};
+
 // Four tiles of dots take turns: one is multiplied while another is stored and a third's numbers are added up. A group
 // has one of them, or one for each of its two digits.
 typedef int32_t Dots[4][PANEL][16];
 
-template <int DOTS> INLINE void multiply_tile(const int8_t *panel, const int8_t *digits) {
+template <int DOTS> INLINE void multiply_tile(const int8_t *panel, size_t stride, const int8_t *digits) {
 #define PRODUCT(dots, left, right) \
     if constexpr (DOTS == dots) { \
         _tile_zero(dots); \
-        _tile_loadd(left, panel, 64); \
+        _tile_loadd(left, panel, stride); \
         _tile_loadd(right, digits, 64); \
         _tile_dpbssd(dots, left, right); \
     }
@@ -72,39 +87,41 @@ template <int DOTS> INLINE void store_tile(Dots &to) {
     if constexpr (DOTS == 3) _tile_stored(3, to[3], 64);
 }
 
-// Takes up a group where there is one, and adds up the one that had this turn before, where there was.
-template <int TURN, int DIGITS> INLINE void take_turn(const int8_t *panel, const int8_t *digits, const float *scales, int group, int count, Dots &dots, f32x16 *total) {
-    constexpr int FIRST = TURN * DIGITS, SECOND = FIRST + DIGITS - 1;
-    const int old = group - 4 / DIGITS;
-    const bool waits = old >= 0 && old < count;
-    if (waits) {
+// Takes up a group where there is one, stores the one that had this turn before, and adds up what was stored the turn
+// before: what is loaded while it is on its way to the cache waits for it.
+template <int TURN, int DIGITS> INLINE void take_turn(const Panel &panel, const int8_t *digits, const float *scales, int group, int count, Dots &dots, f32x16 *total) {
+    constexpr int TURNS = 4 / DIGITS, FIRST = TURN * DIGITS, SECOND = FIRST + DIGITS - 1;
+    constexpr int BEFORE = (TURN + TURNS - 1) % TURNS * DIGITS, LOW = BEFORE + DIGITS - 1;
+    const int old = group - TURNS, stored = old - 1;
+    if (old >= 0 && old < count) {
         store_tile<FIRST>(dots);
         if (DIGITS == 2) store_tile<SECOND>(dots);
     }
     if (group < count) {
-        const int8_t *left = panel + group * PANEL * GROUP, *right = digits + group * DIGITS * 16 * GROUP;
-        multiply_tile<FIRST>(left, right);
-        if (DIGITS == 2) multiply_tile<SECOND>(left, right + 16 * GROUP);
+        const int8_t *left = panel.at + group * panel.step, *right = digits + group * DIGITS * 16 * GROUP;
+        panel.fetch(group);
+        multiply_tile<FIRST>(left, panel.stride, right);
+        if (DIGITS == 2) multiply_tile<SECOND>(left, panel.stride, right + 16 * GROUP);
     }
-    if (!waits) return;
-    const f32x16 scale = load(scales + 16 * old);
+    if (stored < 0 || stored >= count) return;
+    const f32x16 scale = load(scales + 16 * stored);
 #pragma GCC unroll 16
     for (int r = 0; r < PANEL; r++) {
         i32x16 whole, low;
-        std::memcpy(&whole, dots[FIRST][r], sizeof whole);
-        if (DIGITS == 2) std::memcpy(&low, dots[SECOND][r], sizeof low), whole = (whole << 8) + low;
+        std::memcpy(&whole, dots[BEFORE][r], sizeof whole);
+        if (DIGITS == 2) std::memcpy(&low, dots[LOW][r], sizeof low), whole = (whole << 8) + low;
         total[r] = fused(as_float(whole), scale, total[r]);
     }
 }
 
 // Adds the products of some groups to the sums, which begin at zero with the first of them.
-template <int DIGITS> static void multiply_block(const int8_t *panel, const int8_t *digits, const float *scales, int count, bool first, Sums &sums) {
+template <int DIGITS> static void multiply_block(const Panel &panel, const int8_t *digits, const float *scales, int count, bool first, Sums &sums) {
     constexpr int TURNS = 4 / DIGITS;
     alignas(64) Dots dots;
     f32x16 total[PANEL];
 #pragma GCC unroll 16
     for (int r = 0; r < PANEL; r++) total[r] = first ? f32x16{} : sums.of[r];
-    for (int group = 0; group < count + TURNS; group += TURNS) {
+    for (int group = 0; group < count + TURNS + 1; group += TURNS) {
         take_turn<0, DIGITS>(panel, digits, scales, group, count, dots, total);
         take_turn<1, DIGITS>(panel, digits, scales, group + 1, count, dots, total);
         if constexpr (TURNS == 4) {
@@ -116,19 +133,25 @@ template <int DIGITS> static void multiply_block(const int8_t *panel, const int8
     for (int r = 0; r < PANEL; r++) sums.of[r] = total[r];
 }
 
-// Two panels of a weight, copied so that each group of each is a tile.
+// Two panels of a weight. Where many rows pass by they are copied, so that each group of each lies side by side; for a
+// single tile of rows whole ones stay where they are.
 struct Pair {
     const Weight &w;
     const int first[2], groups, ahead;  // first outputs; how many outputs further on those of the next pair are
-    int8_t *panel[2];
+    Panel panel[2];
 
     Pair(const Weight &weight, int one, int other, int next, int rows) : w(weight), first{one, other}, groups(groups_of(weight.inputs)), ahead(next) {
         thread_local Lines<int8_t> bytes;
-        const size_t size = static_cast<size_t>(groups) * PANEL * GROUP;
-        if (bytes.size() < 2 * size) bytes.resize(2 * size);
+        const size_t size = static_cast<size_t>(groups) * PANEL * GROUP, inputs = w.inputs;
         for (int p = 0; p < 2; p++) {
-            panel[p] = bytes.data() + p * size;
-            if (some(p) > 0) copy_panel(w, first[p], groups, panel[p], rows > 16 ? 0 : ahead);
+            if (rows <= 16 && some(p) == PANEL && inputs % GROUP == 0) {
+                panel[p] = {w.values + first[p] * inputs, inputs, GROUP, w.values + (first[p] + ahead) * inputs};
+                continue;
+            }
+            if (bytes.size() < 2 * size) bytes.resize(2 * size);
+            int8_t *copy = bytes.data() + p * size;
+            if (some(p) > 0) copy_panel(w, first[p], groups, copy, rows > 16 ? 0 : ahead);
+            panel[p] = {copy, GROUP, PANEL * GROUP, nullptr};
         }
     }
     int some(int p) const { return std::min(PANEL, w.outputs - first[p]); }  // outputs that there are
@@ -148,7 +171,6 @@ template <int DIGITS, typename Finish> static void for_tiles(const Pair &pair, c
     thread_local Lines<Sums> kept;
     const int tiles = (end - begin + 15) / 16;
     if (kept.size() < 2 * static_cast<size_t>(tiles)) kept.resize(2 * static_cast<size_t>(tiles));
-    const TileShapes shapes;
     for (int group = 0; group < x.groups; group += EACH) {
         const int count = std::min(EACH, x.groups - group), share = tiles > 1 ? (count + tiles - 1) / tiles : 0;
         for (int tile = 0; tile < tiles; tile++) {
@@ -156,7 +178,7 @@ template <int DIGITS, typename Finish> static void for_tiles(const Pair &pair, c
             Sums *sums = &kept[2 * static_cast<size_t>(tile)];
             for (int p = 0; p < 2 && pair.some(p) > 0; p++) {
                 for (int i = tile * share; i < std::min(count, (tile + 1) * share); i++) pair.fetch(p, group + i);
-                multiply_block<DIGITS>(pair.panel[p] + static_cast<size_t>(group) * PANEL * GROUP, &x.values[x.tile(row, group)],
+                multiply_block<DIGITS>(pair.panel[p].from(group), &x.values[x.tile(row, group)],
                                        &x.scales[x.cell(row, group)], count, group == 0, sums[p]);
             }
             if (group + count == x.groups) finish(row, sums);
@@ -208,12 +230,18 @@ template <typename Work> static void for_chunks(const Digits &x, int rows, int t
 }
 
 template <int DIGITS> static void multiply_tiles(const Weight &w, const Digits &x, int rows, float *y, int threads) {
-    for_chunks(x, rows, (w.outputs + 2 * PANEL - 1) / (2 * PANEL), threads,
-               [&](int pair, int begin, int end) { tiles_of_pair<DIGITS>(w, pair * 2 * PANEL, x, begin, end, y); });
+    const int pairs = (w.outputs + 2 * PANEL - 1) / (2 * PANEL), each = pairs_of_task(w, rows);
+    for_chunks(x, rows, (pairs + each - 1) / each, threads, [&](int task, int begin, int end) {
+        const TileShapes shapes;
+        for (int pair = task * each; pair < std::min(pairs, (task + 1) * each); pair++) tiles_of_pair<DIGITS>(w, pair * 2 * PANEL, x, begin, end, y);
+    });
 }
 
 template <int DIGITS, typename Gate> static void multiply_gated_tiles(const Weight &w, const Digits &x, int rows, Digits &y, const Gate &gate, int threads) {
-    for_chunks(x, rows, y.groups, threads, [&](int group, int begin, int end) { gated_tiles<DIGITS>(w, group, x, begin, end, y, gate); });
+    for_chunks(x, rows, y.groups, threads, [&](int group, int begin, int end) {
+        const TileShapes shapes;
+        gated_tiles<DIGITS>(w, group, x, begin, end, y, gate);
+    });
 }
 #else
 static bool tiles_pay(int) { return false; }
