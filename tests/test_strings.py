@@ -12,9 +12,10 @@ import pytest
 from engine.errors import EngineError
 from tui import commands, settings, transfer
 from tui.files import MAX_BYTES, read_file
+from tui.language import language_of_locale
 from tui.paths import write_output
 from tui.store import Store
-from tui.strings import TABLES, Strings, language_of_locale
+from tui.strings import TABLES, Strings
 from tui.talk import Talk
 
 if TYPE_CHECKING:

@@ -5,10 +5,8 @@ Nothing is created until something is written; folders that hold a user's text a
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from engine.errors import EngineError, InputError
 
 APP = "local-llm"
 HOME_VARIABLE = "LOCAL_LLM_HOME"
+PROJECT_FILE = ".local-llm.toml"
 _LONGEST_FOLDER = 90
 """Bytes; a unix socket's whole path may have 104 on some systems."""
 
@@ -116,6 +115,9 @@ def _runtime(state: Path) -> Path:
     folder = state / "run"
     if os.name != "posix" or len(os.fsencode(folder)) <= _LONGEST_FOLDER:
         return folder
+    import hashlib
+    import tempfile
+
     digest = hashlib.sha256(os.fsencode(state)).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"{APP}-{os.getuid()}-{digest}"
 
@@ -131,6 +133,15 @@ def _folder(kind: str, environ: Mapping[str, str]) -> Path:
     except RuntimeError as error:  # no HOME and no entry in the user database
         raise PlaceError("no home folder is known for this user", hint=f"set {HOME_VARIABLE} to a folder") from error
     return native
+
+
+def project_file(folder: Path | None = None) -> Path | None:
+    """The nearest `.local-llm.toml`, from a folder upwards; from here unless told."""
+    try:
+        start = Path.cwd() if folder is None else folder
+        return next((file for parent in (start, *start.parents) if (file := parent / PROJECT_FILE).is_file()), None)
+    except OSError:  # the working directory was deleted, or may not be read
+        return None
 
 
 def ensure(folder: Path) -> Path:
@@ -194,6 +205,8 @@ def _mode_for(path: Path) -> int:
 
 
 def _replace(path: Path, data: bytes, mode: int) -> None:
+    import tempfile
+
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 from engine.config import DeviceChoice, Overflow, SamplingConfig
 from engine.errors import UsageError
 from tui import keymap
+from tui.paths import project_file
 
 PREFIX = "LOCAL_LLM_"
-PROJECT_FILE = ".local-llm.toml"
 Scalar = str | int | float | bool | list[str] | dict[str, Any] | None
 
 
@@ -218,15 +218,6 @@ def read_file(path: Path) -> dict[str, Any]:
     return values
 
 
-def project_file(folder: Path) -> Path | None:
-    """The nearest `.local-llm.toml`, from a folder upwards."""
-    for parent in (folder, *folder.parents):
-        candidate = parent / PROJECT_FILE
-        if candidate.is_file():
-            return candidate
-    return None
-
-
 class Settings:
     """All settings of a run, each with its origin."""
 
@@ -239,10 +230,7 @@ class Settings:
         environ = os.environ if environ is None else environ
         values = {name: Value(setting.default, "default") for name, setting in SETTINGS.items()}
         files = [user_file]
-        try:
-            project = project_file(Path.cwd() if folder is None else folder)
-        except OSError:  # the working directory was deleted, or may not be read
-            project = None
+        project = project_file(folder)
         if project:
             files.append(project)
         for path in files:

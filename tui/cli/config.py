@@ -16,8 +16,8 @@ from tui.cli.opening import Run
 from tui.cli.options import Options, takes
 from tui.editor import run_editor
 from tui.keymap import ACTIONS
-from tui.paths import ensure, places, write_private
-from tui.settings import SETTINGS, checked, edit_file, find_key, parse, project_file, read_file
+from tui.paths import PROJECT_FILE, ensure, places, project_file, write_private
+from tui.settings import SETTINGS, checked, edit_file, find_key, parse, read_file
 
 app = make_app(
     "Show and change settings. A flag stands above a variable, above .local-llm.toml, above the user's file.",
@@ -51,7 +51,7 @@ Project = Annotated[bool, typer.Option("--project", help="In .local-llm.toml of 
 def _file(project: bool) -> Path:
     if not project:
         return places().config_file
-    return project_file(Path.cwd()) or Path.cwd() / ".local-llm.toml"
+    return project_file() or Path.cwd() / PROJECT_FILE
 
 
 def _shown(value: Any) -> str:

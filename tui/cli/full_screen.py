@@ -42,10 +42,10 @@ def open_app(
     from tui.app import LlmApp
     from tui.keeper import Keeper
     from tui.keymap import Keys
-    from tui.strings import Strings, language_of_locale
+    from tui.language import language_of
+    from tui.strings import Strings
 
-    chosen = run.settings["lang"]
-    strings = Strings(language_of_locale() if chosen == "auto" else chosen, Keys(run.settings["keys"]))
+    strings = Strings(language_of(run.settings["lang"]), Keys(run.settings["keys"]))
     settings = run.settings.with_flags({"model": model, "system": system})
     with store or contextlib.nullcontext():
         keeper = Keeper(store)

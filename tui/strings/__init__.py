@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from typing import Any
 
 from engine.schema import Language
@@ -36,12 +34,3 @@ class Strings:
     def get(self, key: str, otherwise: str) -> str:
         """The text of a key that may not be there."""
         return self._table.get(key, otherwise)
-
-
-def language_of_locale(environ: Mapping[str, str] | None = None) -> Language:
-    """Chinese where the locale says so, else English."""
-    environ = os.environ if environ is None else environ
-    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
-        if value := environ.get(name):
-            return "zh" if value.lower().startswith("zh") else "en"
-    return "en"
