@@ -22,9 +22,10 @@ def environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str,
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("LOCAL_LLM_", "XDG_", "FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES"))
+        if not name.startswith(("LOCAL_LLM_", "XDG_", "FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES", "LC_", "LANG"))
     }
-    return kept | {"LOCAL_LLM_HOME": str(home), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | dict(extra or {})
+    ours = {"LOCAL_LLM_HOME": str(home), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "LANG": "C.UTF-8"}
+    return kept | ours | dict(extra or {})
 
 
 def llm(

@@ -58,11 +58,12 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No test reads or writes the developer's settings, models or caches."""
+    """No test reads or writes the developer's settings, models or caches, or speaks the developer's language."""
     home = tmp_path_factory.getbasetemp() / "homes" / str(next(_homes))
     home.mkdir(parents=True)
-    for name in [name for name in os.environ if name.startswith(("LOCAL_LLM_", "XDG_"))]:
+    for name in [name for name in os.environ if name.startswith(("LOCAL_LLM_", "XDG_", "LC_", "LANG"))]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("LANG", "C.UTF-8")
     monkeypatch.setenv("LOCAL_LLM_HOME", str(home / "local-llm"))
     monkeypatch.setenv("HOME", str(home))
     for kind in ("CONFIG", "DATA", "STATE", "CACHE"):

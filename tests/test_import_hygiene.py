@@ -82,6 +82,15 @@ def test_quick_commands_load_nothing_heavy(tmp_path: Path, arguments: list[str],
     assert got == code
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["--help"], 0), (["ask", "--help"], 0), (["ask", "--nonsense"], 2), (["models"], 2)]
+)
+def test_chinese_loads_nothing_heavy_either(tmp_path: Path, arguments: list[str], code: int) -> None:
+    got, modules = loaded_by(tmp_path, *arguments, LANG="zh_CN.UTF-8")
+    assert modules.isdisjoint(HEAVY)
+    assert got == code
+
+
 def test_the_help_imports_no_command_and_a_command_no_other(tmp_path: Path) -> None:
     frame = {"main", "lazy", "help", "console", "interrupt"}
     code, modules = loaded_by(tmp_path, "--help")

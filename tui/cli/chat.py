@@ -65,7 +65,9 @@ def chat(
     ] = None,
     no_save: Annotated[bool, typer.Option("--no-save", help="Keep nothing of this conversation.")] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Line by line, for screen readers too; no app.")] = False,
-    lang: Annotated[LangChoice | None, typer.Option("--lang", help="Language of the app's own words.")] = None,
+    lang: Annotated[
+        LangChoice | None, typer.Option("--lang", help="Language of the app's own words.", is_eager=True)
+    ] = None,
 ) -> None:
     """Talk with a model. On a terminal a full-screen app opens, else it goes line by line; F1 or /help explains."""
     if which is not None and not resume:

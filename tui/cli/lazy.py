@@ -70,12 +70,8 @@ class LazyGroup(HelpfulGroup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.commands = _Loaded(self.TABLE)
+        self.summaries = {name: entry.help for name, entry in self.TABLE.items() if not entry.hidden}
 
     def list_commands(self, ctx: Any) -> list[str]:
         """All names."""
         return list(self.TABLE)
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """The table, as far as it is not hidden."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.help) for name, entry in self.TABLE.items() if not entry.hidden])

@@ -7,13 +7,13 @@ import contextlib
 import os
 import sys
 import traceback
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import typer
 
 from engine.errors import CheckpointError, EngineError, InputTooLong, ModelNotFound, OutputError, UsageError
 from tui.cli.console import Console, as_called, current, note_console, program
-from tui.cli.help import make_app
+from tui.cli.help import in_chinese, make_app
 from tui.cli.interrupt import Terminated, raise_on_sigterm
 from tui.cli.lazy import Entry, LazyGroup
 
@@ -136,7 +136,7 @@ def _report(error: Exception) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         sys.stderr.write(f"{error}\n")
     elif isinstance(error, typer.TyperException):
-        console.error(where, _suggestion(error.format_message()), f"{where} --help")
+        console.error(where, _usage(error.format_message(), context), f"{where} --help")
     elif isinstance(error, EngineError):
         console.error(where, as_called(error.message), as_called(error.hint))
     elif isinstance(error, OSError):
@@ -149,8 +149,12 @@ def _report(error: Exception) -> int:
     return exit_code(error)
 
 
-def _suggestion(message: str) -> str:
+def _usage(message: str, context: Any) -> str:
     """Typer's message, with its list of options worded as ours."""
+    if in_chinese(context):
+        from tui.strings.usage_zh import usage_error
+
+        return usage_error(message)
     head, _, tail = message.partition(" (Possible options: ")
     return f"{head}. Did you mean {tail.rstrip(')')}?" if tail else message
 
