@@ -1,13 +1,15 @@
 """What drafts save in the tasks: replies of `summarize` and `ask` over a text, and of a chat, with and without.
 
-    python -m benchmarks.drafted [--model FOLDER] [--rounds N]
+    python -m benchmarks.drafted [--model FOLDER] [--rounds N] [--data FILE.jsonl… --limit N]
 
+With data, so many rows of each file: those with a `context` and a `question` are asked, those with a `text` summarized.
 Only writing is timed: from each reply's first token to its last. Both ways must write the same, or it says so.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import sys
 import time
@@ -78,13 +80,15 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="a model folder of ours; default: the installed default model")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--data", type=Path, nargs="+", default=[], help="in place of the texts that come with us")
+    parser.add_argument("--limit", type=int, default=40)
     arguments = parser.parse_args()
     from engine.session import Session
 
     session = Session.open(arguments.model or default_model(), device="cpu", threads=arguments.threads)
     print(f"{session.name}, {arguments.rounds} rounds in turn, {this_machine()}\n")
     print("| | tokens | without, tok/s | with, tok/s | ratio |\n|---|--:|--:|--:|--:|")
-    for label, task in tasks():
+    for label, task in [of_file(path, arguments.limit) for path in arguments.data] or tasks():
         ratios, speeds = list[float](), {False: list[float](), True: list[float]()}
         for _ in range(arguments.rounds):
             found = {drafted: measured(session, task, drafted=drafted) for drafted in (False, True)}
@@ -129,24 +133,47 @@ def tasks() -> Iterator[tuple[str, Callable[[Any], Iterable[str]]]]:
     yield "chat and code", chats
 
 
+def of_file(path: Path, limit: int) -> tuple[str, Callable[[Any], Iterable[str]]]:
+    """What is timed of a file's first rows, under its name."""
+    lines = path.read_text(encoding="utf-8").split("\n")
+    rows = [json.loads(line) for line in lines if line.strip()][:limit]
+
+    def task(session: Any) -> Iterator[str]:
+        for row in rows:
+            if "question" in row:
+                yield from answered(session, row["question"], row["context"])
+            else:
+                yield from summarized(session, row["text"], "medium")
+
+    return f"{len(rows)} of `{path.name}`", task
+
+
 def summaries(session: Any, text: str) -> Iterator[str]:
+    for length in SUMMARIES:
+        yield from summarized(session, text, length)
+
+
+def summarized(session: Any, text: str, length: str) -> Iterator[str]:
     from engine.config import SamplingConfig
     from engine.schema import Chunk, Document
     from engine.tasks.summarize import summarize
 
-    for length in SUMMARIES:
-        events = summarize(session, Document("text", text), sampling=SamplingConfig(max_tokens=LONGEST), length=length)
-        yield from (event.text for event in events if isinstance(event, Chunk))
+    events = summarize(session, Document("text", text), sampling=SamplingConfig(max_tokens=LONGEST), length=length)
+    yield from (event.text for event in events if isinstance(event, Chunk))
 
 
 def answers(session: Any, text: str, language: Language) -> Iterator[str]:
+    for question in QUESTIONS[language]:
+        yield from answered(session, question, text)
+
+
+def answered(session: Any, question: str, text: str) -> Iterator[str]:
     from engine.config import SamplingConfig
     from engine.schema import Chunk, Document
     from engine.tasks.answer import answer
 
-    for question in QUESTIONS[language]:
-        events = answer(session, question, [Document("text", text)], SamplingConfig(max_tokens=LONGEST))
-        yield from (event.text for event in events if isinstance(event, Chunk))
+    events = answer(session, question, [Document("text", text)], SamplingConfig(max_tokens=LONGEST))
+    yield from (event.text for event in events if isinstance(event, Chunk))
 
 
 def chats(session: Any) -> Iterator[str]:

@@ -12,16 +12,53 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ORDER = 3
-"""Tokens that must have stood before in the same order. Two guess more often and are wrong more often."""
-LONGEST = 7
-"""Tokens of a draft."""
-COST = 0.15
-"""What a drafted token adds to the time of a step: 0.13 to 0.2 for the default model on two cores with AVX512."""
+ORDERS = (3, 2)
+"""Tokens that must have stood before in the same order; the fewer, the more often they have, and the more often what
+followed them was something else."""
+LONGEST = 15
+"""Tokens of a draft: with the one before it, as many as a native step takes exactly."""
+PRIOR = 0.25
+"""What a step with a draft is taken to cost beyond a plain one, in plain steps, until both were timed."""
+DRIFT = 1.05
+"""By how much more a plain step may take than the one before it: texts grow, while the first step of a reply, which may
+wait for weights to come from the disk, says little of the next."""
 WEIGHT = 0.25
 """Of the latest draft, in the running mean of what drafts save."""
 PAUSE = 24
 """Guesses let pass, where drafts do not pay, before one is tried again."""
+
+
+class Stretches:
+    """Where each run of `order` tokens last stood, and what guessing from that has saved lately."""
+
+    def __init__(self, order: int) -> None:
+        self._order = order
+        self._after: dict[tuple[int, ...], int] = {}
+        """n-gram -> the place after where it last stood."""
+        self._saved = PRIOR
+        """Running mean of the plain steps saved by a draft, less what it cost."""
+        self._length, self._pause = 3, 0
+
+    def enter(self, ids: Sequence[int]) -> None:
+        """The text is about to go on after these."""
+        if len(ids) >= self._order:
+            self._after[tuple(ids[-self._order :])] = len(ids)
+
+    def propose(self, ids: Sequence[int]) -> Sequence[int]:
+        """What followed the end of the text before; nothing if it is new there, or if that has not paid lately."""
+        start = self._after.get(tuple(ids[-self._order :]))
+        if start is None:
+            return ()
+        if self._saved <= 0 and self._pause > 0:
+            self._pause -= 1
+            return ()
+        return ids[start : start + self._length]
+
+    def judge(self, accepted: int, cost: float) -> None:
+        """How many tokens of a draft were drawn, and how many plain steps it took beyond one."""
+        self._saved += WEIGHT * (accepted - cost - self._saved)
+        self._length = min(LONGEST, 2 * accepted + 2)
+        self._pause = PAUSE
 
 
 class Drafts:
@@ -29,33 +66,31 @@ class Drafts:
 
     def __init__(self, ids: Sequence[int]) -> None:
         self._ids: list[int] = []
-        self._after: dict[tuple[int, ...], int] = {}
-        """n-gram -> the place after where it last stood."""
-        self._saved = COST
-        """Running mean of steps saved by a draft, less its cost."""
-        self._length, self._pause = 3, 0
+        self._orders = [Stretches(order) for order in ORDERS]
+        self._latest = self._orders[0]
+        self._plain = 0.0
+        """Seconds of a step without a draft; 0: none was timed."""
         for id_ in ids:
             self.add(id_)
 
     def add(self, id_: int) -> None:
         """The text goes on with a token."""
         # The n-gram before it is entered now: it must not be found as its own predecessor.
-        if len(self._ids) >= ORDER:
-            self._after[tuple(self._ids[-ORDER:])] = len(self._ids)
+        for stretches in self._orders:
+            stretches.enter(self._ids)
         self._ids.append(id_)
 
     def propose(self) -> list[int]:
         """The tokens that may come next; none where nothing is known, or where guesses do not pay."""
-        start = self._after.get(tuple(self._ids[-ORDER:]))
-        if start is None:
-            return []
-        if self._saved <= 0 and self._pause > 0:
-            self._pause -= 1
-            return []
-        return self._ids[start : start + self._length]
+        for stretches in self._orders:
+            if draft := stretches.propose(self._ids):
+                self._latest = stretches
+                return list(draft)
+        return []
 
-    def judge(self, offered: int, accepted: int) -> None:
-        """How many tokens of a draft were drawn."""
-        self._saved += WEIGHT * (accepted - COST * offered - self._saved)
-        self._length = min(LONGEST, 2 * accepted + 2)
-        self._pause = PAUSE
+    def judge(self, offered: int, accepted: int, seconds: float) -> None:
+        """How many tokens of a draft were drawn, and how long its step took; or how long one took without a draft."""
+        if not offered:
+            self._plain = min(seconds, self._plain * DRIFT) if self._plain else seconds
+            return
+        self._latest.judge(accepted, seconds / self._plain - 1 if self._plain else PRIOR)

@@ -5,6 +5,7 @@ Also scoring: the log-probabilities of given continuations. Text, stop strings a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -92,7 +93,7 @@ def decode(drawing: Drawing, logits: Tensor | None, drafts: Drafts | None = None
     if logits is None:
         with torch.inference_mode():
             logits = last_logits(model, model(torch.tensor([ids[-1:]], device=device), cache))
-    rows, draft = logits[None], list[int]()
+    rows, draft, seconds = logits[None], list[int](), 0.0
     while True:
         first = cache.length - len(draft)
         for at, row in enumerate(rows):
@@ -106,14 +107,17 @@ def decode(drawing: Drawing, logits: Tensor | None, drafts: Drafts | None = None
             if at == len(draft) or draft[at] != token.id:
                 break
         if draft:
-            assert drafts is not None
-            drafts.judge(len(draft), at)
             kept = cache.truncate(first + at)
             assert kept == first + at, "a window keeps more than a draft behind it"
-        room = model.config.max_context - cache.length - 1
-        draft = drafts.propose()[: max(0, room)] if drafts is not None else []
+        if drafts is not None:
+            if seconds:
+                drafts.judge(len(draft), at, seconds)
+            room = model.config.max_context - cache.length - 1
+            draft = drafts.propose()[: max(0, room)]
+        begun = time.perf_counter()
         with torch.inference_mode():
             rows = model.logits(model(torch.tensor([[token.id, *draft]], device=device), cache)[0])
+        seconds = time.perf_counter() - begun
 
 
 def generate(

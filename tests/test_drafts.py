@@ -52,8 +52,10 @@ class Told(Drafts):
     def propose(self) -> list[int]:
         return self.guesses.pop(0) if self.guesses else []
 
-    def judge(self, offered: int, accepted: int) -> None:
-        self.judged.append((offered, accepted))
+    def judge(self, offered: int, accepted: int, seconds: float) -> None:
+        assert seconds > 0
+        if offered:
+            self.judged.append((offered, accepted))
 
 
 def start(model: Decoder, prompt: list[int], sampling: SamplingConfig, guesser: Drafts | None) -> Iterator[Token]:
@@ -70,10 +72,10 @@ def test_right_wrong_and_half_right_guesses_change_nothing(name: str, sampling: 
     plain = list(islice(start(model, prompt, sampling, None), 60))
     ids = [token.id for token in plain]
     wrong = [(id_ + 1) % 61 for id_ in ids]
-    guesses = [ids[1:5], wrong[6:9], [*ids[7:9], *wrong[9:12]], [], ids[11 : 11 + LONGEST], ids[19:20]]
+    guesses = [ids[1:5], wrong[6:9], [*ids[7:9], *wrong[9:12]], [], ids[11 : 11 + LONGEST], ids[27:28]]
     told = Told(list(guesses))
     assert list(islice(start(model, prompt, sampling, told), 60)) == plain
-    assert told.judged == [(4, 4), (3, 0), (5, 2), (7, 7), (1, 1)]
+    assert told.judged == [(4, 4), (3, 0), (5, 2), (LONGEST, LONGEST), (1, 1)]
 
 
 @needs_native
@@ -122,13 +124,46 @@ def test_what_followed_the_same_tokens_last_time_is_proposed() -> None:
 
 def test_drafts_grow_where_they_hit_and_pause_where_they_miss() -> None:
     guesser = Drafts([*range(30), 4, 5, 6])
-    for _ in range(3):
-        guesser.judge(len(guesser.propose()), len(guesser.propose()))
+    guesser.judge(0, 0, 1.0)
+    for _ in range(4):
+        guesser.judge(len(guesser.propose()), len(guesser.propose()), 1.2)
     assert guesser.propose() == list(range(7, 7 + LONGEST))
+    tries = []
+    for _ in range(4 * drafts.PAUSE):  # three tokens miss, then two of them
+        draft = guesser.propose()
+        guesser.judge(len(draft), 0, 1.2 if draft else 1.0)
+        tries.append(len(draft))
+    assert tries[0] == LONGEST
+    assert tries[-drafts.PAUSE :].count(0) >= drafts.PAUSE - 2
+    assert any(tries[-drafts.PAUSE :])
+
+
+def test_what_a_draft_costs_is_timed() -> None:
+    """One token of a draft is always right: worth a step that takes half as long again, not one that takes thrice."""
+    for seconds, pays in ((1.5, True), (3.0, False)):
+        guesser = Drafts([1, 2, 3, 4, 1, 2, 3])
+        guesser.judge(0, 0, 9.0)  # the first waits for the disk
+        guesser.judge(0, 0, 1.0)
+        proposed = 0
+        for _ in range(20):
+            if draft := guesser.propose():
+                guesser.judge(len(draft), 1, seconds)
+                proposed += 1
+        assert (proposed == 20) == pays
+        assert pays or proposed < 10
+
+
+def test_where_three_tokens_are_new_two_are_looked_for_and_each_is_judged_by_itself() -> None:
+    guesser = Drafts([1, 2, 3, 4, 5, 6, 9, 3, 4])
+    assert guesser.propose() == [5, 6, 9]
+    guesser.judge(0, 0, 1.0)
     for _ in range(20):
-        guesser.judge(LONGEST, 0)
-    tries = [bool(guesser.propose()) for _ in range(drafts.PAUSE + 1)]
-    assert tries == [False] * drafts.PAUSE + [True]
+        guesser.judge(3, 0, 1.5)
+    assert guesser.propose() == []
+    guesser.add(5)
+    assert guesser.propose() == [6, 9, 3]  # three tokens: not judged yet
+    guesser.judge(3, 3, 1.5)
+    assert guesser.propose() == [6, 9, 3, 4, 5]
 
 
 @needs_native
