@@ -9,23 +9,27 @@ import ast
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cli_process import llm
 
+from engine.config import SamplingConfig
+from engine.errors import UsageError
+from engine.shape import parse as parse_shape
 from tui.strings import Strings
 from tui.strings.errors_zh import translated
 
 ROOT = Path(__file__).parent.parent
 NOT_MET = {
-    "engine.shape": "the app asks for no schema",
-    "engine.structure": "the app asks for no schema",
-    "tui.keymap": "keys are checked by the command, before the app starts",
+    "engine.serving.api": "told to programs, in the words of the API",
+    "engine.serving.requests": "told to programs, in the words of the API",
 }
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
-MADE_ELSEWHERE = re.compile(r"7 \(//7 sends /7 to the model\)")
-"""Put together from a hint of its own, which test_strings has whole."""
+MADE_ELSEWHERE = re.compile(r"7 \(//7 sends /7 to the model\)|7, got 7|nothing is indexed 7")
+"""Put together from a sentence that another test has whole."""
 WORDS = re.compile(r"[A-Za-z]{2,}")
-COMMAND = re.compile(r"llm [a-z]+ [a-z]+ ?7?")
+COMMAND = re.compile(r"llm [a-z]+ [a-z]+( 7)?( --[a-z]+)?|llm chat -c 7|chmod 600 7|/\w+ notes\.txt")
 """A command to type is the same in every language."""
 
 
@@ -83,7 +87,8 @@ def example(node: ast.expr) -> str | None:
     parts = []
     for part in node.values:
         if isinstance(part, ast.FormattedValue):
-            parts.append("'7'" if part.conversion == ord("r") else "7")
+            called = isinstance(part.value, ast.Call) and getattr(part.value.func, "id", "") == "program"
+            parts.append("llm" if called else "'7'" if part.conversion == ord("r") else "7")
         else:
             assert isinstance(part, ast.Constant)
             parts.append(str(part.value))
@@ -93,7 +98,8 @@ def example(node: ast.expr) -> str | None:
 def sentences() -> list[tuple[str, str]]:
     """Where each sentence stands, and an example of it: messages, and hints with what to do."""
     found = []
-    for name in sorted(below("tui.app") - NOT_MET.keys()):
+    commands = (name for name in modules() if name.startswith("tui.cli."))
+    for name in sorted(set().union(below("tui.app"), *map(below, commands)) - NOT_MET.keys()):
         for node in ast.walk(modules()[name]):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ours()):
                 continue
@@ -105,9 +111,9 @@ def sentences() -> list[tuple[str, str]]:
     return found
 
 
-def test_every_sentence_that_can_be_raised_below_the_app_is_said_in_chinese() -> None:
+def test_every_sentence_that_can_be_raised_below_the_app_and_the_commands_is_said_in_chinese() -> None:
     known = sentences()
-    assert len(known) > 250
+    assert len(known) > 550
     missing = [
         (place, said)
         for place, said in known
@@ -138,3 +144,52 @@ def test_names_stay_as_they_are() -> None:
 def test_a_sentence_within_a_sentence_is_said_too(english: str, chinese: str) -> None:
     assert Strings("zh").error(english) == chinese
     assert Strings("en").error(english) == english
+
+
+WRONG_SHAPES = [
+    "", "a, a", "int", "mood bool 0..1", "mood bool in a|b", "a ? ?", "a [] []", "a [x]", "a [5..1]", "a flaot",
+    "a int 0..b", "a str 1..-2", "a int 9..1", "a in x|x", "a in x", "a in 1|2", "a in x|y?", "a in x|", "a int in x|y",
+    "a:", "a %", 'a in "x', '""', "a int 0..1.5", "a: b; c, : d", "a b c", ", a",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", WRONG_SHAPES)
+def test_what_is_wrong_with_a_shape_is_said_in_chinese(shape: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_shape(shape)
+    found = re.fullmatch(r"(schema 第 \d+ 个字符：)?(.+)", translated(caught.value.message))
+    assert found
+    assert CHINESE.search(found[2]), caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("temperature", -1), ("repetition_penalty", 0), ("top_k", -1), ("top_p", 2), ("min_p", 2), ("max_tokens", 0),
+     ("min_tokens", -1), ("stop", ("",)), ("seed", -1)],
+)  # fmt: skip
+def test_what_is_wrong_with_sampling_is_said_in_chinese(name: str, value: Any) -> None:
+    with pytest.raises(UsageError) as caught:
+        SamplingConfig(**{name: value})
+    assert CHINESE.search(translated(caught.value.message)), caught.value.message
+
+
+def test_the_command_line_says_its_errors_in_chinese_too(tmp_path: Path) -> None:
+    chinese = {"LANG": "zh_CN.UTF-8"}
+    (tmp_path / "cut.txt").write_bytes(b"caf\xe9")
+    for arguments, said in (
+        (["ask"], ["llm: 没有问题", '→ 例如：llm ask "天空为什么是蓝色的？"（详见 llm ask --help）']),
+        (["ask", "hi"], ["llm: 没有安装模型", "→ 请运行：llm models pull"]),
+        (["summarize", "gone.txt"], ["llm: 没有这个文件：gone.txt", f"→ 在 {tmp_path} 里没有：请检查文件名"]),
+        (["ask", "hi", "-f", "cut.txt"], ["llm: cut.txt：第 3 字节不是有效的 UTF-8"]),
+        (["config", "set", "temprature", "1"], ["llm: 没有设置 'temprature'", "→ 是不是 temperature？"]),
+        (
+            ["ask", "hi", "--temperature", "-1"],
+            ["llm: --temperature：temperature：temperature 应为 0 或更大，却是 -1.0"],
+        ),
+        (["ask", "hi", "--schema", "age foo"], ["llm: schema 第 5 个字符：不认识的类型 'foo'"]),
+    ):
+        done = llm(tmp_path, *arguments, env=chinese)
+        told = done.stderr.decode().splitlines()
+        assert told[: len(said)] == said
+        assert done.returncode == llm(tmp_path, *arguments).returncode
+        assert not CHINESE.search(llm(tmp_path, *arguments).stderr.decode())

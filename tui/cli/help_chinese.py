@@ -23,7 +23,7 @@ _PIECE = re.compile(
     rf"\s+|[{_OPENING}]*(?:(?![{_OPENING}{_CLOSING}])[{_WIDE}]|[^\s,{_WIDE}{_OPENING}{_CLOSING}]*,*)[{_CLOSING}]*",
     re.ASCII,
 )
-"""What no line ends in: blanks; a character or a word with the marks that open before it and close after it."""
+"""What no line is broken in: blanks; a character or a word with the marks that open before it and close after it."""
 _BRACKETS = re.compile(r"(?:^|(?<=  ))\[([^\[\]]*)\]$")
 
 

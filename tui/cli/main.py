@@ -138,15 +138,25 @@ def _report(error: Exception) -> int:
     elif isinstance(error, typer.TyperException):
         console.error(where, _usage(error.format_message(), context), f"{where} --help")
     elif isinstance(error, EngineError):
-        console.error(where, as_called(error.message), as_called(error.hint))
+        console.error(where, as_called(_said(error.message)), as_called(_said(error.hint)))
     elif isinstance(error, OSError):
         name = f"{error.filename}: " if error.filename else ""
-        console.error(where, f"{name}{error.strerror or error}")
+        console.error(where, _said(f"{name}{error.strerror or error}"))
     elif isinstance(error, MemoryError):
-        console.error(where, "not enough memory", "try a smaller model, or a smaller --ctx")
+        console.error(where, _said("not enough memory"), _said("try a smaller model, or a smaller --ctx"))
     else:
-        console.error(where, f"unexpected {type(error).__name__}: {error}", "--debug shows where it happened")
+        what = f"unexpected {type(error).__name__}: {error}"
+        console.error(where, _said(what), _said("--debug shows where it happened"))
     return exit_code(error)
+
+
+def _said(text: str) -> str:
+    """What an error says, in the person's language."""
+    if not text or not in_chinese(None):
+        return text
+    from tui.strings.errors_zh import translated
+
+    return translated(text)
 
 
 def _usage(message: str, context: Any) -> str:

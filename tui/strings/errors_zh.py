@@ -1,4 +1,4 @@
-"""What the engine says when something is wrong, in Chinese: the errors a person meets in the app.
+"""What the engine says when something is wrong, in Chinese: the errors a person meets in the app and in commands.
 
 The engine speaks English alone; here its sentences are known by their form, and one that is not stays as it is. What
 stands in a sentence may be one itself: `x could not be fetched: the hub can't be reached`.
@@ -7,7 +7,7 @@ stands in a sentence may be one itself: `x could not be fetched: the hub can't b
 import re
 from collections.abc import Iterable
 
-from tui.strings import errors_zh_models
+from tui.strings import errors_zh_cli, errors_zh_models, errors_zh_work
 
 _FORMS = (
     (r"the question is empty", "问题是空的"),
@@ -155,7 +155,7 @@ def _compiled(forms: Iterable[tuple[str, str]]) -> tuple[tuple[re.Pattern[str], 
     return tuple((re.compile(form, re.DOTALL), text) for form, text in forms)
 
 
-FORMS = _compiled((*_FORMS, *errors_zh_models.FORMS))
+FORMS = _compiled((*_FORMS, *errors_zh_cli.FORMS, *errors_zh_work.FORMS, *errors_zh_models.FORMS))
 _LAST = _compiled(_GENERIC)
 
 
