@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from engine.config import SamplingConfig
     from engine.structure import Grammar
 
-TOGETHER = 8
+TOGETHER = 16
 CONTEXT = 4096
 """Tokens, where neither the user nor the server says."""
 ATTEMPTS = 4

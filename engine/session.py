@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from engine.structure import Constraint, Grammar, Vocabulary
 
 
-TOGETHER = 8
+TOGETHER = 16
 """Sequences decoded in step: a step costs little more than for one, and each takes its part of the KV memory."""
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from engine.schema import Chunk, Message
     from engine.structure import Grammar
 
-TOGETHER = 8
+TOGETHER = 16
 """As `engine.session.TOGETHER`, which a test compares."""
 
 
