@@ -173,6 +173,12 @@ def test_what_is_wrong_with_sampling_is_said_in_chinese(name: str, value: Any) -
     assert CHINESE.search(translated(caught.value.message)), caught.value.message
 
 
+def test_a_flag_decides_over_the_locale(tmp_path: Path) -> None:
+    for language, locale, said in (("zh", "C", "llm: 这台机器上没有模型"), ("en", "zh_CN.UTF-8", "llm: no model")):
+        done = llm(tmp_path, "chat", "--lang", language, "-m", "gone", env={"LANG": locale})
+        assert done.stderr.decode().startswith(said)
+
+
 def test_the_command_line_says_its_errors_in_chinese_too(tmp_path: Path) -> None:
     chinese = {"LANG": "zh_CN.UTF-8"}
     (tmp_path / "cut.txt").write_bytes(b"caf\xe9")

@@ -11,7 +11,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from engine.schema import Language
 
 ColorChoice = Literal["auto", "always", "never"]
 _STYLES = {"red": "31", "yellow": "33", "green": "32", "dim": "2", "bold": "1"}
@@ -68,6 +71,8 @@ class Console:
     color: ColorChoice = "auto"
     quiet: bool = False
     verbose: bool = False
+    language: Language | None = None
+    """What a command was told to speak; None before it has read its settings."""
 
     @property
     def stdin_is_terminal(self) -> bool:

@@ -152,7 +152,8 @@ def _report(error: Exception) -> int:
 
 def _said(text: str) -> str:
     """What an error says, in the person's language."""
-    if not text or not in_chinese(None):
+    language = current()[0].language
+    if not text or language == "en" or not (language or in_chinese(None)):
         return text
     from tui.strings.errors_zh import translated
 

@@ -18,6 +18,7 @@ from tui.cli.console import Console, note_console, program
 from tui.cli.deliver import Delivery
 from tui.cli.installed import open_library
 from tui.cli.options import Options
+from tui.language import language_of
 from tui.paths import ensure, places
 from tui.settings import Settings, sampling
 
@@ -35,7 +36,8 @@ class Run:
         self.places = places()
         flags = {name: value for name, value in (vars(options) | more).items() if value is not None and value != []}
         self.settings = Settings.load(self.places.config_file).with_flags(flags)
-        self.console = Console(self.settings["color"], quiet=options.quiet, verbose=options.verbose)
+        language = language_of(self.settings["lang"])
+        self.console = Console(self.settings["color"], options.quiet, options.verbose, language)
         note_console(self.console, debug=options.debug)
 
     @cached_property
