@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 import typer
 from cli_process import llm
+from rich.cells import cell_len as columns
 
 from tui.cli.help import EXIT_CODES, HelpfulCommand, HelpfulGroup
-from tui.cli.help_chinese import columns, examples_of, help_of, name_of, texts_of, wrapped
+from tui.cli.help_chinese import examples_of, help_of, name_of, texts_of, wrapped
 from tui.cli.main import app, run
 from tui.strings import help_zh
 from tui.strings.examples_zh import EXAMPLES
