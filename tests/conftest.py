@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +89,22 @@ def tiny_model_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     library.import_path(folder, "tiny")
     library.set_default("tiny")
     return home
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replies as slow as a model of use gives them: the tiny one says everything before anybody has looked."""
+    from engine.session import Session
+
+    stream = Session.stream
+
+    def slowly(self: Session, *arguments: Any, **settings: Any) -> Iterator[Any]:
+        with contextlib.closing(stream(self, *arguments, **settings)) as chunks:
+            for chunk in chunks:
+                yield chunk
+                time.sleep(0.01)
+
+    monkeypatch.setattr(Session, "stream", slowly)
 
 
 @pytest.fixture

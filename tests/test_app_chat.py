@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import time
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from app_pilot import Hold, ask, make_app, running, say, screen_text, settled, wait_until
 
-from engine.session import Session
 from tui.widgets.attachments import Attachments
 from tui.widgets.suggestions import Suggestions
 from tui.widgets.turn_view import TurnView
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Coroutine
     from pathlib import Path
-
-    import pytest
-
-    from engine.schema import Chunk
 
 
 def play(story: Coroutine[Any, Any, None]) -> None:
@@ -63,20 +57,8 @@ def test_one_can_type_and_send_before_the_model_is_there(tiny_model_home: Path) 
     play(story())
 
 
-def test_escape_stops_within_a_token_and_keeps_what_was_said(
-    tiny_model_home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # As slow as a model of use: the tiny one says everything before a busy machine has read the key.
-    stream = Session.stream
-
-    def unhurried(self: Session, *arguments: Any, **settings: Any) -> Iterator[Chunk]:
-        with contextlib.closing(stream(self, *arguments, **settings)) as chunks:
-            for chunk in chunks:
-                yield chunk
-                time.sleep(0.01)
-
-    monkeypatch.setattr(Session, "stream", unhurried)
-
+@pytest.mark.usefixtures("unhurried")
+def test_escape_stops_within_a_token_and_keeps_what_was_said(tiny_model_home: Path) -> None:
     async def story() -> None:
         app = make_app(tiny_model_home, max_tokens=1500)
         async with running(app) as pilot:

@@ -104,6 +104,7 @@ def test_an_esc_that_comes_just_after_the_end_leaves_the_prompt_where_it_is(
     play(story())
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_an_answer_that_was_stopped_can_be_gone_to_at_once(tiny_model_home: Path) -> None:
     async def story() -> None:
         app = make_app(tiny_model_home, max_tokens=2000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from app_pilot import ask, make_app, running, say, screen_text, settled, wait_until
 
 from tui.cli.replaying import replayed
@@ -83,6 +84,7 @@ def test_an_answer_of_the_app_can_be_drawn_again(tiny_model_home: Path, tmp_path
     assert result["identical"], result["says"]
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_growing_answer_is_on_the_disk_before_it_ends(tiny_model_home: Path, tmp_path: Path) -> None:
     async def story() -> None:
         with Store(tmp_path / "app.db") as store, Store(tmp_path / "app.db") as other:
