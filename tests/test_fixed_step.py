@@ -212,9 +212,8 @@ def test_a_session_says_the_same_and_keeps_what_it_said(tiny_session: Session, p
 def test_a_reply_that_is_closed_after_the_next_has_begun_does_not_touch_its_cache(
     tiny_model_home: Path, monkeypatch: pytest.MonkeyPatch, fixed: bool
 ) -> None:
-    if (
-        fixed
-    ):  # a device with graphs has one way for all steps; here the native one takes some, and rounds halves otherwise
+    # A device with graphs has one way for all steps; here the native one takes some, and rounds halves otherwise.
+    if fixed:
         monkeypatch.setattr(kernels, "cache_dtype", lambda device: torch.float32)
     monkeypatch.setattr(graph, "has_graphs", lambda device: fixed)
     session = Session.open(tiny_model_home / "models" / "tiny", device="cpu", threads=1)

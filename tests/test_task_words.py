@@ -1,29 +1,185 @@
-"""What a task of the app tells, line by line, is in the order of the text."""
+"""Tasks by a word with a slash: what stands after it, in the app and in the line chat."""
 
 from __future__ import annotations
 
-import re
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from app_pilot import make_app, running, say, settled, wait_until
+from cli_process import llm
 
 from engine.schema import Document
-from engine.tasks import sentiment
-from tui.keymap import Keys
-from tui.strings import Strings
-from tui.task_words import judged
+from tui import commands
+from tui.files import is_file
+from tui.screens.files import FilesScreen
+from tui.task_words import WORDS, Given, given
+from tui.widgets.attachments import Attachments
 
 if TYPE_CHECKING:
-    from engine.session import Session
+    from pathlib import Path
+
+    from app_pilot import LlmApp
+    from textual.pilot import Pilot
+
+    from engine.schema import Language
+
+TEXT = "The meeting was moved to Tuesday at three."
 
 
-@pytest.mark.parametrize("sure", [0.0, 0.9, 1.0])
-def test_lines_are_judged_in_order_whatever_is_read_again(
-    tiny_session: Session, monkeypatch: pytest.MonkeyPatch, sure: float
+@pytest.mark.parametrize(
+    ("rest", "expected"),
+    [
+        ("", Given()),
+        ("short", Given("short")),
+        ("20% notes.txt", Given("20%", path="notes.txt")),
+        ("@notes.txt", Given(path="notes.txt")),
+        ("a file.txt", Given(path="a file.txt")),
+        ("reprt.txt", Given(path="reprt.txt")),
+        ("~/far/away", Given(path="~/far/away")),
+        ("short stories are short.", Given("short", text="stories are short.")),
+        ("shortly after", Given(text="shortly after")),
+        ("Hello there.", Given(text="Hello there.")),
+        ("Hello.", Given(text="Hello.")),
+        ("他/她来了。", Given(text="他/她来了。")),
+        ("notes.txt\nsays this", Given(text="notes.txt\nsays this")),
+        ("x" * 5000, Given(text="x" * 5000)),
+    ],
+)
+def test_what_stands_after_the_word(
+    rest: str, expected: Given, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sentiment, "SURE", sure)
-    lines = [f"row {at} was {'好' if at % 3 else 'bad'}" if at % 2 else f"第{at}行很好" for at in range(20)]
-    said = "".join(
-        chunk.text for chunk in judged(tiny_session, Document("x", "\n".join(lines)), Strings("en", Keys({})))
-    )
-    assert [int(found) for found in re.findall(r"` (?:row |第)(\d+)", said)] == list(range(20))
+    (tmp_path / "a file.txt").write_text("text")
+    monkeypatch.chdir(tmp_path)
+    assert given("summarize", rest) == expected
+
+
+def test_only_a_summary_has_a_length() -> None:
+    assert given("translate", "short and sweet") == Given(text="short and sweet")
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "a\0b", "~nobody-of-this-name/x", ""])
+def test_a_text_that_can_be_no_file_is_none(name: str) -> None:
+    assert not is_file(name)
+
+
+def test_several_lines_belong_to_a_word_that_takes_a_text() -> None:
+    found = commands.parse("/translate\nOne.\nTwo.\n")
+    assert found is not None
+    assert (found[0].name, found[1]) == ("translate", "One.\nTwo.")
+    assert commands.parse("/help\nme with this") is None
+    assert commands.parse("/usr/bin\n/usr/lib") is None
+
+
+def told(app: LlmApp) -> str:
+    return " ".join(note.message for note in app._notifications)
+
+
+async def answered(pilot: Pilot[int], app: LlmApp) -> None:
+    await wait_until(pilot, lambda: len(app.chat.talk.path) == 2, "the question")
+    await settled(pilot)
+
+
+@pytest.mark.parametrize(("language", "asked"), [("en", "Summarize this text (medium)"), ("zh", "概括 以下文字（中）")])
+def test_a_text_after_the_word_is_summarized(tiny_model_home: Path, language: Language, asked: str) -> None:
+    async def story() -> None:
+        app = make_app(tiny_model_home, language)
+        async with running(app) as pilot:
+            await say(pilot, f"/summarize {TEXT}")
+            await answered(pilot, app)
+            question, answer = app.chat.talk.path
+            assert question.text == f"{asked}\n\n{TEXT}"
+            assert answer.text == TEXT  # there is nothing to leave out
+            await app.chat.by_name("regen")
+            await wait_until(pilot, lambda: len(question.children) == 2, "another")
+            await settled(pilot)
+            assert app.chat.talk.tip.text == TEXT
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("word", sorted(WORDS))
+def test_a_task_by_its_word_takes_the_attached_file(tiny_model_home: Path, tmp_path: Path, word: str) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text(f"{TEXT}\nIt was bad.\n", "utf-8")
+
+    async def story() -> None:
+        app = make_app(tiny_model_home)
+        async with running(app) as pilot:
+            app.chat.attach(str(path))
+            await say(pilot, f"/{word}")
+            await answered(pilot, app)
+            question, answer = app.chat.talk.path
+            assert question.task is not None
+            assert question.task[:2] == (WORDS[word], str(path))
+            assert "notes.txt" in question.text
+            assert answer.finish == "stop"
+            assert answer.text
+            assert not app.chat.pending
+            assert not app.chat.query_one(Attachments).display
+
+    asyncio.run(story())
+
+
+def test_without_anything_a_file_is_chosen_and_two_are_too_many(tiny_model_home: Path, tmp_path: Path) -> None:
+    async def story() -> None:
+        app = make_app(tiny_model_home)
+        async with running(app, (100, 30)) as pilot:
+            await say(pilot, "/translate")
+            await wait_until(pilot, lambda: isinstance(app.screen, FilesScreen), "the files")
+            await pilot.press("escape")
+            await wait_until(pilot, lambda: app.screen is app.chat, "the chat")
+            app.chat.pending = [Document(name, "text") for name in ("a", "b")]
+            await say(pilot, "/translate")
+            await wait_until(pilot, lambda: "2 files are attached" in told(app), "the error")
+            assert app.chat.prompt.text == "/translate"
+            assert len(app.chat.pending) == 2
+            app.chat.prompt.write("")
+            await say(pilot, "/sentiment nosuch.txt")
+            await wait_until(pilot, lambda: "no such file: nosuch.txt" in told(app), "the other")
+            assert not app.chat.talk.path
+
+    asyncio.run(story())
+
+
+def test_a_task_that_is_stopped_at_once_gives_its_line_back(tiny_model_home: Path) -> None:
+    async def story() -> None:
+        app = make_app(tiny_model_home)
+        async with running(app) as pilot:
+            app.tasks.by_word("summarize", f"short {'word ' * 200}")
+            turn = app.chat.talk.tip
+            app.chat.call_later(app.chat.stop)
+            await wait_until(pilot, lambda: turn.finish or not app.chat.talk.path, "the end")
+            await settled(pilot)
+            if not turn.text:
+                assert app.chat.prompt.text.strip() == f"/summarize short {'word ' * 200}".strip()
+                assert not app.chat.talk.path
+
+    asyncio.run(story())
+
+
+def test_a_pasted_word_longer_than_any_name_is_only_asked(tiny_model_home: Path) -> None:
+    async def story() -> None:
+        app = make_app(tiny_model_home)
+        async with running(app) as pilot:
+            await say(pilot, "what is @" + "a" * 400)
+            await answered(pilot, app)
+            assert app.is_running
+
+    asyncio.run(story())
+
+
+def test_the_line_chat_does_the_same(tiny_model_home: Path, tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text(TEXT, "utf-8")
+    lines = [f"/summarize {TEXT}", f"/summarize {path}", f"/file {path}", "/summarize short", "/regen", "/context"]
+    done = llm(tiny_model_home, "chat", "-m", "tiny", "--no-save", stdin="\n".join(lines).encode())
+    said = done.stderr.decode()
+    assert done.returncode == 0, said
+    assert done.stdout.decode().split("\n")[:4] == [TEXT] * 4
+    assert said.count("no longer than the summary asked for: given whole") == 4
+    assert "6 messages" in said
+    none = llm(tiny_model_home, "chat", "-m", "tiny", "--no-save", stdin=b"/translate\n/sentiment nosuch.txt\n")
+    assert none.returncode == 6
+    assert "/translate needs a file or a text, got none" in none.stderr.decode()
+    assert "no such file: nosuch.txt" in none.stderr.decode()

@@ -157,7 +157,7 @@ struct Pair {
     int some(int p) const { return std::min(PANEL, w.outputs - first[p]); }  // outputs that there are
 
     // What will be copied next is fetched while many rows pass by, one group's part at a time; with few it is while
-    // this is copied.
+    // this is multiplied or, where it must be, copied.
     void fetch(int p, int group) const {
         const int8_t *from = w.values + static_cast<size_t>(first[p] + ahead) * w.inputs + static_cast<size_t>(group) * GROUP;
         for (int i = 0; i < PANEL; i++) __builtin_prefetch(from + static_cast<size_t>(i) * w.inputs, 0, 2);
