@@ -8,17 +8,14 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
-from recipes import drawing, mixture, seeds, shares
-from recipes.conversations import judging
+from recipes import drawing, later, mixture, shares
 from recipes.shares import Share
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engine.schema import Language
     from recipes.conversations import Conversation
 
-LANGUAGES: tuple[Language, ...] = ("en", "zh")
 DOZEN = 12
 KEPT = (
     Share(2000, "summarize", own=True),
@@ -37,27 +34,16 @@ KEPT = (
 def build(data: Path, seed: int = 0) -> mixture.Mixture:
     """Drawn by the seed, of the first round's mixture and of our judged texts. Raises InputError for missing data."""
     random = Random(seed)
-    first = mixture.drawn(data).train
-    rest = shares.taken(first, KEPT, random)
-    kept, evaluated = mixture.unseen(data, [*_judged(random), *rest])
-    mixed = list(kept)
-    random.shuffle(mixed)
-    return mixture.Mixture(tuple(mixed), left_out=tuple(evaluated))
+    rest = shares.taken(mixture.drawn(data).train, KEPT, random)
+    return later.mixed(data, [*_judged(random), *rest], random)
 
 
 def _judged(random: Random) -> list[Conversation]:
     """Our judged texts by the dozen, without the English ones that are hard to judge; and a third of the topics."""
     found: list[Conversation] = []
-    for language in LANGUAGES:
-        hard = seeds.judged(language, name="sentiment") if language == "zh" else []
-        texts = drawing.once([*seeds.judged(language, name="plain"), *hard])
+    for language in later.LANGUAGES:
+        texts = drawing.once(later.easy(language))
         random.shuffle(texts)
-        three = [pair for pair in texts if pair[1] == "neutral"]
-        two = [pair for pair in texts if pair[1] != "neutral"]
-        if three:
-            three += two[: 2 * len(three)]
-            random.shuffle(three)
-        for group in (two, three):
-            found += [judging(language, part) for part in (drawing.parts(group, DOZEN) if group else ())]
+        found += later.by_the_dozen(language, texts, DOZEN, random)
         found += drawing.topics(language, 1, random)[::3]
     return found

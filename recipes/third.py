@@ -9,21 +9,18 @@ import re
 from random import Random
 from typing import TYPE_CHECKING
 
-from recipes import drawing, mixture, seeds, shares
-from recipes.conversations import judging, judging_alone, sorting
+from recipes import drawing, later, mixture, seeds, shares
+from recipes.conversations import judging_alone, sorting
 from recipes.shares import Share
 from recipes.sources import distinct, rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from engine.schema import Language
     from recipes.conversations import Conversation
+    from recipes.later import Pairs
 
-    Pairs = list[tuple[str, str]]
-
-LANGUAGES: tuple[Language, ...] = ("en", "zh")
 DOZEN = 14
 WORN = 0.3
 """Of the English texts: without capitals, as people type and as old corpora have them."""
@@ -47,30 +44,22 @@ def judge(data: Path, seed: int = 0) -> mixture.Mixture:
     """What the larger model is taught by before it judges what it wrote. Raises InputError for missing data."""
     random = Random(seed)
     found = [*_by_people(data, random)]
-    for language in LANGUAGES:
+    for language in later.LANGUAGES:
         texts = [*seeds.judged(language, name="plain"), *seeds.judged(language, name="sentiment")]
-        found += _by_the_dozen(language, _polar(texts), "own", random)
-    return _mixed(data, found, random)
+        found += _by_the_dozen(language, later.polar(texts), "own", random)
+    return later.mixed(data, found, random)
 
 
 def build(data: Path, seed: int = 0) -> mixture.Mixture:
     """Drawn by the seed. Raises InputError for missing data."""
     random = Random(seed)
     found = [*_by_people(data, random), *_messages(data, random)]
-    for language in LANGUAGES:
-        hard = seeds.judged(language, name="sentiment") if language == "zh" else []
-        found += _by_the_dozen(language, [*seeds.judged(language, name="plain"), *hard], "own", random)
+    for language in later.LANGUAGES:
+        found += _by_the_dozen(language, later.easy(language), "own", random)
         found += _by_the_dozen(language, seeds.judged(language, name="written"), "written", random)
         found += drawing.topics(language, 1, random)[::2]
     found += shares.taken(mixture.drawn(data).train, KEPT, random)
-    return _mixed(data, found, random)
-
-
-def _mixed(data: Path, conversations: Sequence[Conversation], random: Random) -> mixture.Mixture:
-    kept, evaluated = mixture.unseen(data, conversations)
-    mixed = list(kept)
-    random.shuffle(mixed)
-    return mixture.Mixture(tuple(mixed), left_out=tuple(evaluated))
+    return later.mixed(data, found, random)
 
 
 def _by_people(data: Path, random: Random) -> list[Conversation]:
@@ -99,24 +88,12 @@ def _messages(data: Path, random: Random) -> list[Conversation]:
 
 
 def _by_the_dozen(language: Language, texts: Pairs, source: str, random: Random) -> list[Conversation]:
-    """Each text once; neutral ones with twice as many others, where neutral is offered."""
+    """Each text once; some of the English ones worn."""
     once = drawing.once(texts)
     random.shuffle(once)
     if language == "en":
         once = [(worn(text, random) if random.random() < WORN else text, label) for text, label in once]
-    three, two = [pair for pair in once if pair[1] == "neutral"], _polar(once)
-    if three:
-        three += two[: 2 * len(three)]
-        random.shuffle(three)
-    return [
-        judging(language, part, source)
-        for group in (two, three)
-        for part in (drawing.parts(group, DOZEN) if group else ())
-    ]
-
-
-def _polar(texts: Pairs) -> Pairs:
-    return [pair for pair in texts if pair[1] != "neutral"]
+    return later.by_the_dozen(language, once, DOZEN, random, source)
 
 
 def worn(text: str, random: Random) -> str:
