@@ -94,6 +94,8 @@ def main() -> None:
             found = {drafted: measured(session, task, drafted=drafted) for drafted in (False, True)}
             if found[False][2] != found[True][2]:
                 sys.exit(f"{label}: drafts changed the text")
+            if not found[True][0]:
+                sys.exit(f"{label}: nothing was written that takes time")
             for drafted, (tokens, seconds, _) in found.items():
                 speeds[drafted].append(tokens / seconds)
             ratios.append(found[False][1] / found[True][1])

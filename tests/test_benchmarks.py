@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import pytest
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.contest import Figures
+    from engine.schema import Message
     from engine.session import Session
 
 PREFILL, DECODE = (Measure(name, argument, "tok/s", f"{name} {argument}") for name, argument in
@@ -151,3 +153,39 @@ def test_a_text_of_many_pages_is_summarized_and_what_was_asked_is_noted_for_the_
     assert len(recorded.prompts) == len(recorded.tokens) > 2
     assert all(0 < tokens < 500 for tokens in recorded.tokens)
     assert "".join(text.split())[:300] in "".join(recorded.prompts[0].split())
+
+
+def test_drafts_are_timed_over_the_first_rows_of_files(
+    tiny_model_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from benchmarks import drafted
+    from engine.session import Session
+
+    asked = [{"context": "The pier is old." * 9, "question": f"Which pier is the {nth}?"} for nth in ("first", "last")]
+    texts = [{"text": f"Boat {number} lies in the harbour." * 40} for number in (1, 2, 3)]
+    for name, rows in (("asked", asked), ("texts", texts)):
+        (tmp_path / f"{name}.jsonl").write_text("\n\n".join(map(json.dumps, rows)), encoding="utf-8")
+    prompts: list[str] = []
+    stream = Session.stream
+
+    def heard(self: Session, messages: list[Message], *told: Any, **named: Any) -> Any:
+        prompts.append(messages[-1].content)
+        return stream(self, messages, *told, **named)
+
+    monkeypatch.setattr(Session, "stream", heard)
+    monkeypatch.setattr(drafted, "LONGEST", 24)
+    words = ["drafted", "--model", str(tiny_model_home / "models" / "tiny"), "--rounds", "1", "--threads", "1"]
+    monkeypatch.setattr("sys.argv", [*words, "--limit", "2", "--data", *map(str, sorted(tmp_path.iterdir()))])
+    drafted.main()
+
+    rows = [[cell.strip() for cell in line.split("|")] for line in capsys.readouterr().out.splitlines()[-2:]]
+    assert [row[1] for row in rows] == ["2 of `asked.jsonl`", "2 of `texts.jsonl`"]
+    assert all(float(cell) > 0 for row in rows for cell in row[2:6])
+    for row in (*asked, *texts[:2]):  # with and without drafts
+        assert sum(all(part in prompt for part in row.values()) for prompt in prompts) == 2
+    assert not any("Boat 3" in prompt for prompt in prompts)
+
+    (tmp_path / "short.jsonl").write_text('{"text": "Too short to be summarized."}', encoding="utf-8")
+    monkeypatch.setattr("sys.argv", [*words, "--data", str(tmp_path / "short.jsonl")])
+    with pytest.raises(SystemExit, match=r"short\.jsonl.*nothing was written"):
+        drafted.main()
