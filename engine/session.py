@@ -91,29 +91,15 @@ class Session(TextCounter):
         import_torch(lean=lean)
         import torch
 
-        from engine import adapter as adapters
-        from engine import checkpoint, kernels
+        from engine import kernels
 
         if threads is not None:
             torch.set_num_threads(threads)
         where = kernels.resolve_device(device)
-        config, quantization = checkpoint.read_config(folder)
         kernel = kernels.choose(where)
-        tensors = checkpoint.map_tensors(folder / checkpoint.WEIGHTS_FILE)
-        checkpoint.lay_out(tensors)
-        change = adapters.load(adapter) if adapter else None
-        if change:
-            adapters.require_fit(change, folder, quantization.smoothing)
-            tensors = adapters.merged(tensors, change)
-        session = cls(
-            folder.name,
-            checkpoint.build(config, quantization, tensors, kernel, where),
-            tokenizer,
-            chat,
-            kernel,
-            where,
-        )
-        session.identity = f"{manifest.identity(folder)}/{kernel.name}" + (f"/{change.sha256}" if change else "")
+        model, changed = _loaded(folder, adapter, kernel, where)
+        session = cls(folder.name, model, tokenizer, chat, kernel, where)
+        session.identity = "/".join((manifest.identity(folder), kernel.name, *changed))
         session._limit_context(context)
         return session
 
@@ -339,3 +325,19 @@ class Session(TextCounter):
 
         start = self._start() or self._tokenizer.encode("\n")
         return embed(self._model, [self._tokenizer.encode(text) for text in texts], start).numpy()
+
+
+def _loaded(folder: Path, adapter: Path | None, kernel: Kernel, device: torch.device) -> tuple[Decoder, list[str]]:
+    """The decoder of a model folder, and the sha256 of the adapter that changed its weights, if one did."""
+    from engine import adapter as adapters
+    from engine import checkpoint
+
+    config, quantization = checkpoint.read_config(folder)
+    tensors = checkpoint.map_tensors(folder / checkpoint.WEIGHTS_FILE)
+    checkpoint.lay_out(tensors)
+    if adapter is None:
+        return checkpoint.build(config, quantization, tensors, kernel, device), []
+    change = adapters.load(adapter)
+    adapters.require_fit(change, folder, quantization.smoothing)
+    tensors = adapters.merged(tensors, change)
+    return checkpoint.build(config, quantization, tensors, kernel, device), [change.sha256]
