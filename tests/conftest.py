@@ -117,6 +117,20 @@ def tiny_session(tiny_model_home: Path) -> Iterator[Session]:
     session.close()
 
 
+@pytest.fixture(params=["plain", "windowed"])
+def session(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    """A toy of `toy_sessions`, of each shape, with a float cache as well."""
+    import torch
+    import toy_sessions
+
+    from engine import kernels
+
+    monkeypatch.setattr(kernels, "cache_dtype", lambda device: torch.float32)
+    opened = toy_sessions.open_float(request.param)
+    yield opened
+    opened.close()
+
+
 class RealModels:
     """Models of the catalog, pulled once and kept between runs, and the files they were converted from.
 

@@ -23,18 +23,10 @@ from engine.schema import Chunk, Message
 from engine.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from pathlib import Path
 
 DRAWN = SamplingConfig(max_tokens=24, temperature=1.0, top_k=50, seed=5)
-
-
-@pytest.fixture(params=SHAPES)
-def session(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
-    monkeypatch.setattr(kernels, "cache_dtype", lambda device: torch.float32)
-    opened = open_float(request.param)
-    yield opened
-    opened.close()
 
 
 def ids_of(chunks: Iterable[Chunk]) -> list[int]:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-import torch
-from toy_sessions import SHAPES, joined, open_float
+from toy_sessions import joined
 
-from engine import kernels
 from engine.config import SamplingConfig
 from engine.errors import InputTooLong
 from engine.schema import Chunk, Message
@@ -17,14 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.session import Session
-
-
-@pytest.fixture(params=SHAPES)
-def session(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
-    monkeypatch.setattr(kernels, "cache_dtype", lambda device: torch.float32)
-    opened = open_float(request.param)
-    yield opened
-    opened.close()
 
 
 def several(count: int = 5) -> list[list[Message]]:
