@@ -54,7 +54,8 @@ class Pool {
   private:
     static constexpr uint32_t kClosed = 0xffffffff;  // more than any number of tasks
     static constexpr int kMost = 64;                 // threads
-    static constexpr int kSpins = 1000;              // some 20 microseconds: longer than the gaps inside a step
+    static constexpr int kSpins = 1000;              // some 20 microseconds
+    static constexpr int kPatience = 4 * kSpins;     // longer than what one thread does alone inside a step
 
     static uint32_t begin_of(int stretch, int tasks, int threads) { return static_cast<uint32_t>(static_cast<uint64_t>(tasks) * stretch / threads); }
     static uint64_t at(uint32_t turn, uint32_t task) { return static_cast<uint64_t>(turn) << 32 | task; }
@@ -82,7 +83,7 @@ class Pool {
     void help(int number) {
         uint32_t seen = 0;
         for (;;) {
-            for (int spin = 0; spin < kSpins && turn_.load(std::memory_order_acquire) == seen; spin++) relax();
+            for (int spin = 0; spin < kPatience && turn_.load(std::memory_order_acquire) == seen; spin++) relax();
             if (turn_.load(std::memory_order_acquire) == seen) {
                 sleeping_.fetch_add(1, std::memory_order_seq_cst);
                 turn_.wait(seen, std::memory_order_seq_cst);
