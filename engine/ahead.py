@@ -28,7 +28,7 @@ GLOBAL, LARGEST = "libtorch_global_deps.so", "libtorch_cpu.so"
 
 EXTENSIONS = (
     "_asyncio", "_contextvars", "_csv", "_hashlib", "_multiprocessing", "_pickle", "_posixshmem", "_posixsubprocess",
-    "_queue", "_random", "_sha512", "_socket", "_ssl", "array", "cmath", "grp", "mmap", "termios",
+    "_queue", "_random", "_sha512", "_socket", "_ssl", "_uuid", "array", "cmath", "grp", "mmap", "termios",
     "numpy", "sentencepiece", "regex", "safetensors", "markupsafe._speedups",
 )  # fmt: skip
 """What comes from shared libraries and is needed soon: while one is linked, others wait."""

@@ -8,12 +8,14 @@ import mmap
 import os
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from cli_process import ROOT, environment
 
-from engine import ahead
+from engine import ahead, lean
 
 HEARD = """
 import atexit, os, sys
@@ -88,17 +90,51 @@ def resident(address: int) -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux")
-def test_pytorchs_library_is_linked_before_pytorch_is_imported(tmp_path: Path) -> None:
+def test_pytorchs_library_and_what_it_wants_of_others_are_there_before_it(tmp_path: Path) -> None:
+    """Where a new PyTorch wants a library or a package more, `EXTENSIONS` or `OTHERS` should name it."""
     code = (
-        "import pathlib, sys\n"
+        "import json, pathlib, sys\n"
         "from engine import ahead\n"
         "thread = ahead.link_torch()\n"
         "assert thread is ahead.link_torch()\n"
+        "ahead.import_others()\n"
         "if thread: thread.join()\n"
         "assert 'torch' not in sys.modules\n"
         "maps = pathlib.Path('/proc/self/maps').read_text()\n"
         "assert (thread is not None) == (ahead.LARGEST in maps)\n"
+        "had = {*sys.modules}\n"
         "import torch\n"
-        "print(int(torch.ones(3).sum()), ahead.link_torch.__wrapped__())\n"
+        "assert int(torch.ones(3).sum()) == 3\n"
+        "assert ahead.link_torch.__wrapped__() is None\n"
+        "more = [name for name in sys.modules if name not in had and name.partition('.')[0] != 'torch']\n"
+        "linked = [name for name in more if str(getattr(sys.modules[name], '__file__', '')).endswith('.so')]\n"
+        "packages = [name for name in more if name.partition('.')[0] not in sys.stdlib_module_names]\n"
+        "print(json.dumps([linked if thread else [], packages]))\n"
     )
-    assert python(code, tmp_path).stdout.split() == [b"3", b"None"]
+    done = python(code, tmp_path)
+    assert done.returncode == 0, done.stderr.decode()
+    assert json.loads(done.stdout) == [[], []]
+
+
+def test_all_that_is_imported_ahead_is_wanted_by_a_command_that_computes(tiny_model_home: Path) -> None:
+    """Where a new PyTorch does without one, it is time lost: take it out of `EXTENSIONS` or `OTHERS`."""
+    code = (
+        "import contextlib, io, json, sys\n"
+        "from importlib.util import find_spec\n"
+        "from engine import ahead\n"
+        "names = [name for name in (*ahead.EXTENSIONS, *ahead.OTHERS) if find_spec(name.partition('.')[0])]\n"
+        "ahead.EXTENSIONS = ahead.OTHERS = ()\n"
+        "from tui.cli.main import run\n"
+        "with contextlib.redirect_stdout(io.StringIO()): code = run(['ask', 'hi', '--max-tokens', '2'])\n"
+        "print(json.dumps([code, [name for name in names if name not in sys.modules]]))\n"
+    )
+    done = python(code, tiny_model_home)
+    assert json.loads(done.stdout) == [0, []], done.stderr.decode()
+
+
+def test_the_pytorch_that_we_pin_is_here_and_known_to_a_lean_import() -> None:
+    """For any other, every import is a whole one, and `test_lean` tests nothing."""
+    pins = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    (pin,) = (pin.removeprefix("torch==") for pin in pins if pin.startswith("torch=="))
+    assert pin in lean.TESTED, "study what its first import brings, then name it in `engine.lean.TESTED`"
+    assert version("torch").partition("+")[0] == pin, "this environment is not the one that pyproject.toml asks for"
