@@ -96,7 +96,7 @@ class Together:
         if self._fixed is not None:
             return self._fixed.logits(last)
         ids = torch.tensor(last, device=self._device)[:, None]
-        return self._model.logits(self._model(ids, self._cache)[:, 0])
+        return self._model.next_logits(ids, self._cache)[:, 0]
 
     def leave(self, row: Row, cache: KVCache | None = None) -> None:
         """Give a row's place free; a cache that holds its beginning receives the rest."""

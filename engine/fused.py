@@ -101,24 +101,46 @@ class FusedDecoder(Decoder):
         if native is None or (batch > 1 and not isinstance(cache, RowCache)):
             return super().forward(ids, cache, layout, depth)
         if depth is None and isinstance(cache, RowCache):
-            cache.reserve()
-            places = [(row, at, at, row, 1) for row, at in enumerate(cache.lengths)]
-            ranges = [(0, at + 1, 0) for at in cache.lengths]
-            x = native.step(ids, self._tables(max(cache.lengths) + 1), _of_rows(cache), places, ranges)
-            cache.advance(tokens)
-            return x
+            return self._row_step(native, ids, cache)
         if layout is None:
             layout = Consecutive(0, tokens, ids.device) if cache is None else cache.layout(tokens)
             near = NEAR - layout.end + tokens  # tokens before that border
             if isinstance(cache, KVCache) and depth is None and tokens > FEW and 0 < near < tokens:
                 return torch.cat([self.forward(part, cache) for part in (ids[:, :near], ids[:, near:])], 1)
         if depth is None and isinstance(cache, KVCache) and (tokens <= FEW or layout.end <= NEAR):
-            places, ranges = _places(layout, cache.length)
-            x = native.step(ids, self._tables(layout.end), _of_one(cache, tokens), places, ranges)
-            cache.stored(tokens)
-            cache.advance(tokens)
-            return x
+            return self._step(native, ids, cache, layout)
         return self._pass(native, ids, layout, cache, depth)
+
+    def next_logits(self, ids: Tensor, cache: Cache) -> Tensor:
+        """As `Decoder.next_logits`, in one call: what lies between two costs a small model more than its head's sums."""
+        native, head = self._native, self.head
+        if native is None or not (isinstance(head, Int8Linear) and isinstance(head.product, NativeProduct)):
+            return super().next_logits(ids, cache)
+        if isinstance(cache, RowCache):
+            return self._row_step(native, ids, cache, head.product.weight)
+        if isinstance(cache, KVCache) and ids.shape[0] == 1 and ids.shape[1] <= FEW:
+            return self._step(native, ids, cache, cache.layout(ids.shape[1]), head.product.weight)
+        return super().next_logits(ids, cache)
+
+    def _step(
+        self, native: _Native, ids: Tensor, cache: KVCache, layout: Layout, head: Weight | None = None
+    ) -> Tensor:
+        """New tokens of one sequence, in one call."""
+        tokens = ids.shape[1]
+        places, ranges = _places(layout, cache.length)
+        x = native.step(ids, self._tables(layout.end), _of_one(cache, tokens), places, ranges, head)
+        cache.stored(tokens)
+        cache.advance(tokens)
+        return x
+
+    def _row_step(self, native: _Native, ids: Tensor, cache: RowCache, head: Weight | None = None) -> Tensor:
+        """The next token of every row, in one call."""
+        cache.reserve()
+        places = [(row, at, at, row, 1) for row, at in enumerate(cache.lengths)]
+        ranges = [(0, at + 1, 0) for at in cache.lengths]
+        x = native.step(ids, self._tables(max(cache.lengths) + 1), _of_rows(cache), places, ranges, head)
+        cache.advance(ids.shape[1])
+        return x
 
     def _tables(self, positions: int) -> list[Rotation]:
         return [self.rotary.table(kind, positions, CPU) for kind in self.rotary.kinds]
@@ -235,20 +257,22 @@ class _Native:
         caches: ctypes.Array[_LayerCache],
         places: list[_Place],
         ranges: list[_Range],
+        head: Weight | None = None,
     ) -> Tensor:
-        """New tokens (B, T), one a place, through all blocks -> (B, T, C) after the final norm."""
+        """New tokens (B, T), one a place, through all blocks -> (B, T, C) after the final norm; with a head (B, T, V)."""
         ids = ids.contiguous()
         x = torch.empty(*ids.shape, self._model.hidden)
+        logits = None if head is None else torch.empty(*ids.shape, head.outputs)
         cosines, sines = (
             (ctypes.c_void_p * len(tables))(*(table.data_ptr() for table in one)) for one in zip(*tables, strict=True)
         )
         done = self._library.llm_step(
             ctypes.byref(self._model), _at(ids), _at(x), len(places), _flat(places), _flat(ranges), caches,
-            cosines, sines, torch.get_num_threads(),
+            cosines, sines, None if head is None else ctypes.byref(head), None if logits is None else _at(logits), torch.get_num_threads(),
         )  # fmt: skip
         if not done:
             raise IndexError(f"ids must be below {self._model.embedding.rows}, got {ids.tolist()}")
-        return x
+        return x if logits is None else logits
 
     def before(self, layer: int, x: Tensor, table: tuple[Tensor, ...]) -> Tensor:
         """(T, C) -> (T, (H + 2 K) * D): what attention works on."""

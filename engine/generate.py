@@ -116,7 +116,7 @@ def decode(drawing: Drawing, logits: Tensor | None, drafts: Drafts | None = None
             draft = drafts.propose()[: max(0, room)]
         begun = time.perf_counter()
         with torch.inference_mode():
-            rows = model.logits(model(torch.tensor([[token.id, *draft]], device=device), cache)[0])
+            rows = model.next_logits(torch.tensor([[token.id, *draft]], device=device), cache)[0]
         seconds = time.perf_counter() - begun
 
 

@@ -71,6 +71,10 @@ class Decoder(nn.Module):
         """(..., C) hidden states -> (..., V) logits."""
         return self.head(hidden)
 
+    def next_logits(self, ids: Tensor, cache: Cache) -> Tensor:
+        """A few new tokens (B, T) -> the logits after each (B, T, V)."""
+        return self.logits(self(ids, cache))
+
     def best(self, logits: Tensor) -> Tensor:
         """(B, V) -> (B, 3) float64: the id of the largest logit, it, and the logarithm of the sum of all their
         exponentials."""

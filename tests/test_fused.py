@@ -145,6 +145,25 @@ def test_rows_that_decode_together_give_what_each_gives_alone(pair: tuple[Decode
             assert torch.equal(model.logits(together[1]), model.logits(together)[1])
 
 
+@torch.inference_mode()
+def test_a_step_with_its_logits_gives_what_two_calls_give(pair: tuple[Decoder, Decoder]) -> None:
+    model, _ = pair
+    ids = torch.tensor([some_ids(12)])
+    caches = [KVCache(model.config) for _ in range(2)]
+    rows = [RowCache(model.config, 3, dtype=torch.float32, device=CPU) for _ in range(2)]
+    for cache, row in zip(caches, rows, strict=True):
+        model(ids[:, :7], cache)
+        for _ in range(3):
+            row.add(cache)
+    next_ids = (ids[:, 7:8], ids[:, 8:])
+    for some in next_ids:
+        assert torch.equal(model.next_logits(some, caches[0]), model.logits(model(some, caches[1])))
+    three = ids[0, 7:10, None]
+    assert torch.equal(model.next_logits(three, rows[0]), model.logits(model(three, rows[1])))
+    assert caches[0].length == caches[1].length == 12
+    assert rows[0].lengths == rows[1].lengths == [8, 8, 8]
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_threads_change_nothing(pair: tuple[Decoder, Decoder], dtype: torch.dtype) -> None:
     model, _ = pair

@@ -282,7 +282,7 @@ const char *llm_lanes() {
 }
 
 // Changes whenever a structure or a function here does.
-int llm_version() { return 7; }
+int llm_version() { return 8; }
 
 void llm_multiply(const Weight *weight, const float *x, int rows, float *y, int threads) {
     Space &s = space();
@@ -300,10 +300,11 @@ void llm_after(const Model *m, int layer, const float *attention, float *x, int 
     after(*m, m->layer[layer], attention, x, rows, threads);
 }
 
-// One new token a row, from its id to the normalized x (rows, hidden). What a token sees must be stored, or come before
-// it here. `cosines[kind]` and `sines[kind]`: (positions, width). False, and nothing is done, for an id that is none.
+// One new token a row, from its id to the normalized x (rows, hidden), and with a head to its logits (rows, outputs). What
+// a token sees must be stored, or come before it here. `cosines[kind]` and `sines[kind]`: (positions, width). False, and
+// nothing is done, for an id that is none.
 bool llm_step(const Model *m, const int64_t *ids, float *x, int rows, const Place *places, const Range *ranges, const LayerCache *caches,
-              const float *const *cosines, const float *const *sines, int threads) {
+              const float *const *cosines, const float *const *sines, const Weight *head, float *logits, int threads) {
     Space &s = space();
     const size_t hidden = m->hidden, heads = static_cast<size_t>(m->shape.heads) * m->shape.width;
     for (int row = 0; row < rows; row++)
@@ -317,6 +318,9 @@ bool llm_step(const Model *m, const int64_t *ids, float *x, int rows, const Plac
         after(*m, layer, y, x, rows, threads);
     }
     for_rows(rows, threads, [&](int row) { normalize(x + row * hidden, m->norm, m->hidden, m->eps, x + row * hidden); });
+    if (!head) return true;
+    quantize(s.digits, x, rows, *head, threads);
+    multiply(*head, s.digits, rows, logits, threads);
     return true;
 }
 
