@@ -112,7 +112,7 @@ class FusedDecoder(Decoder):
         return self._pass(native, ids, layout, cache, depth)
 
     def next_logits(self, ids: Tensor, cache: Cache) -> Tensor:
-        """As `Decoder.next_logits`, in one call: what lies between two costs a small model more than its head's sums."""
+        """As `Decoder.next_logits`, in one call where it can be."""
         native, head = self._native, self.head
         if native is None or not (isinstance(head, Int8Linear) and isinstance(head.product, NativeProduct)):
             return super().next_logits(ids, cache)
@@ -122,9 +122,7 @@ class FusedDecoder(Decoder):
             return self._step(native, ids, cache, cache.layout(ids.shape[1]), head.product.weight)
         return super().next_logits(ids, cache)
 
-    def _step(
-        self, native: _Native, ids: Tensor, cache: KVCache, layout: Layout, head: Weight | None = None
-    ) -> Tensor:
+    def _step(self, native: _Native, ids: Tensor, cache: KVCache, layout: Layout, head: Weight | None = None) -> Tensor:
         """New tokens of one sequence, in one call."""
         tokens = ids.shape[1]
         places, ranges = _places(layout, cache.length)
@@ -259,7 +257,7 @@ class _Native:
         ranges: list[_Range],
         head: Weight | None = None,
     ) -> Tensor:
-        """New tokens (B, T), one a place, through all blocks -> (B, T, C) after the final norm; with a head (B, T, V)."""
+        """New tokens (B, T), a place each -> (B, T, C) after the final norm, or with a head (B, T, V)."""
         ids = ids.contiguous()
         x = torch.empty(*ids.shape, self._model.hidden)
         logits = None if head is None else torch.empty(*ids.shape, head.outputs)
@@ -268,7 +266,8 @@ class _Native:
         )
         done = self._library.llm_step(
             ctypes.byref(self._model), _at(ids), _at(x), len(places), _flat(places), _flat(ranges), caches,
-            cosines, sines, None if head is None else ctypes.byref(head), None if logits is None else _at(logits), torch.get_num_threads(),
+            cosines, sines, head and ctypes.byref(head), None if logits is None else _at(logits),
+            torch.get_num_threads(),
         )  # fmt: skip
         if not done:
             raise IndexError(f"ids must be below {self._model.embedding.rows}, got {ids.tolist()}")

@@ -37,7 +37,8 @@ class Pool {
         // The last turn is closed before its work is replaced: who still looks at its counters finds nothing left, and
         // who sees any of what follows sees that as well.
         const uint32_t last = turn_of(stretches_[0].next.load(std::memory_order_relaxed)), turn = last + 1;  // around at its end
-        for (Stretch &one : stretches_) one.next.store(at(last, kClosed), std::memory_order_release);
+        for (int i = 0; i < opened_; i++) stretches_[i].next.store(at(last, kClosed), std::memory_order_release);
+        opened_ = threads;
         wanted_.store(threads - 1, std::memory_order_release);
         work_.store(work, std::memory_order_release);
         context_.store(context, std::memory_order_release);
@@ -105,6 +106,7 @@ class Pool {
         std::atomic<uint64_t> next{0};  // turn << 32 | next task
     };
     Stretch stretches_[kMost];
+    int opened_ = 0;  // stretches of the last turn
 };
 
 // Never destroyed: its threads may still wait when the process ends.
