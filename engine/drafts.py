@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ORDERS = (3, 2)
+ORDERS = (3, 2, 1)
 """Tokens that must have stood before in the same order; the fewer, the more often they have, and the more often what
 followed them was something else."""
 LONGEST = 15
