@@ -8,19 +8,21 @@ from __future__ import annotations
 import ast
 import re
 from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cli_process import llm
+from said_in_code import below, calls, examples, modules
 
 from engine.config import SamplingConfig
 from engine.errors import UsageError
 from engine.shape import parse as parse_shape
 from tui.strings import Strings
-from tui.strings.errors_zh import translated
+from tui.strings.sentences import translated
 
-ROOT = Path(__file__).parent.parent
+if TYPE_CHECKING:
+    from pathlib import Path
+
 NOT_MET = {
     "engine.serving.api": "told to programs, in the words of the API",
     "engine.serving.requests": "told to programs, in the words of the API",
@@ -29,38 +31,8 @@ CHINESE = re.compile(r"[\u4e00-\u9fff]")
 MADE_ELSEWHERE = re.compile(r"7 \(//7 sends /7 to the model\)|7, got 7|nothing is indexed 7")
 """Put together from a sentence that another test has whole."""
 WORDS = re.compile(r"[A-Za-z]{2,}")
-COMMAND = re.compile(r"llm [a-z]+ [a-z]+( 7)?( --[a-z]+)?|llm chat -c 7|chmod 600 7|/\w+ notes\.txt")
+COMMAND = re.compile(r"llm [a-z]+ [a-z]+( 7)?( --[a-z]+)?( -m 7)?|llm chat -c 7|chmod 600 7|/\w+ notes\.txt")
 """A command to type is the same in every language."""
-
-
-@cache
-def modules() -> dict[str, ast.Module]:
-    found = {}
-    for folder in ("engine", "tui"):
-        for path in (ROOT / folder).rglob("*.py"):
-            name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-            found[name] = ast.parse(path.read_text("utf-8"))
-    return found
-
-
-def below(start: str) -> set[str]:
-    """A module and all that it imports, at once or while it works."""
-    seen: set[str] = set()
-    waiting = [start]
-    while waiting:
-        name = waiting.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        for node in ast.walk(modules()[name]):
-            if isinstance(node, ast.Import):
-                named = {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                named = {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-            else:
-                continue
-            waiting += named & modules().keys()
-    return seen
 
 
 @cache
@@ -78,36 +50,17 @@ def ours() -> set[str]:
     return known
 
 
-def example(node: ast.expr) -> str | None:
-    """A text as it may look, with 7 in its places; None for one that is made elsewhere."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return node.value
-    if not isinstance(node, ast.JoinedStr):
-        return None
-    parts = []
-    for part in node.values:
-        if isinstance(part, ast.FormattedValue):
-            called = isinstance(part.value, ast.Call) and getattr(part.value.func, "id", "") == "program"
-            parts.append("llm" if called else "'7'" if part.conversion == ord("r") else "7")
-        else:
-            assert isinstance(part, ast.Constant)
-            parts.append(str(part.value))
-    return "".join(parts)
-
-
 def sentences() -> list[tuple[str, str]]:
     """Where each sentence stands, and an example of it: messages, and hints with what to do."""
     found = []
     commands = (name for name in modules() if name.startswith("tui.cli."))
     for name in sorted(set().union(below("tui.app"), *map(below, commands)) - NOT_MET.keys()):
-        for node in ast.walk(modules()[name]):
-            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ours()):
+        for node, known in calls(name):
+            if not (isinstance(node.func, ast.Name) and node.func.id in ours()):
                 continue
             texts = [*node.args[:1], *(word.value for word in node.keywords if word.arg == "hint")]
-            for text in texts:
-                choices = [text.body, text.orelse] if isinstance(text, ast.IfExp) else [text]
-                said = [example(choice) for choice in choices]
-                found += [(f"{name}:{node.lineno}", one) for one in said if one and WORDS.search(one)]
+            said = [one for text in texts for one in examples(text, known)]
+            found += [(f"{name}:{node.lineno}", one) for one in said if WORDS.search(one)]
     return found
 
 

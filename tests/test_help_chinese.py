@@ -12,8 +12,9 @@ from cli_process import llm
 from rich.cells import cell_len as columns
 
 from tui.cli.help import EXIT_CODES, HelpfulCommand, HelpfulGroup
-from tui.cli.help_chinese import examples_of, help_of, name_of, texts_of, wrapped
+from tui.cli.help_chinese import examples_of, help_of, name_of, texts_of
 from tui.cli.main import app, run
+from tui.cli.widths import wrapped
 from tui.strings import help_zh
 from tui.strings.examples_zh import EXAMPLES
 from tui.strings.usage_zh import _FORMS, usage_error
@@ -173,7 +174,11 @@ def test_the_settings_stand_above_the_locale_and_a_flag_above_them(
 
     assert language("chat") == "en"
     (tmp_path / "config.toml").write_text('lang = "zh"\n')
-    assert (language("chat"), language("chat", "--lang", "en")) == ("zh", "en")
+    assert (language("chat"), language("chat", "--lang", "en"), language("chat", "-h", "--lang=en")) == (
+        "zh",
+        "en",
+        "en",
+    )
     (tmp_path / ".local-llm.toml").write_text('lang = "en"\n')
     assert (language("ask"), language("chat", "--lang", "zh")) == ("en", "zh")
     monkeypatch.setenv("LOCAL_LLM_LANG", "zh")
@@ -213,6 +218,18 @@ def test_a_wrong_command_line_is_told_in_chinese(
     assert said in told[0]
     assert told[1].endswith(" --help")
     assert not re.search("[A-Z][a-z]+ [a-z]+|did you", told[0])
+
+
+def test_a_language_that_is_named_counts_wherever_it_stands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for locale, language, said in (("C", "zh", "没有选项 --nope"), ("zh_CN.UTF-8", "en", "No such option: --nope")):
+        monkeypatch.setenv("LANG", locale)
+        for arguments in (["--nope", "--lang", language], [f"--lang={language}", "--nope"]):
+            assert run(["chat", *arguments]) == 2
+            assert said in capsys.readouterr().err.splitlines()[0]
+    assert run(["chat", "--nope", "--", "--lang", "en"]) == 2
+    assert "没有选项 --nope" in capsys.readouterr().err
 
 
 def test_a_form_that_is_not_known_stays_as_it_is_and_all_forms_are_in_chinese() -> None:

@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cli_process import COMMAND, ROOT, environment, llm
+from rich.cells import cell_len
 
 from tui import commands
 from tui.cli.chat import banner
+from tui.cli.console import Console
 from tui.cli.slash import help_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from engine.schema import Language
 
 pexpect = pytest.importorskip("pexpect", reason="pseudo-terminals are Unix's")
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are Unix's")
@@ -98,20 +102,26 @@ def test_an_unknown_word_is_an_error_and_no_question(person: Person) -> None:
 
 
 @pytest.mark.parametrize("columns", [60, 80, 100, 200])
-def test_the_help_fits_the_terminal_and_names_every_word(columns: int) -> None:
-    lines = help_lines(columns)
-    assert max(map(len, lines)) < columns
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_help_fits_the_terminal_and_names_every_word(columns: int, language: Language) -> None:
+    console = Console(language=language)
+    lines = help_lines(console, columns)
+    assert max(map(cell_len, lines)) < columns
     said = " ".join(" ".join(lines).split())
     assert all(f"{word} " in said for word in commands.words())
-    assert all(command.help in said for command in commands.COMMANDS)
+    unbroken = said.replace(" ", "")
+    assert all(console.said(command.help).replace(" ", "") in unbroken for command in commands.COMMANDS)
 
 
 @pytest.mark.parametrize("columns", [40, 80, 200])
-def test_the_banner_fits_the_terminal(columns: int) -> None:
-    lines = banner("qwen2.5-coder-0.5b-tasks on cpu/x86-avx512", columns).splitlines()
-    assert max(map(len, lines[1:] or lines)) < columns
-    assert " · ".join(lines).endswith("/help lists the words · Ctrl-D leaves")
-    assert (len(lines) == 1) == (columns == 200)
+@pytest.mark.parametrize(
+    ("language", "end"), [("en", "/help lists the words · Ctrl-D leaves"), ("zh", "/help 列出命令 · 按 Ctrl-D 离开")]
+)
+def test_the_banner_fits_the_terminal(columns: int, language: Language, end: str) -> None:
+    lines = banner(Console(language=language), "qwen2.5-coder-0.5b-tasks on cpu/x86-avx512", columns).splitlines()
+    assert max(map(cell_len, lines[1:] or lines)) < columns
+    assert " · ".join(lines).endswith(end)
+    assert len(lines) == 1 or columns < 200
 
 
 def test_tab_completes_words(person: Person) -> None:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.errors import UsageError
+from tui.cli.console import Console
 from tui.cli.deliver import print_json
 from tui.cli.help import HelpfulCommand
 from tui.cli.opening import Run
 from tui.cli.options import Options, complete_models, takes
 from tui.cli.progress import Progress
+from tui.cli.widths import columns, left, right
 
 if TYPE_CHECKING:
     from engine.schema import ModelSummary
@@ -68,7 +70,7 @@ def bench(
     if run.options.json:
         _print_json(run, summary, place, this_machine(), rounds, figures)
     else:
-        run.console.line(_table(summary, place, this_machine(), rounds, figures))
+        run.console.line(_table(run.console, summary, place, this_machine(), rounds, figures))
     if left := (len(QUICK if quick else WHOLE) - len(fitting)):
         run.console.note(f"{left} measures left out: the model's context is {summary.context} tokens")
 
@@ -112,18 +114,22 @@ def _asked(
     return engine, [*figures, Figure(measures.SIZE, (engine.size(),))]
 
 
-def _table(summary: ModelSummary, place: str, machine: Machine, rounds: int, figures: list[Figure]) -> str:
+def _table(
+    console: Console, summary: ModelSummary, place: str, machine: Machine, rounds: int, figures: list[Figure]
+) -> str:
     from engine.speed.figures import shown
 
     rows: list[tuple[str, ...]] = [("", "median", "lowest", "highest", "")]
     for figure in figures:
         values = (figure.median, min(figure.values), max(figure.values))
         rows.append((figure.measure.label, *map(shown, values), figure.measure.unit))
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    lines = [f"{summary.name} on {place}, threads {_threads()}, rounds {rounds}", str(machine), ""]
+    rows = [tuple(map(console.said, row)) for row in rows]
+    widths = [max(columns(row[column]) for row in rows) for column in range(5)]
+    about = (f"{summary.name} on {place}, threads {_threads()}, rounds {rounds}", str(machine))
+    lines = [*map(console.said, about), ""]
     for label, *numbers, unit in rows:
-        cells = (f"{number:>{width}}" for number, width in zip(numbers, widths[1:4], strict=True))
-        lines.append(f"{label:<{widths[0]}}  {'  '.join(cells)}  {unit}".rstrip())
+        cells = map(right, numbers, widths[1:4])
+        lines.append(f"{left(label, widths[0])}  {'  '.join(cells)}  {unit}".rstrip())
     return "\n".join(lines)
 
 

@@ -11,13 +11,14 @@ import typer
 from engine.errors import UsageError
 from engine.schema import Document
 from tui import commands
-from tui.cli.console import program
+from tui.cli.console import Console, program
 from tui.cli.help import HelpfulCommand
 from tui.cli.history_file import chosen, complete_ids, open_history, take_its_model
 from tui.cli.inputs import read_file, text_or_file
 from tui.cli.interrupt import Terminated
 from tui.cli.opening import Run
 from tui.cli.options import DECODING, MODEL, SAMPLING, Options, takes
+from tui.cli.widths import columns as wide
 
 LangChoice = Literal["auto", "en", "zh"]
 EXAMPLES = """
@@ -65,9 +66,7 @@ def chat(
     ] = None,
     no_save: Annotated[bool, typer.Option("--no-save", help="Keep nothing of this conversation.")] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Line by line, for screen readers too; no app.")] = False,
-    lang: Annotated[
-        LangChoice | None, typer.Option("--lang", help="Language of the app's own words.", is_eager=True)
-    ] = None,
+    lang: Annotated[LangChoice | None, typer.Option("--lang", help="Language of the app's own words.")] = None,
 ) -> None:
     """Talk with a model. On a terminal a full-screen app opens, else it goes line by line; F1 or /help explains."""
     if which is not None and not resume:
@@ -108,7 +107,7 @@ def chat(
                 run.console.note(f"{gone} wrote it and is not installed: {session.name} goes on")
         if lines.interactive:
             columns = shutil.get_terminal_size((80, 24)).columns
-            run.console.note(banner(f"{session.name} on {place_of(session)}", columns))
+            run.console.quote(banner(run.console, f"{session.name} on {place_of(session)}", columns))
         code = converse(line_chat)
     except Terminated:
         if line_chat.talk.path and store is None and not no_save:
@@ -122,14 +121,12 @@ def chat(
         raise typer.Exit(code)
 
 
-def banner(where: str, columns: int) -> str:
+def banner(console: Console, where: str, columns: int) -> str:
     """What the line chat begins with: one line, or as many as a narrow terminal needs."""
-    from rich.cells import cell_len
-
-    lines = [where]
-    for part in ("/help lists the words", "Ctrl-D leaves"):
+    lines = [console.said(where)]
+    for part in (console.said("/help lists the words"), console.said("Ctrl-D leaves")):
         together = f"{lines[-1]} · {part}"
-        if cell_len(together) < columns:
+        if wide(together) < columns:
             lines[-1] = together
         else:
             lines.append(part)

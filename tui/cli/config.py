@@ -55,8 +55,6 @@ def _file(project: bool) -> Path:
 
 
 def _shown(value: Any) -> str:
-    if value is None:
-        return "(each command's own)"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{name} = {json.dumps(item)}" for name, item in value.items()) + "}"
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -76,7 +74,8 @@ def show(
         )
         return
     for name, item in run.settings.items():
-        run.console.line(f"{name} = {_shown(item.value)}" + (f"\t# {item.origin}" if origin else ""))
+        value = run.console.said("(each command's own)") if item.value is None else _shown(item.value)
+        run.console.line(f"{name} = {value}" + (f"\t# {item.origin}" if origin else ""))
 
 
 @app.command("get", cls=HelpfulCommand, epilog="llm config get model")

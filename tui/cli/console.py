@@ -1,4 +1,7 @@
-"""The three streams, each judged for itself: terminal or not, colour or not. The answer alone goes to stdout."""
+"""The three streams, each judged for itself: terminal or not, colour or not. The answer alone goes to stdout.
+
+Commands speak English to the console; it says what is for people in the language of the run, and leaves answers alone.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +75,19 @@ class Console:
     quiet: bool = False
     verbose: bool = False
     language: Language | None = None
-    """What a command was told to speak; None before it has read its settings."""
+    """What a command was told to speak; None before it has read its settings, which are then asked for it."""
+
+    def said(self, text: str) -> str:
+        """A text of ours in the person's language."""
+        if self.language is None:
+            from tui.language import language_of_settings
+
+            self.language = language_of_settings()
+        if self.language == "en" or not text:
+            return text
+        from tui.strings.sentences import translated
+
+        return translated(text)
 
     @property
     def stdin_is_terminal(self) -> bool:
@@ -114,6 +129,11 @@ class Console:
     def note(self, text: str) -> None:
         """A remark on stderr; `--quiet` drops it."""
         if not self.quiet:
+            self.quote(self.said(text))
+
+    def quote(self, text: str) -> None:
+        """A remark that is not ours, or is said already, as it is."""
+        if not self.quiet:
             self._err(self.styled(visible(text), "dim"))
 
     def detail(self, text: str) -> None:
@@ -124,11 +144,12 @@ class Console:
     def warn(self, text: str) -> None:
         """A warning on stderr; `--quiet` drops it."""
         if not self.quiet:
-            self._err(self.styled("warning: ", "yellow") + visible(text))
+            self._err(self.styled(self.said("warning: "), "yellow") + visible(self.said(text)))
 
     def error(self, where: str, message: str, hint: str = "") -> None:
         """What went wrong and what to do next: three lines at most, always shown."""
-        lines = [line for line in visible(message).splitlines() if line.strip()] or ["unknown error"]
+        message, hint = as_called(self.said(message)), as_called(self.said(hint))
+        lines = [line for line in visible(message).splitlines() if line.strip()] or [self.said("unknown error")]
         lines = lines[: 2 if hint else 3]
         lines[0] = self.styled(f"{where}: ", "red") + lines[0]
         if hint:
@@ -147,7 +168,7 @@ class Console:
             yield
             return
         done = threading.Event()
-        thread = threading.Thread(target=self._spin, args=(label, done), daemon=True)
+        thread = threading.Thread(target=self._spin, args=(self.said(label), done), daemon=True)
         thread.start()
         try:
             yield
@@ -164,7 +185,8 @@ class Console:
                 continue
             shown = True
             with contextlib.suppress(OSError, ValueError):
-                sys.stderr.write(f"\r{signs[int(elapsed * 10) % len(signs)]} {label} {elapsed:.0f} s\x1b[K")
+                sign = signs[int(elapsed * 10) % len(signs)]
+                sys.stderr.write(f"\r{sign} {label} {self.said(f'{elapsed:.0f} s')}\x1b[K")
                 sys.stderr.flush()
         if shown:
             with contextlib.suppress(OSError, ValueError):

@@ -14,6 +14,7 @@ from tui.cli.examine import Finding
 from tui.cli.help import HelpfulCommand
 from tui.cli.opening import Run
 from tui.cli.options import MODEL, Options, takes
+from tui.cli.widths import left
 
 EXAMPLES = """
 llm doctor
@@ -61,10 +62,10 @@ def doctor(
 
 def _print(run: Run, finding: Finding) -> None:
     style = {"ok": "green", "note": "yellow", "fail": "red"}[finding.status]
-    # Cut to shape first: colour codes have no width.
-    run_line = f"{finding.status:<5}{finding.name:<12}"
-    colored = run.console.styled(f"{finding.status:<5}", style, sys.stdout)
-    sys.stdout.write(colored + run_line[5:] + finding.text.replace("\n", "\n" + " " * 17) + "\n")
+    said = run.console.said
+    status = run.console.styled(left(said(finding.status), 5), style, sys.stdout)
+    text = f"\n{'':17}".join(map(said, finding.text.split("\n")))
+    sys.stdout.write(f"{status}{left(said(finding.name), 12)}{text}\n")
     if finding.hint:
-        sys.stdout.write(f"{'':17}→ {finding.hint}\n")
+        sys.stdout.write(f"{'':17}→ {said(finding.hint)}\n")
     sys.stdout.flush()

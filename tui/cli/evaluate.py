@@ -26,6 +26,7 @@ from tui.cli.interrupt import Terminated
 from tui.cli.opening import Run
 from tui.cli.options import DECODING, MODEL, Options, takes
 from tui.cli.progress import Progress
+from tui.cli.widths import columns, left
 
 if TYPE_CHECKING:
     from engine.evaluation.interval import Estimate
@@ -230,7 +231,7 @@ def _deliver(run: Run, tally: Tally, out: Path | None) -> None:
     if run.options.json:
         print_json(run.console, _json(tally, found))
     else:
-        run.console.line("\n".join(_table(tally, found)))
+        run.console.line("\n".join(_table(run.console, tally, found)))
 
 
 def _predictions(tally: Tally) -> str:
@@ -265,17 +266,18 @@ def _finite(value: float) -> float | None:
     return round(value, 6) if math.isfinite(value) else None
 
 
-def _table(tally: Tally, found: dict[str, Estimate]) -> list[str]:
+def _table(console: Console, tally: Tally, found: dict[str, Estimate]) -> list[str]:
     """For people: what was measured on what, and a line for each figure."""
     done, unit = len(tally.outcomes), tally.measure.unit
     rows = f"{done} {unit}" if done == tally.total else f"{done} of {tally.total} {unit}"
     speed = f"{tally.rate:.2f} {unit}/s" if tally.rate < 10 else f"{tally.rate:.0f} {unit}/s"
     title = [f"PARTIAL {tally.task}" if tally.partial else tally.task, tally.data, rows]
-    lines = [" · ".join([*title, f"{tally.model} on {tally.place}", speed])]
-    width = max((len(name) for name in found), default=0)
+    lines = [" · ".join(map(console.said, [*title, f"{tally.model} on {tally.place}", speed]))]
+    names = {name: console.said(name) for name in found}
+    width = max(map(columns, names.values()), default=0)
     for name, estimate in found.items():
         value, low, high = (_figure(number) for number in (estimate.value, estimate.low, estimate.high))
-        lines.append(f"{name:<{width}}  {value:>8}  95% {low} to {high}")
+        lines.append(f"{left(names[name], width)}  {value:>8}  {console.said(f'95% {low} to {high}')}")
     return lines
 
 

@@ -32,8 +32,20 @@ def in_chinese(ctx: Any) -> bool:
     """Whether a command line is answered in Chinese: by its `--lang` where it has one, the settings, the locale."""
     from tui.language import language_of, language_of_settings
 
-    chosen = ctx.params.get("lang") if ctx else None
+    chosen = ctx.meta.get(__name__) if ctx else None
     return (language_of(chosen) if chosen else language_of_settings()) == "zh"
+
+
+def _asked(arguments: list[str]) -> str | None:
+    """The value of `--lang`, wherever it stands on a command line: help and usage errors come before it is parsed."""
+    chosen = None
+    for word, following in zip(arguments, [*arguments[1:], None], strict=True):
+        if word == "--":
+            break
+        flag, given, value = word.partition("=")
+        if flag == "--lang":
+            chosen = value if given else following
+    return chosen
 
 
 def _chinese(command: TyperCommand | TyperGroup, ctx: Any) -> str | None:
@@ -71,6 +83,12 @@ class HelpfulCommand(TyperCommand):
     """A command whose help starts with examples."""
 
     exit_codes = EXIT_CODES
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """With the language known first."""
+        if any(parameter.name == "lang" for parameter in self.params):
+            ctx.meta[__name__] = _asked(args)
+        return super().parse_args(ctx, args)
 
     def get_help(self, ctx: Any) -> str:
         """In the person's language."""

@@ -8,22 +8,16 @@ from __future__ import annotations
 import copy
 import inspect
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from typer._click.formatting import HelpFormatter
 from typer.core import TyperCommand, TyperGroup
 
+from tui.cli.widths import columns, wrapped
 from tui.strings.examples_zh import EXAMPLES
 from tui.strings.help_zh import COMMANDS, EXIT_CODES, HEADINGS, NAMES, OPTIONS
 
-_OPENING, _CLOSING, _WIDE = "（《“", "，。；：！？、）》”…", r"\u2e80-\uffef"
-_PIECE = re.compile(
-    rf"\s+|[{_OPENING}]*(?:(?![{_OPENING}{_CLOSING}])[{_WIDE}]|[^\s,{_WIDE}{_OPENING}{_CLOSING}]*,*)[{_CLOSING}]*",
-    re.ASCII,
-)
-"""What no line is broken in: blanks; a character or a word with the marks that open before it and close after it."""
 _BRACKETS = re.compile(r"(?:^|(?<=  ))\[([^\[\]]*)\]$")
 
 
@@ -123,19 +117,3 @@ class _Formatter(HelpFormatter):
             if lines and columns(first) <= left - col_spacing:
                 head += " " * (left - columns(first)) + lines.pop(0)
             self.write("\n".join([head, *(" " * (left + self.current_indent) + line for line in lines)]) + "\n")
-
-
-def columns(text: str) -> int:
-    """How many columns of a terminal a text takes."""
-    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
-
-
-def wrapped(text: str, room: int) -> list[str]:
-    """The text in lines of at most `room` columns, but for a word that is longer by itself."""
-    lines, line = [], ""
-    for piece in _PIECE.findall(text):
-        if columns(line + piece.rstrip()) > room:
-            lines.append(line.rstrip())
-            line = ""
-        line += piece if line else piece.lstrip()
-    return [one for one in [*lines, line.rstrip()] if one]

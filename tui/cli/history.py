@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from engine.errors import InputError, UsageError
-from tui.cli.console import program
+from tui.cli.console import Console, program
 from tui.cli.deliver import print_json
 from tui.cli.help import HelpfulCommand, make_app
 from tui.cli.history_file import complete_ids, model_of, open_history
 from tui.cli.opening import Run
 from tui.cli.options import MODEL, Options, takes
+from tui.cli.widths import right
 
 if TYPE_CHECKING:
     from tui.records import Hit, Kept
@@ -67,16 +68,17 @@ def list_(
         print_json(run.console, [dataclasses.asdict(kept) for kept in found[:count]])
         return
     for kept in found[:count]:
-        run.console.line(_row(kept))
+        run.console.line(_row(run.console, kept))
     if not found:
         run.console.note(f"no conversation is kept yet; {program()} chat begins one")
     elif len(found) > count:
         run.console.note(f"there are more: {program()} history list -n {count * 5}")
 
 
-def _row(kept: Kept) -> str:
+def _row(console: Console, kept: Kept) -> str:
     mark = "*" if kept.pinned else " "
-    return f"{mark}{kept.id:>5}  {_when(kept.updated)}  {kept.messages:>3} messages  {kept.title}"
+    messages = right(console.said(f"{kept.messages} messages"), 12)
+    return f"{mark}{kept.id:>5}  {_when(kept.updated)}  {messages}  {kept.title}"
 
 
 @app.command(
@@ -267,7 +269,7 @@ def replay(options: Options, number: One) -> None:
         for result in replayed(session, kept, path):
             results.append(result)
             if not options.json:
-                run.console.line(f"{result['message']}  {result['says']}")
+                run.console.line(f"{result['message']}  {run.console.said(result['says'])}")
     if options.json:
         print_json(run.console, {"conversation": number, "answers": results})
     if not all(result["identical"] in (True, None) for result in results):

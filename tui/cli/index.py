@@ -20,6 +20,7 @@ from tui.cli.inputs import read_file
 from tui.cli.opening import Run
 from tui.cli.options import DECODING, MODEL, Options, takes
 from tui.cli.progress import Progress, size
+from tui.cli.widths import left
 
 if TYPE_CHECKING:
     from engine.index import Index
@@ -232,4 +233,4 @@ def stats(options: Options) -> None:
     facts["roots"] = ", ".join(map(shown, facts["roots"])) or "-"
     facts["vectors"] = ", ".join(f"{count} of {model}" for model, count in facts["vectors"].items()) or "0"
     for name, value in facts.items():
-        run.console.line(f"{name:<9} {value}")
+        run.console.line(f"{left(run.console.said(name), 9)} {run.console.said(str(value))}")

@@ -7,15 +7,18 @@ import contextlib
 import os
 import sys
 import traceback
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
 from engine.errors import CheckpointError, EngineError, InputTooLong, ModelNotFound, OutputError, UsageError
-from tui.cli.console import Console, as_called, current, note_console, program
+from tui.cli.console import Console, current, note_console, program
 from tui.cli.help import in_chinese, make_app
 from tui.cli.interrupt import Terminated, raise_on_sigterm
 from tui.cli.lazy import Entry, LazyGroup
+
+if TYPE_CHECKING:
+    from engine.schema import Language
 
 
 class Commands(LazyGroup):
@@ -136,33 +139,23 @@ def _report(error: Exception) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         sys.stderr.write(f"{error}\n")
     elif isinstance(error, typer.TyperException):
-        console.error(where, _usage(error.format_message(), context), f"{where} --help")
+        console.language = "zh" if in_chinese(context) else "en"
+        console.error(where, _usage(error.format_message(), console.language), f"{where} --help")
     elif isinstance(error, EngineError):
-        console.error(where, as_called(_said(error.message)), as_called(_said(error.hint)))
+        console.error(where, error.message, error.hint)
     elif isinstance(error, OSError):
         name = f"{error.filename}: " if error.filename else ""
-        console.error(where, _said(f"{name}{error.strerror or error}"))
+        console.error(where, f"{name}{error.strerror or error}")
     elif isinstance(error, MemoryError):
-        console.error(where, _said("not enough memory"), _said("try a smaller model, or a smaller --ctx"))
+        console.error(where, "not enough memory", "try a smaller model, or a smaller --ctx")
     else:
-        what = f"unexpected {type(error).__name__}: {error}"
-        console.error(where, _said(what), _said("--debug shows where it happened"))
+        console.error(where, f"unexpected {type(error).__name__}: {error}", "--debug shows where it happened")
     return exit_code(error)
 
 
-def _said(text: str) -> str:
-    """What an error says, in the person's language."""
-    language = current()[0].language
-    if not text or language == "en" or not (language or in_chinese(None)):
-        return text
-    from tui.strings.errors_zh import translated
-
-    return translated(text)
-
-
-def _usage(message: str, context: Any) -> str:
+def _usage(message: str, language: Language) -> str:
     """Typer's message, with its list of options worded as ours."""
-    if in_chinese(context):
+    if language == "zh":
         from tui.strings.usage_zh import usage_error
 
         return usage_error(message)

@@ -12,7 +12,7 @@ import typer
 
 from engine import shipped
 from engine.errors import UsageError
-from engine.schema import ModelSummary
+from engine.schema import Language, ModelSummary
 from tui.cli.console import program
 from tui.cli.deliver import print_json
 from tui.cli.help import HelpfulCommand, make_app
@@ -20,6 +20,7 @@ from tui.cli.opening import Run
 from tui.cli.options import Options, complete_models, takes
 from tui.cli.progress import Progress, size
 from tui.cli.pulling import Reporter, pull_with_progress, say_installed
+from tui.cli.widths import left, right
 
 app = make_app(
     "Get, list, show and remove models. Only pull uses the network.",
@@ -132,20 +133,25 @@ def list_(
         print_json(run.console, {"installed": rows, "available": _available(summaries)} if all_ else rows)
         return
     default = _default(run)
-    available = _available(summaries) if all_ else []
+    available = _available(summaries, run.console.language or "en") if all_ else []
+    said = run.console.said
     width = max((len(name) for name in [*(s.name for s in summaries), *(row["spec"] for row in available)]), default=0)
     for summary in summaries:
         mark = "*" if summary.name == default else " "
-        facts = summary.problem or (
-            f"{_millions(summary.parameters):>7}  {size(summary.bytes_on_disk):>9}  {summary.context:>7} tokens  "
-            f"{'chat' if summary.chat else 'base'}  {summary.licence}"
+        facts = said(summary.problem) or (
+            f"{_millions(summary.parameters):>7}  {size(summary.bytes_on_disk):>9}  "
+            f"{right(said(f'{summary.context} tokens'), 14)}  {said('chat' if summary.chat else 'base')}  "
+            f"{summary.licence}"
         )
         run.console.line(f"{mark} {summary.name:<{width}}  {facts}")
     for row in available:
-        gate = " The hub wants its licence accepted first." if row["gated"] else ""
-        facts = f"{size(row['download_bytes']):>9} to pull, {size(row['memory_bytes']):>8} of memory"
-        usual = "(default) " if row["default"] and not summaries else ""
-        run.console.line(f"  {row['spec']:<{width}}  {facts}  {row['role']}  {usual}{row['description']}{gate}")
+        gate = " " + said("The hub wants its licence accepted first.") if row["gated"] else ""
+        pulled, held = said(f"{size(row['download_bytes'])} to pull"), said(f"{size(row['memory_bytes'])} of memory")
+        usual = said("(default)") + " " if row["default"] and not summaries else ""
+        about = usual + row["description"] + gate
+        run.console.line(
+            f"  {row['spec']:<{width}}  {right(pulled, 17)}, {right(held, 18)}  {said(row['role'])}  {about}"
+        )
     if twin := _untaught(summaries):
         run.console.note(f"the default is now {twin} with an adapter for the commands' tasks: {program()} models pull")
     if not summaries and not all_:
@@ -160,7 +166,7 @@ def _untaught(installed: list[ModelSummary]) -> str:
     return "" if usual in here else next((twin for twin in twins(usual) if twin in here), "")
 
 
-def _available(installed: list[ModelSummary]) -> list[dict[str, Any]]:
+def _available(installed: list[ModelSummary], language: Language = "en") -> list[dict[str, Any]]:
     from engine.catalog import entries
 
     here = {summary.name for summary in installed}
@@ -168,7 +174,7 @@ def _available(installed: list[ModelSummary]) -> list[dict[str, Any]]:
         {
             "name": entry.name,
             "spec": entry.pull_spec,
-            "description": entry.description("en"),
+            "description": entry.description(language),
             "licence": entry.licence.id,
             "download_bytes": entry.size,
             "memory_bytes": entry.memory,
@@ -207,8 +213,7 @@ def show(
     if options.json:
         print_json(run.console, as_json(run, summary) | {"files": _files(summary)})
         return
-    for label, value in _facts(run, summary):
-        run.console.line(f"{label:<12}{value}")
+    _print_facts(run, _facts(run, summary))
     if summary.problem:
         run.console.warn(summary.problem)
 
@@ -282,8 +287,12 @@ def _show_adapter(run: Run, path: Path) -> None:
         *((f"data {n}", f"{file['name']}, {file['rows']} rows, {file['sha256']}") for n, file in enumerate(files, 1)),
         *_terms(info.get("licences", [])),
     ]
+    _print_facts(run, facts)
+
+
+def _print_facts(run: Run, facts: Sequence[tuple[str, str]]) -> None:
     for label, value in facts:
-        run.console.line(f"{label:<12}{value}")
+        run.console.line(left(run.console.said(label), 12) + run.console.said(value))
 
 
 def _plain(value: Any) -> str:

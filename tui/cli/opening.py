@@ -78,7 +78,7 @@ class Run:
             return True
         if not self.may_ask():
             return False
-        sys.stderr.write(f"{question} [y/N] ")
+        sys.stderr.write(f"{self.console.said(question)} [y/N] ")
         sys.stderr.flush()
         return sys.stdin.readline().strip().lower() in {"y", "yes", "是", "好"}
 

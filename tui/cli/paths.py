@@ -12,6 +12,7 @@ from tui.cli.deliver import print_json
 from tui.cli.help import HelpfulCommand
 from tui.cli.options import Options, takes
 from tui.cli.progress import size
+from tui.cli.widths import left
 from tui.paths import HOME_VARIABLE, places
 
 EXAMPLES = """
@@ -52,6 +53,6 @@ def paths(options: Options) -> None:
         print_json(console, {name: {"path": str(path), "bytes": held} for name, (path, held) in found.items()})
         return
     for name, (path, held) in found.items():
-        console.line(f"{name:<8}{'-' if held is None else size(held):>10}  {path}")
+        console.line(f"{left(console.said(name), 8)}{'-' if held is None else size(held):>10}  {path}")
     if moved := os.environ.get(HOME_VARIABLE):
         console.note(f"moved by {HOME_VARIABLE}={moved}")

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from tui.cli.console import Console
+from tui.cli.widths import columns, cut
 
 Item = TypeVar("Item")
 
@@ -61,11 +62,11 @@ class Progress:
         if now - self._shown < (0.1 if moving else 10):
             return
         self._shown = now
-        text = f"{self._label} {self._figures(done, total, now)}"
+        text = f"{self._console.said(self._label)} {self._figures(done, total, now)}"
         if moving:
             self._draw(text, done / total if total else None)
         else:
-            self._console.note(text)
+            self._console.quote(text)
 
     def over(self, items: Sequence[Item]) -> Iterator[Item]:
         """The items, counted as they are taken."""
@@ -80,21 +81,22 @@ class Progress:
         if total:
             parts[0] += f" ({done / total:.0%})"
         if rate > 0:
-            parts.append(f"{self._format(rate)}/s" if rate >= 1 else f"{1 / rate:.1f} s each")
+            said = self._console.said
+            parts.append(f"{self._format(rate)}/s" if rate >= 1 else said(f"{1 / rate:.1f} s each"))
             if total and done < total:
-                parts.append(f"{clock((total - done) / rate)} left")
+                parts.append(said(f"{clock((total - done) / rate)} left"))
         return ", ".join(parts)
 
     def _draw(self, text: str, share: float | None) -> None:
-        columns = shutil.get_terminal_size().columns
-        room = min(30, columns - len(text) - 4)
+        width = shutil.get_terminal_size().columns
+        room = min(30, width - columns(text) - 4)
         bar = ""
         if share is not None and room >= 8:
             filled = int(room * min(share, 1.0))
             bar = f" [{'#' * filled}{'.' * (room - filled)}]"
         self._drawn = True
         with contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(f"\r{(text + bar)[: columns - 1]}\x1b[K")
+            sys.stderr.write(f"\r{cut(text + bar, width - 1)}\x1b[K")
             sys.stderr.flush()
 
     def clear(self) -> None:

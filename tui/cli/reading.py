@@ -33,13 +33,11 @@ class Sources:
 
 def tell_coverage(console: Console, read: Coverage, name: str = "") -> None:
     """One line on stderr: what was read, and which lines were not."""
+    known = f" ({read.chunks_cached} known from an earlier run)" if read.chunks_cached else ""
     text = (
-        f"read chunks {read.chunks_read}/{read.chunks_total}, lines {read.lines_read}/{read.lines_total}, "
-        f"tokens {read.tokens_read}/{read.tokens_total}"
+        f"{name + ': ' if name else ''}read chunks {read.chunks_read}/{read.chunks_total}, "
+        f"lines {read.lines_read}/{read.lines_total}, tokens {read.tokens_read}/{read.tokens_total}{known}"
     )
-    if read.chunks_cached:
-        text += f" ({read.chunks_cached} known from an earlier run)"
-    text = f"{name}: {text}" if name else text
     if read.complete:
         console.note(text)
         return
@@ -69,7 +67,7 @@ def tell_citations(console: Console, cited: Sequence[Citation]) -> None:
     """The lines that an answer rests on, on stderr, as `grep -n` would show them."""
     for citation in cited:
         text = " ".join(citation.text.split())
-        console.note(f"{citation.name}:{citation.line}: {text if len(text) <= 160 else text[:159] + '…'}")
+        console.quote(f"{citation.name}:{citation.line}: {text if len(text) <= 160 else text[:159] + '…'}")
 
 
 def citations_json(cited: Sequence[Citation]) -> dict[str, Any]:

@@ -127,9 +127,9 @@ def _status(run: Run) -> None:
     if run.options.json:
         print_json(run.console, {"running": found is not None, **(found or {})})
     elif found is None:
-        run.console.line("no server runs")
+        run.console.line(run.console.said("no server runs"))
     else:
-        run.console.line(_described(found))
+        run.console.line(run.console.said(_described(found)))
     if found is None:
         raise typer.Exit(1)
 

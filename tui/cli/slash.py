@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,11 @@ from engine.errors import InputError, UsageError
 from engine.schema import Chunk, Document
 from tui import chat_file, commands
 from tui.cli import slash_tasks
+from tui.cli.console import Console
 from tui.cli.deliver import place_of
 from tui.cli.inputs import read_file, text_or_file
 from tui.cli.turns import Chat, reply
+from tui.cli.widths import wrapped
 from tui.clipboard import copy as copy_text
 from tui.commands import Command
 from tui.editor import run_editor
@@ -42,21 +43,26 @@ def _help(chat: Chat, rest: str) -> None:
     if rest:
         command = commands.find(rest)
         names = " ".join(f"/{name}" for name in (command.name, *command.aliases))
-        console.note(f"{names} {command.usage}\n  {command.help}")
+        console.quote(f"{names} {command.usage}\n  {console.said(command.help)}")
         return
-    console.note("\n".join(help_lines(shutil.get_terminal_size((100, 24)).columns)))
+    console.quote("\n".join(help_lines(console, shutil.get_terminal_size((100, 24)).columns)))
 
 
-def help_lines(columns: int) -> list[str]:
+def help_lines(console: Console, columns: int) -> list[str]:
     """The table of words for a terminal of so many columns; what does not fit goes on under its own column."""
     width = max(columns, 60) - 1
     lines = []
     for command in commands.COMMANDS:
         names = " ".join(f"/{name}" for name in (command.name, *command.aliases))
         start = f"  {f'{names} {command.usage}'.strip():<32} "
-        lines += textwrap.wrap(command.help, width, initial_indent=start, subsequent_indent=" " * len(start))
+        lines += _wrapped(console.said(command.help), width, start)
     more = '//text sends /text; """ begins and ends several lines; Ctrl+J breaks a line; Ctrl-C stops an answer'
-    return lines + textwrap.wrap(more, width, initial_indent="  ", subsequent_indent="  ")
+    return lines + _wrapped(console.said(more), width, "  ")
+
+
+def _wrapped(text: str, width: int, start: str) -> list[str]:
+    first, *others = wrapped(text, width - len(start))
+    return [start + first, *(" " * len(start) + line for line in others)]
 
 
 def _exit(chat: Chat, rest: str) -> bool:
@@ -125,7 +131,7 @@ def _set(chat: Chat, rest: str) -> None:
         drawn = chat.sampling().to_json()
         drawn["repeat_penalty"] = drawn["repetition_penalty"]
         values = {name: drawn.get(name, chat.run.settings[name]) for name in CHANGEABLE}
-        chat.run.console.note("\n".join(f"{name} = {_said(value)}" for name, value in values.items()))
+        chat.run.console.quote("\n".join(f"{name} = {_said(chat, value)}" for name, value in values.items()))
         return
     setting = find_key(key)
     if setting.name not in CHANGEABLE:
@@ -133,13 +139,13 @@ def _set(chat: Chat, rest: str) -> None:
     if not value.strip():
         raise UsageError(f"/set {setting.name} needs a value ({SETTINGS[setting.name].help})")
     chat.set(setting.name, parse(setting, value.strip(), "/set"))
-    chat.run.console.note(f"{setting.name} = {_said(chat.run.settings[setting.name])}")
+    chat.run.console.quote(f"{setting.name} = {_said(chat, chat.run.settings[setting.name])}")
 
 
-def _said(value: Any) -> str:
+def _said(chat: Chat, value: Any) -> str:
     """A value for people."""
     if value is None or value in ([], ()):
-        return "none"
+        return chat.run.console.said("none")
     if isinstance(value, bool):
         return str(value).lower()
     return ", ".join(map(repr, value)) if isinstance(value, list | tuple) else str(value)
@@ -165,7 +171,10 @@ def _load(chat: Chat, rest: str) -> None:
     folder = chat.run.places.chats
     if not rest:
         names = [*chat_file.kept(folder), *_recent(chat)]
-        chat.run.console.note("\n".join(names) if names else "no conversation is kept yet; /save keeps this one")
+        if names:
+            chat.run.console.quote("\n".join(names))
+        else:
+            chat.run.console.note("no conversation is kept yet; /save keeps this one")
         return
     if rest.isdecimal() and chat.keeper.store:
         chat.talk = chat.keeper.open(int(rest))
@@ -246,7 +255,7 @@ def _compact(chat: Chat, rest: str) -> None:
         summary = "".join(event.text for event in events if isinstance(event, Chunk)).strip()
     before = chat.session.count_messages(talk.messages())
     talk.fork(talk.root)
-    talk.begin_answer(talk.ask("What have we talked about so far?"), summary).finish = "stop"
+    talk.begin_answer(talk.ask(chat.say("task.compact.asked")), summary).finish = "stop"
     after = chat.session.count_messages(talk.messages())
     chat.run.console.note(f"compacted {before} tokens to {after}:\n{summary}")
 

@@ -9,15 +9,11 @@ from typing import TYPE_CHECKING
 from engine.errors import UsageError
 from engine.schema import Chunk, Coverage, Document
 from tui.cli.inputs import read_file, with_text
-from tui.strings import Strings
 from tui.task_words import WORDS, asked, asked_of, document_of, events, given, read_note
 
 if TYPE_CHECKING:
     from tui.cli.turns import Chat
     from tui.talk import Turn
-
-SAY = Strings("en")
-"""The line chat speaks English."""
 
 
 def obey(word: str) -> Callable[[Chat, str], bool]:
@@ -31,12 +27,12 @@ def obey(word: str) -> Callable[[Chat, str], bool]:
         argument = said.argument or ("medium" if kind == "summarize" else "")
         if said.path:
             _read(chat, said.path)  # what is wrong with it is said before anything is asked
-            shown = asked(kind, Path(said.path).name, argument, SAY)
+            shown = asked(kind, Path(said.path).name, argument, chat.say)
         elif said.text:
-            shown = asked_of(kind, said.text, argument, SAY)
+            shown = asked_of(kind, said.text, argument, chat.say)
         elif len(chat.pending) == 1:
             documents = chat.pending
-            shown = asked(kind, Path(documents[0].name).name, argument, SAY)
+            shown = asked(kind, Path(documents[0].name).name, argument, chat.say)
         else:
             count = f"{len(chat.pending)} wait" if chat.pending else "got none"
             raise UsageError(f"/{word} needs a file or a text, {count}", hint=f"/{word} notes.txt")
@@ -58,12 +54,12 @@ def chunks(chat: Chat, question: Turn, notes: list[str]) -> Generator[Chunk, Non
         question.task[2],
         sampling=chat.run.sampling(temperature=0.0, max_tokens=1024),
         cache=chat.run.places.cache / "results.db",
-        say=SAY,
+        say=chat.say,
     ):
         if isinstance(event, Chunk):
             yield event
         elif isinstance(event, Coverage):
-            notes.append(read_note(event, SAY))
+            notes.append(read_note(event, chat.say))
 
 
 def _read(chat: Chat, path: str) -> Document:

@@ -19,6 +19,7 @@ from tui.cli.opening import Run
 from tui.cli.prompt import Lines
 from tui.keeper import Keeper
 from tui.settings import seeded
+from tui.strings import Strings
 from tui.talk import Talk, Turn
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ class Chat:
     def set(self, name: str, value: Any) -> None:
         """Change a setting until the chat ends. Raises SettingsError for a value that makes no sense."""
         self.run.settings = self.run.settings.with_flags({name: value})
+
+    @property
+    def say(self) -> Strings:
+        """The words that the chat shares with the app."""
+        return Strings(self.run.console.language or "en")
 
     def sampling(self) -> SamplingConfig:
         """How the next answer is drawn."""
@@ -84,7 +90,7 @@ def reply(chat: Chat, *, continued: bool = False) -> bool:
             _take_back(chat, turn)
         chat.keeper.keep(chat.talk)
     for note in notes:
-        chat.run.console.note(note)
+        chat.run.console.quote(note)
     _say_end(chat, result)
     return leave
 

@@ -27,7 +27,7 @@ class Strings:
         """What the engine says of an error, in the user's language where it is known there."""
         if self.language == "en":
             return message
-        from tui.strings.errors_zh import translated
+        from tui.strings.sentences import translated
 
         return translated(message)
 
