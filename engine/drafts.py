@@ -7,6 +7,7 @@ one, and what the model draws at each place is what it would have drawn alone: d
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,13 +18,17 @@ ORDERS = (3, 2, 1)
 followed them was something else."""
 LONGEST = 15
 """Tokens of a draft: with the one before it, as many as a native step takes exactly."""
-PRIOR = 0.25
-"""What a step with a draft is taken to cost beyond a plain one, in plain steps, until both were timed."""
+FIRST = 0.15
+"""Of what a step with a draft takes beyond a plain one, in plain steps: what does not grow with the draft."""
+EACH = 0.04
+"""What each of its tokens takes, until some were timed."""
+CHEAPEST, DEAREST = 0.01, 0.5
+"""Between these it is taken to be: timings are noisy."""
 DRIFT = 1.05
 """By how much more a plain step may take than the one before it: texts grow, while the first step of a reply, which may
 wait for weights to come from the disk, says little of the next."""
 WEIGHT = 0.25
-"""Of the latest draft, in the running mean of what drafts save."""
+"""Of the latest draft, in running means."""
 PAUSE = 24
 """Guesses let pass, where drafts do not pay, before one is tried again."""
 
@@ -35,29 +40,34 @@ class Stretches:
         self._order = order
         self._after: dict[tuple[int, ...], int] = {}
         """n-gram -> the place after where it last stood."""
-        self._saved = PRIOR
+        self._saved = 0.25
         """Running mean of the plain steps saved by a draft, less what it cost."""
-        self._length, self._pause = 3, 0
+        self._accepted = 1.0
+        """Running mean of the tokens of a draft that were drawn."""
+        self._pause = 0
 
     def enter(self, ids: Sequence[int]) -> None:
         """The text is about to go on after these."""
         if len(ids) >= self._order:
             self._after[tuple(ids[-self._order :])] = len(ids)
 
-    def propose(self, ids: Sequence[int]) -> Sequence[int]:
-        """What followed the end of the text before; nothing if it is new there, or if that has not paid lately."""
+    def propose(self, ids: Sequence[int], each: float) -> Sequence[int]:
+        """What followed the end of the text before; nothing if it is new there, or if that has not paid lately. As long
+        as the last token has a chance to be drawn that is worth what it costs, `each`."""
         start = self._after.get(tuple(ids[-self._order :]))
         if start is None:
             return ()
         if self._saved <= 0 and self._pause > 0:
             self._pause -= 1
             return ()
-        return ids[start : start + self._length]
+        chance = (self._accepted + 0.5) / (self._accepted + 1.5)  # of one more; those that go on long are many
+        length = int(math.log(each) / math.log(chance))
+        return ids[start : start + max(1, min(LONGEST, length))]
 
     def judge(self, accepted: int, cost: float) -> None:
         """How many tokens of a draft were drawn, and how many plain steps it took beyond one."""
         self._saved += WEIGHT * (accepted - cost - self._saved)
-        self._length = min(LONGEST, 2 * accepted + 2)
+        self._accepted += WEIGHT * (accepted - self._accepted)
         self._pause = PAUSE
 
 
@@ -68,6 +78,7 @@ class Drafts:
         self._ids: list[int] = []
         self._orders = [Stretches(order) for order in ORDERS]
         self._latest = self._orders[0]
+        self._each = EACH
         self._plain = 0.0
         """Seconds of a step without a draft; 0: none was timed."""
         for id_ in ids:
@@ -82,8 +93,9 @@ class Drafts:
 
     def propose(self) -> list[int]:
         """The tokens that may come next; none where nothing is known, or where guesses do not pay."""
+        each = min(DEAREST, max(CHEAPEST, self._each))
         for stretches in self._orders:
-            if draft := stretches.propose(self._ids):
+            if draft := stretches.propose(self._ids, each):
                 self._latest = stretches
                 return list(draft)
         return []
@@ -93,4 +105,8 @@ class Drafts:
         if not offered:
             self._plain = min(seconds, self._plain * DRIFT) if self._plain else seconds
             return
-        self._latest.judge(accepted, seconds / self._plain - 1 if self._plain else PRIOR)
+        cost = FIRST + self._each * offered
+        if self._plain:
+            cost = seconds / self._plain - 1
+            self._each += WEIGHT * ((cost - FIRST) / offered - self._each)
+        self._latest.judge(accepted, cost)

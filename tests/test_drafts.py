@@ -113,9 +113,9 @@ def test_a_session_s_reply_is_the_same_with_and_without(tiny_session: Session, m
 
 def test_what_followed_the_same_tokens_last_time_is_proposed() -> None:
     guesser = Drafts([1, 2, 3, 4, 5, 6, 9, 2, 3, 4])
-    assert guesser.propose() == [5, 6, 9]
+    assert guesser.propose() == [5, 6, 9, 2, 3, 4]
     guesser.add(5)
-    assert guesser.propose() == [6, 9, 2]
+    assert guesser.propose() == [6, 9, 2, 3, 4, 5]
     guesser.add(7)
     assert guesser.propose() == []
     assert Drafts([1, 1, 1, 1]).propose() == [1]
@@ -155,16 +155,27 @@ def test_what_a_draft_costs_is_timed() -> None:
 
 def test_where_more_tokens_are_new_fewer_are_looked_for_and_each_number_is_judged_by_itself() -> None:
     guesser = Drafts([1, 2, 3, 4, 5, 6, 9, 3, 4])
-    assert guesser.propose() == [5, 6, 9]
+    assert guesser.propose() == [5, 6, 9, 3, 4]
     guesser.judge(0, 0, 1.0)
-    for left in ([5, 6, 9], []):  # what followed the last token alone; then nothing
+    for left in ([5, 6, 9, 3], []):  # after the last token alone; then nothing
         for _ in range(20):
             guesser.judge(3, 0, 1.5)
         assert guesser.propose() == left
     guesser.add(5)
-    assert guesser.propose() == [6, 9, 3]  # three tokens: not judged yet
-    guesser.judge(3, 3, 1.5)
-    assert guesser.propose() == [6, 9, 3, 4, 5]
+    assert guesser.propose() == [6, 9, 3, 4]  # three tokens: not judged yet
+
+
+def test_drafts_are_shorter_where_a_token_costs_more() -> None:
+    lengths = []
+    for each in (0.01, 0.1, 0.3):
+        guesser = Drafts([*range(30), 4, 5, 6])
+        guesser.judge(0, 0, 1.0)
+        for _ in range(30):
+            offered = len(guesser.propose())
+            guesser.judge(offered, min(1, offered), 1.15 + each * offered)
+        lengths.append(len(guesser.propose()))
+    assert lengths == sorted(lengths, reverse=True)
+    assert len(set(lengths)) == 3
 
 
 @needs_native
