@@ -11,7 +11,7 @@ from cli_process import llm, told
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.loops import AGAIN, ended_at_loops, looping
+from engine.loops import AGAIN, STEP, ended_at_loops, looping
 from engine.schema import Chunk, Coverage
 
 if TYPE_CHECKING:
@@ -96,7 +96,28 @@ def test_a_reply_ends_soon_after_it_loops_and_its_source_is_closed(size: int) ->
     text = "".join(event.text for event in events if isinstance(event, Chunk))
     assert closed
     assert [event.finish_reason for event in events if isinstance(event, Chunk)][-2:] == [None, "repeated"]
-    assert text.count(SENTENCE.strip()) <= 5
+    assert text.count(SENTENCE.strip()) <= (2 if size < STEP else 3)
+
+
+@pytest.mark.parametrize("after", [SENTENCE[:30], SENTENCE[:50] + "mice."])
+def test_what_only_began_like_a_loop_is_told_in_the_end(after: str) -> None:
+    text = "Once upon a time. " + SENTENCE * 2 + after
+    chunks = [*pieces(text, 3), Chunk("", finish_reason="stop")]
+    told = 0
+
+    def source() -> Generator[Chunk, None, None]:
+        for at, chunk in enumerate(chunks):
+            waiting.append(at - told)
+            yield chunk
+
+    waiting = list[int]()
+    given = []
+    for chunk in ended_at_loops(source(), ""):
+        given.append(chunk)
+        told += 1
+    assert given == chunks
+    assert max(waiting) >= 3
+    assert waiting[: len(text) // 6] == [0] * (len(text) // 6)
 
 
 def test_a_reply_without_a_loop_passes_unchanged() -> None:
