@@ -93,7 +93,9 @@ static void pack(const Weight &w, int first, int groups, uint8_t *to) {
     const PanelRows rows(w, first);
     const size_t ahead = 2 * static_cast<size_t>(PANEL) * w.inputs;  // what the next pair of panels is made of
     for (int group = 0; group < groups; group++, to += PANEL * GROUP) {
-        for (const int8_t *row : rows.of) __builtin_prefetch(row + group * GROUP + ahead, 0, 2);
+        const int8_t *next = rows.of[0] + ahead + static_cast<size_t>(group) * PANEL * GROUP;
+        __builtin_prefetch(next + PAGE_AHEAD, 0, 2);
+        for (int i = 0; i < PANEL; i++) __builtin_prefetch(next + GROUP * i, 0, 2);
         pack_group(rows.of, group * GROUP, w.inputs - group * GROUP, to);
     }
 }
