@@ -6,6 +6,7 @@ import gzip
 import json
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import InputError
@@ -111,9 +112,10 @@ def rows(data: Path, name: str) -> list[Row]:
         raise InputError(f"{path} can't be read: {error}", hint="expected gzipped JSONL, one row a line") from error
 
 
+@lru_cache(maxsize=1 << 17)  # most texts are met several times: as a turn, as a passage, and in a later round
 def plain(text: str) -> str:
     """Letters and digits alone, in one case and width: what two texts are compared by."""
-    return "".join(c for c in unicodedata.normalize("NFKC", text).casefold() if c.isalnum())
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", text).casefold()))
 
 
 def distinct(all_rows: Iterable[Row], *fields: str) -> Iterator[Row]:
