@@ -21,8 +21,9 @@ needs_compiler = pytest.mark.skipif(native_build.find_compiler() is None, reason
 
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """An empty folder for the library, and nothing remembered."""
+    """An empty folder for the library, and nothing remembered; nobody will compute with what is compiled."""
     monkeypatch.setattr(native_build, "_folders", lambda: [tmp_path])
+    monkeypatch.setattr(native_build, "FLAGS", tuple("-O0" if flag == "-O3" else flag for flag in native_build.FLAGS))
     monkeypatch.setattr(native_build, "library", native_build.library.__wrapped__)
     return tmp_path
 
