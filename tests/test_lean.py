@@ -43,7 +43,7 @@ print(json.dumps([
 ]))
 """
 TRAINED = """
-import copy, hashlib
+import copy, hashlib, json
 from torch import nn
 torch.manual_seed(5)
 model = nn.Sequential(nn.Embedding(50, 16), nn.Linear(16, 16), nn.GELU(), nn.Linear(16, 50))
@@ -56,14 +56,18 @@ for _ in range(5):
     loss.backward()
     steps.step()
 bits = b"".join(value.numpy().tobytes() for value in (*model.state_dict().values(), *twin.state_dict().values()))
-compiled = torch.compile(model, backend="eager")
-assert torch.equal(compiled(ids), model(ids))
-print(hashlib.sha256(bits).hexdigest())
+print(json.dumps(hashlib.sha256(bits).hexdigest()))
 """
 
 
 def python(code: str, home: Path, *arguments: str, **variables: str) -> Any:
     """What it prints, as JSON."""
+    (only,) = lines(code, home, *arguments, **variables)
+    return only
+
+
+def lines(code: str, home: Path, *arguments: str, **variables: str) -> list[Any]:
+    """Each line that it prints, as JSON."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code, *arguments],
         env=environment(home, variables),
@@ -73,7 +77,7 @@ def python(code: str, home: Path, *arguments: str, **variables: str) -> Any:
         check=False,
     )
     assert done.returncode == 0, done.stderr.decode()
-    return json.loads(done.stdout)
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -90,18 +94,21 @@ def test_replies_scores_and_vectors_are_the_same_bits(tiny_model_home: Path) -> 
     assert not more
 
 
-@pytest.mark.parametrize(
-    "arguments", [["ask", "hi"], ["summarize", "README.md"], ["sentiment", "good"], ["embed", "x"]]
-)
-def test_commands_need_nothing_of_what_is_left_out(tiny_model_home: Path, arguments: list[str]) -> None:
+def test_commands_need_nothing_of_what_is_left_out(tiny_model_home: Path) -> None:
+    """One after the other: what one of them imported would be there after the next."""
     code = (
         "import contextlib, io, json, sys\n"
         "from tui.cli.main import run\n"
-        "with contextlib.redirect_stdout(io.StringIO()): code = run(sys.argv[1:])\n"
-        "print(json.dumps([code, 'torch' in sys.modules, 'torch._meta_registrations' in sys.modules]))"
+        "found = []\n"
+        "for words in json.loads(sys.argv[1]):\n"
+        "    with contextlib.redirect_stdout(io.StringIO()): code = run(words)\n"
+        "    found.append([code, 'torch' in sys.modules, 'torch._meta_registrations' in sys.modules])\n"
+        "print(json.dumps(found))"
     )
-    assert python(code, tiny_model_home, *arguments) == [0, True, False]
-    assert python(code, tiny_model_home, *arguments, LOCAL_LLM_LEAN="off") == [0, True, True]
+    ask = ["ask", "hi"]
+    commands = [ask, ["summarize", "README.md"], ["sentiment", "good"], ["embed", "x"]]
+    assert python(code, tiny_model_home, json.dumps(commands)) == [[0, True, False]] * 4
+    assert python(code, tiny_model_home, json.dumps([ask]), LOCAL_LLM_LEAN="off") == [[0, True, True]]
 
 
 def test_no_stand_in_is_left_anywhere(tmp_path: Path) -> None:
@@ -115,29 +122,42 @@ def test_no_stand_in_is_left_anywhere(tmp_path: Path) -> None:
     assert python(LEAN + code, tmp_path) == [0, [], True]
 
 
-@pytest.mark.parametrize(
-    "touch",
-    [
-        "torch.vmap",
-        "torch.export",
-        "torch.nn.quantized.Linear",
-        "torch.fx.passes.splitter_base",
-        "torch.distributed._meta_registrations",
-        "import torch._higher_order_ops.scan",
-        "from torch.func import grad",
-        "from torch import *",
-        "import importlib.util; importlib.util.find_spec('torch.masked')",
-        "lean.complete()",
-        "from threading import Thread; many = [Thread(target=lambda: torch.cond) for _ in range(4)]; "
-        "[t.start() for t in many]; [t.join() for t in many]",
-    ],
+TOUCHES = (
+    "torch.vmap",
+    "torch.export",
+    "torch.nn.quantized.Linear",
+    "torch.fx.passes.splitter_base",
+    "torch.distributed._meta_registrations",
+    "import torch._higher_order_ops.scan",
+    "from torch.func import grad",
+    "from torch import *",
+    "import importlib.util; importlib.util.find_spec('torch.masked')",
+    "lean.complete()",
+    "from threading import Thread; many = [Thread(target=lambda: torch.cond) for _ in range(4)]; "
+    "[t.start() for t in many]; [t.join() for t in many]",
 )
-def test_whoever_touches_what_was_left_out_has_all_of_it(tmp_path: Path, whole: Any, touch: str) -> None:
-    names = "import torch\n" + NAMES if "*" in touch else NAMES
-    modules, spaces, operators = python(f"{LEAN}{touch}\nassert lean._parts is None\n{names}", tmp_path)
-    assert set(whole[0]) - set(modules) == set()
-    assert not any(set(whole[1][name]) - set(space) for name, space in spaces.items())
-    assert set(whole[2]) - set(operators) == set()
+FORKS = """
+import json, os
+for touch in json.loads(sys.argv[1]):
+    child = os.fork()
+    if not child:
+        exec(touch)
+        assert lean._parts is None, touch
+        import torch  # where the touch has put another thing in its name's place
+        exec(names)
+        sys.stdout.flush()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0, touch
+"""
+
+
+def test_whoever_touches_what_was_left_out_has_all_of_it(tmp_path: Path, whole: Any) -> None:
+    """Each in a process that has just imported a part."""
+    found = lines(f"{LEAN}names = {NAMES!r}\n{FORKS}", tmp_path, json.dumps(TOUCHES))
+    for touch, (modules, spaces, operators) in zip(TOUCHES, found, strict=True):
+        assert set(whole[0]) - set(modules) == set(), touch
+        assert not any(set(whole[1][name]) - set(space) for name, space in spaces.items()), touch
+        assert set(whole[2]) - set(operators) == set(), touch
 
 
 def test_operators_on_meta_tensors_refuse_until_the_import_is_whole(tmp_path: Path) -> None:
@@ -153,8 +173,8 @@ def test_operators_on_meta_tensors_refuse_until_the_import_is_whole(tmp_path: Pa
 
 
 def test_training_copies_and_compiling_give_the_same_after_it(tmp_path: Path) -> None:
-    code = TRAINED.replace("print(hash", "import json\nprint(json.dumps(hash").rstrip() + ")"
-    assert python(LEAN + code, tmp_path) == python(WHOLE + code, tmp_path)
+    compiling = 'assert torch.equal(torch.compile(model, backend="eager")(ids), model(ids))\n'
+    assert python(LEAN + TRAINED + compiling, tmp_path) == python(WHOLE + TRAINED, tmp_path)
 
 
 @pytest.mark.parametrize(
