@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import forked
+
 import engine
 
 if TYPE_CHECKING:
@@ -35,17 +37,15 @@ def llm(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     timeout: float = 60,
+    fresh: bool = False,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a command to its end; bytes as stdin come through a pipe."""
+    """Run a command to its end; bytes as stdin come through a pipe. `fresh`: with an interpreter started for it."""
+    variables, folder = environment(home, env), cwd or home
+    if not fresh and (done := forked.run(arguments, variables, folder, stdin, timeout)):
+        return done
     source: dict[str, Any] = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
     return subprocess.run(
-        [*COMMAND, *arguments],
-        capture_output=True,
-        env=environment(home, env),
-        cwd=cwd or home,
-        timeout=timeout,
-        check=False,
-        **source,
+        [*COMMAND, *arguments], capture_output=True, env=variables, cwd=folder, timeout=timeout, check=False, **source
     )
 
 

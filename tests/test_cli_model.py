@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and pipes as on Unix")
 SHORT = ("-m", "tiny", "--max-tokens", "6", "--temperature", "0", "--threads", "1")
+DRAWN = ("-m", "tiny", "--max-tokens", "8", "--temperature", "1", "--seed", "1")
 KEYS = ["id", "model", "prompt_tokens", "output_tokens", "finish_reason", "duration_ms", "ttft_ms", "text"]
 
 
@@ -50,8 +51,8 @@ def test_json_has_the_stable_keys_and_the_same_text(tiny_model_home: Path) -> No
 
 def test_the_same_seed_gives_the_same_text(tiny_model_home: Path) -> None:
     drawn = [
-        llm(tiny_model_home, "ask", "hello", "-m", "tiny", "--max-tokens", "8", "--temperature", "1", "--seed", seed)
-        for seed in ("1", "1")
+        llm(tiny_model_home, "ask", "hello", *DRAWN, fresh=fresh)
+        for fresh in (False, True)  # whose hashes of strings differ
     ]
     assert drawn[0].stdout == drawn[1].stdout
     assert drawn[0].returncode == 0
