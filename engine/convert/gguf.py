@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -108,11 +109,28 @@ class GgufSource:
             raise CheckpointError(f"{self.path.name} is truncated: {size} bytes where {end} are needed")
 
 
-def _open(path: Path) -> GGUFReader:
+@cache
+def reader() -> type[GGUFReader]:
+    """The reader of the gguf package, over plain arrays: each slice of numpy's class for mapped files costs more than
+    what is read of it, and a vocabulary is a million slices."""
     from gguf import GGUFReader
+    from numpy import ndarray
 
+    class Reader(GGUFReader):
+        @property
+        def data(self) -> Any:
+            return self._data
+
+        @data.setter
+        def data(self, mapped: Any) -> None:
+            self._data = mapped.view(ndarray)
+
+    return Reader
+
+
+def _open(path: Path) -> GGUFReader:
     try:
-        return GGUFReader(path)
+        return reader()(path)
     except (ValueError, KeyError, IndexError, OverflowError, MemoryError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path.name} is not a readable GGUF file: {error}") from error
 
