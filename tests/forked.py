@@ -83,7 +83,9 @@ def run(
     arguments: Sequence[str], variables: Mapping[str, str], folder: Path, stdin: Any, timeout: float
 ) -> subprocess.CompletedProcess[bytes] | None:
     """As `subprocess.run`; None where such a process can't be forked."""
-    if not (isinstance(stdin, bytes) or stdin == subprocess.DEVNULL) or not forker().can_run(variables):
+    if not hasattr(os, "fork") or not (isinstance(stdin, bytes) or stdin == subprocess.DEVNULL):
+        return None
+    if not forker().can_run(variables):
         return None
     request = {"arguments": arguments, "environment": dict(variables), "folder": str(folder)}
     (reads, source), (out, writes_out), (errors, writes_errors) = [os.pipe() for _ in range(3)]
