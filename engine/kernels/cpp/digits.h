@@ -18,8 +18,12 @@ struct Weight {
     int32_t outputs, inputs, digits;
 };
 
+// So few rows, a single tile of them, wait for the weights: those are used where they lie, and what comes next is fetched
+// meanwhile. `engine.fused.FEW` is as many.
+static bool few(int rows) { return rows <= 16; }
+
 // Few rows: tasks of some 64 kB, long enough to be worth taking, short enough that no thread waits for another.
-static int pairs_of_task(const Weight &w, int rows) { return rows > 16 ? 1 : std::max(1, 65536 / (2 * PANEL * w.inputs)); }
+static int pairs_of_task(const Weight &w, int rows) { return !few(rows) ? 1 : std::max(1, 65536 / (2 * PANEL * w.inputs)); }
 
 static int groups_of(int inputs) { return (inputs + GROUP - 1) / GROUP; }
 

@@ -144,13 +144,13 @@ struct Pair {
         thread_local Lines<int8_t> bytes;
         const size_t size = static_cast<size_t>(groups) * PANEL * GROUP, inputs = w.inputs;
         for (int p = 0; p < 2; p++) {
-            if (rows <= 16 && some(p) == PANEL && inputs % GROUP == 0) {
+            if (few(rows) && some(p) == PANEL && inputs % GROUP == 0) {
                 panel[p] = {w.values + first[p] * inputs, inputs, GROUP, w.values + (first[p] + ahead) * inputs};
                 continue;
             }
             if (bytes.size() < 2 * size) bytes.resize(2 * size);
             int8_t *copy = bytes.data() + p * size;
-            if (some(p) > 0) copy_panel(w, first[p], groups, copy, rows > 16 ? 0 : ahead);
+            if (some(p) > 0) copy_panel(w, first[p], groups, copy, few(rows) ? ahead : 0);
             panel[p] = {copy, GROUP, PANEL * GROUP, nullptr};
         }
     }
