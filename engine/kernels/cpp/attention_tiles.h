@@ -20,7 +20,7 @@ struct Tile {
     f32x16 of[16];  // sixteen rows of 64 bytes
 };
 
-constexpr int AHEAD = 32;  // positions from a value to the one that is fetched meanwhile
+constexpr int AHEAD = 4096;  // bytes from what is worked on to what is fetched meanwhile, perhaps of the next block
 
 // One block of a cache as factors. Keys are left sides of 16 positions and 32 channels, loaded from where they lie, but
 // for a last tile that is not full; values are right sides of 32 positions and 16 channels, in which each channel has two
@@ -53,15 +53,15 @@ struct BlockTiles {
     size_t stride(int tile) const { return tile < whole ? 2 * width : 64 * static_cast<size_t>(parts); }
 
 private:
-    // Keys are needed later: they are fetched meanwhile.
     void turn_values(const LayerCache &cache, int64_t first, int count) {
         const auto *theirs = static_cast<const uint16_t *>(cache.values) + first;
+        const size_t ahead = AHEAD / sizeof *theirs;
         for (int at = 0; at < count; at += 2)
             for (int part = 0; part < parts; part++) {
                 const int channel = 32 * part;
                 for (int i = 0; i < 2; i++) {
-                    __builtin_prefetch(theirs + (at + AHEAD + i) * width + channel, 0, 2);
-                    __builtin_prefetch(lying + (at + i) * width + channel, 0, 2);
+                    __builtin_prefetch(theirs + (at + i) * width + channel + ahead, 0, 2);
+                    __builtin_prefetch(lying + (at + i) * width + channel + ahead, 0, 2);
                 }
                 const u16x32 even = channels_of(theirs, at, count, channel), odd = channels_of(theirs, at + 1, count, channel);
                 Tile *to = values + static_cast<size_t>(at / 32) * tiles + 2 * part;

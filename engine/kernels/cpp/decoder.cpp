@@ -164,10 +164,10 @@ void after(const Model &m, const Layer &layer, const float *attention, float *x,
 }
 
 // Cuts what a token sees, entries `begin` to `end`, at multiples of BLOCK of its positions.
-void cut(std::vector<Part> &tasks, int row, int kv_heads, int first, int begin, int end) {
+void cut(std::vector<Part> &tasks, int row, int kv_head, int first, int begin, int end) {
     while (begin < end) {
         const int next = std::min(end, ((first + begin) / BLOCK + 1) * BLOCK - first);
-        for (int head = 0; head < kv_heads; head++) tasks.push_back({row, head, begin, next});
+        tasks.push_back({row, kv_head, begin, next});
         begin = next;
     }
 }
@@ -185,7 +185,7 @@ void share(Space &s, const Place *places, int rows, const std::vector<size_t> &e
             for (int t = 0; t < tokens; t++) {
                 if (next[t] == end[t]) continue;
                 const Part &part = s.tasks[next[t]];
-                if (!least || std::pair(part.begin, part.kv_head) < std::pair(least->begin, least->kv_head)) least = &part;
+                if (!least || std::pair(part.kv_head, part.begin) < std::pair(least->kv_head, least->begin)) least = &part;
             }
             if (!least) break;
             const int sequence = places[least->row].sequence;
@@ -240,10 +240,12 @@ void attend(const Model &m, const Layer &layer, const LayerCache &cache, const f
             write_entry(cache.keys, cache.bfloat, at, key, width);
             write_entry(cache.values, cache.bfloat, at, key + static_cast<size_t>(shape.kv_heads) * width, width);
         }
-        for (const Range *r = ranges + place.ranges; r < ranges + place.ranges + place.count; r++) {
-            const int hidden = layer.window ? std::max(0, place.position - layer.window + 1 - r->position) : 0;
-            cut(s.tasks, row, shape.kv_heads, cache.first, std::max(0, r->begin + hidden - cache.first), r->end - cache.first);
-        }
+        // Head by head, as a cache lies: who works on one part after the other reads on where it was.
+        for (int head = 0; head < shape.kv_heads; head++)
+            for (const Range *r = ranges + place.ranges; r < ranges + place.ranges + place.count; r++) {
+                const int hidden = layer.window ? std::max(0, place.position - layer.window + 1 - r->position) : 0;
+                cut(s.tasks, row, head, cache.first, std::max(0, r->begin + hidden - cache.first), r->end - cache.first);
+            }
         ends.push_back(s.tasks.size());
     }
     float *parts = s.floats(s.parts, s.tasks.size() * size);
