@@ -62,6 +62,19 @@ def test_a_search_prints_as_grep_does(home: Path) -> None:
     assert err == []
 
 
+@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are Unix's")
+def test_colours_reach_a_terminal_and_what_else_could_steer_it_does_not(home: Path) -> None:
+    pexpect = pytest.importorskip("pexpect")
+    docs = home.parent / "docs"
+    (docs / "sly.txt").write_text("a passport\x1b[2Jof glass")
+    run(home, "index", "add", ".", "--words")
+    arguments = [*COMMAND[1:], "search", "glass", "--words", "--color", "always"]
+    seen = pexpect.spawn(sys.executable, arguments, env=environment(home, {"TERM": "xterm"}), cwd=str(docs), timeout=30)
+    shown = seen.read().decode()
+    assert shown.startswith("\x1b[32msly.txt\x1b[0m:1: a passport␛[2Jof glass  \x1b[2m")
+    assert "\x1b[2J" not in shown
+
+
 def test_a_search_without_hits_says_so_and_is_no_failure(home: Path) -> None:
     run(home, "index", "add", ".")
     assert run(home, "search", "zebra", "--words") == ("", ["nothing was found"])

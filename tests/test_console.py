@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cli_process import COMMAND, ROOT, environment, llm
+from rich.cells import cell_len
 
 from tui.cli import progress as progress_module
 from tui.cli.console import Console, visible, wants_color
@@ -97,6 +98,25 @@ def test_without_a_terminal_there_is_one_line_each_ten_seconds(monkeypatch: pyte
     lines = stream.getvalue().splitlines()
     assert len(lines) == 2
     assert all(line.startswith("reading ") and "\x1b" not in line for line in lines)
+
+
+def test_a_chinese_bar_is_no_wider_than_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    now = [0.0]
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: now[0])
+    for width in (20, 40, 80):
+        monkeypatch.setenv("COLUMNS", str(width))
+        with Progress(Console(language="zh"), "translating 会议记录（一）.txt") as bar:
+            for step in range(1, 4):
+                now[0] += 5
+                bar.update(step, 9)
+        drawn = [line.replace("\x1b[K", "") for line in stream.getvalue().split("\r")]
+        assert max(map(cell_len, drawn)) <= width - 1
+        assert any("正在翻译 会议" in line for line in drawn)
+    assert "3/9 (33%)" in drawn[-2]
+    assert "每个 7.5 秒" in drawn[-2]
+    assert "还需 0:45 [" in drawn[-2]
 
 
 def test_sizes_and_clocks_are_for_people() -> None:

@@ -171,7 +171,7 @@ def edit(options: Options, project: Project = False) -> None:
     path = _file(project)
     if not path.exists():
         ensure(path.parent)
-        write_private(path, _template().encode())
+        write_private(path, _template(console).encode())
     run_editor(path)
     read_file(path)
 
@@ -180,11 +180,12 @@ def _keys_template() -> list[str]:
     return ["# [keys]", *(f'# {action.name} = "{action.keys}"' for action in ACTIONS.values())]
 
 
-def _template() -> str:
-    lines = ["# Settings of local-llm. Take away a # to change one.", ""]
+def _template(console: Console) -> str:
+    lines = [f"# {console.said('Settings of local-llm. Take away a # to change one.')}", ""]
     for setting in sorted(SETTINGS.values(), key=lambda setting: setting.kind is dict):  # tables come last in TOML
         example = setting.choices[0] if setting.choices else setting.default
-        lines.append(f"# {setting.help}" + (f": {' | '.join(setting.choices)}" if setting.choices else ""))
+        choices = f": {' | '.join(setting.choices)}" if setting.choices else ""
+        lines.append(f"# {console.said(setting.help)}{choices}")
         shown = {str: f'"{example or ""}"', bool: str(example).lower(), list: "[]"}.get(setting.kind, "…")
         lines += [f"# {setting.name} = {shown}"] if setting.kind is not dict else _keys_template()
     return "\n".join(lines) + "\n"

@@ -16,7 +16,8 @@ from tui.cli.console import Console
 from tui.cli.deliver import place_of
 from tui.cli.inputs import read_file, text_or_file
 from tui.cli.turns import Chat, reply
-from tui.cli.widths import wrapped
+from tui.cli.widths import columns as wide
+from tui.cli.widths import left, wrapped
 from tui.clipboard import copy as copy_text
 from tui.commands import Command
 from tui.editor import run_editor
@@ -43,7 +44,7 @@ def _help(chat: Chat, rest: str) -> None:
     if rest:
         command = commands.find(rest)
         names = " ".join(f"/{name}" for name in (command.name, *command.aliases))
-        console.quote(f"{names} {command.usage}\n  {console.said(command.help)}")
+        console.quote(f"{names} {console.said(command.usage)}\n  {console.said(command.help)}")
         return
     console.quote("\n".join(help_lines(console, shutil.get_terminal_size((100, 24)).columns)))
 
@@ -54,15 +55,15 @@ def help_lines(console: Console, columns: int) -> list[str]:
     lines = []
     for command in commands.COMMANDS:
         names = " ".join(f"/{name}" for name in (command.name, *command.aliases))
-        start = f"  {f'{names} {command.usage}'.strip():<32} "
+        start = f"  {left(f'{names} {console.said(command.usage)}'.strip(), 32)} "
         lines += _wrapped(console.said(command.help), width, start)
     more = '//text sends /text; """ begins and ends several lines; Ctrl+J breaks a line; Ctrl-C stops an answer'
     return lines + _wrapped(console.said(more), width, "  ")
 
 
 def _wrapped(text: str, width: int, start: str) -> list[str]:
-    first, *others = wrapped(text, width - len(start))
-    return [start + first, *(" " * len(start) + line for line in others)]
+    first, *others = wrapped(text, width - wide(start))
+    return [start + first, *(" " * wide(start) + line for line in others)]
 
 
 def _exit(chat: Chat, rest: str) -> bool:

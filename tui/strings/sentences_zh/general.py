@@ -21,7 +21,7 @@ FORMS = (
     (r"try a smaller model, or a smaller --ctx", "请用小一些的模型，或小一些的 --ctx"),
     (r"(--\S+) expects (.+), got (.+)", "{1} 需要 {2}，却是 {3}"),
     (r"(\S+) is not for (\S+)", "{1} 不用于 {2}"),
-    (r"nothing was removed", "什么也没有去掉"),
+    (r"nothing was removed", "什么也没有删除"),
     (r"(.+) can be read by others", "{1} 别人也能读"),
     (r"(\S+) exists", "{1} 已经存在"),
     (r"expected (.+), found (.+)", "需要 {1}，却是 {2}"),
