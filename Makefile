@@ -16,6 +16,8 @@ run: $(VENV)/.installed
 	@if [ -t 0 ] && [ -t 1 ]; then exec $(BIN)/llm chat; else exec $(BIN)/llm demo; fi
 
 # Most tests start processes of one thread: they run side by side. Those with real weights need memory and all cores.
+# Modules are compiled once for all of these processes, even where a setting forbids to keep what is compiled.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: check
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 -m "not weights"
 	$(BIN)/python -m pytest -m weights
