@@ -6,6 +6,7 @@ import copy
 import gc
 import math
 import os
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -57,9 +58,24 @@ def ids_of(folder: Path, text: str) -> list[int]:
     return start + tokenizer.encode(text)
 
 
+@dataclass(frozen=True)
+class Published:
+    """A model of the catalog, the file that it was converted from, and that file's float weights."""
+
+    name: str
+    folder: Path
+    path: Path
+    model: Decoder
+
+
+@pytest.fixture(scope="module")
+def published(request: pytest.FixtureRequest) -> Published:
+    folder, path = (request.getfixturevalue(f"{request.param}_{kind}") for kind in ("model", "source"))
+    return Published(request.param, folder, path, float_decoder(GgufSource(path)))
+
+
 @torch.inference_mode()
-def our_logits(path: Path, rows: list[list[int]]) -> list[torch.Tensor]:
-    model = float_decoder(GgufSource(path))
+def our_logits(model: Decoder, rows: list[list[int]]) -> list[torch.Tensor]:
     return [model.logits(model(torch.tensor([ids])))[0] for ids in rows]
 
 
@@ -80,18 +96,16 @@ def reference_logits(path: Path, rows: list[list[int]]) -> list[torch.Tensor]:
     return [model(torch.tensor([ids])).logits[0] for ids in rows]
 
 
-@pytest.mark.parametrize("name", ["smol", "gemma"])
+@pytest.mark.parametrize("published", ["smol", "gemma"], indirect=True)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
-def test_published_weights_give_the_logits_of_the_reference(name: str, request: pytest.FixtureRequest) -> None:
+def test_published_weights_give_the_logits_of_the_reference(published: Published) -> None:
     """Both in float32: sums in another order move a logit by far less than a thousandth of their spread."""
-    folder, path = request.getfixturevalue(f"{name}_model"), request.getfixturevalue(f"{name}_source")
-    rows = [ids_of(folder, text) for text in TEXTS.values()]
-    ours = our_logits(path, rows)
-    gc.collect()
-    for found, expected in zip(ours, reference_logits(path, rows), strict=True):
+    rows = [ids_of(published.folder, text) for text in TEXTS.values()]
+    ours = our_logits(published.model, rows)
+    for found, expected in zip(ours, reference_logits(published.path, rows), strict=True):
         spread = float(expected.std())
         assert spread > 1
-        assert float((found - expected).abs().max()) < 1e-3 * spread, name
+        assert float((found - expected).abs().max()) < 1e-3 * spread, published.name
         assert torch.equal(found.argmax(-1), expected.argmax(-1))
 
 
@@ -117,15 +131,14 @@ def losses(reference: Decoder, quantized: Decoder, ids: list[int]) -> tuple[floa
     return divergence / count, math.exp(float_loss / count), math.exp(int8_loss / count)
 
 
-@pytest.mark.parametrize("name", ["default", "gemma", "smol"])
-def test_int8_costs_little_of_the_float_model(name: str, request: pytest.FixtureRequest) -> None:
-    folder, path = request.getfixturevalue(f"{name}_model"), request.getfixturevalue(f"{name}_source")
-    reference = float_decoder(GgufSource(path))
-    quantized = checkpoint.load(folder, kernels.choose(CPU), CPU)
+@pytest.mark.parametrize("published", ["default", "gemma", "smol"], indirect=True)
+def test_int8_costs_little_of_the_float_model(published: Published) -> None:
+    quantized = checkpoint.load(published.folder, kernels.choose(CPU), CPU)
     for language in ("en", "zh"):
-        ids = ids_of(folder, texts.read("evaluation", language))[:TOKENS]
-        divergence, float_perplexity, int8_perplexity = losses(reference, quantized, ids)
-        told = f"{name} {language}: KL {divergence:.4f}, perplexity {float_perplexity:.2f} -> {int8_perplexity:.2f}"
+        ids = ids_of(published.folder, texts.read("evaluation", language))[:TOKENS]
+        divergence, float_perplexity, int8_perplexity = losses(published.model, quantized, ids)
+        perplexities = f"{float_perplexity:.2f} -> {int8_perplexity:.2f}"
+        told = f"{published.name} {language}: KL {divergence:.4f}, perplexity {perplexities}"
         print(told)  # noqa: T201 - shown with -s, and where it fails
         assert divergence <= KL_BOUND, told
         # Less than the float model's is no loss; how far it is from it, the divergence says.
