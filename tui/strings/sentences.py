@@ -24,7 +24,7 @@ from tui.strings.sentences_zh import (
     servers,
     settings,
     training,
-)  # fmt: skip
+)
 
 _TABLES = (
     answers, chats, training, measures, search, servers, settings, schemas, models, model_files, files, general,

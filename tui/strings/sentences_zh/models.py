@@ -60,9 +60,9 @@ FORMS = (
      "困惑度 {1}（浮点 {2}，{3}），KL {4}，首选词元相同 {5}，共 {6} 词元"),
     # Adapters
     (r"adapter", "适配器"),
-    (r"its base", "底座模型"),
+    (r"its base", "基础模型"),
     (r"its terms", "许可与署名"),
-    (r"base sha256", "底座 sha256"),
+    (r"base sha256", "基础 sha256"),
     (r"rank", "秩"),
     (r"training", "训练"),
     (r"seen", "训练量"),
