@@ -47,30 +47,43 @@ def looping(text: str, asked: str = "", copies: int = COPIES, again: int = AGAIN
     return period > 0 and any(map(str.isalpha, letters[-period:])) and not _has(_letters(asked), letters[-period:])
 
 
-def ended_at_loops(events: Generator[Any, None, None], asked: str) -> Generator[Any, None, None]:
-    """The events of a reply until it loops: then its last Chunk has the finish reason `repeated`, and what was held
-    back is not part of it.
+class Watch:
+    """Follows a reply; what may be told of it now, and whether it has ended for saying the same again and again."""
 
-    `asked`: the request; of one with documents the end, where the question stands.
-    """
-    text, seen, asked = "", 0, asked[-REQUEST:]
-    held = list[Any]()
-    doubtful = False
+    def __init__(self, asked: str) -> None:
+        """`asked`: the request; of one with documents the end, where the question stands."""
+        self.ended = False
+        self._asked = asked[-REQUEST:]
+        self._text, self._seen, self._doubtful = "", 0, False
+        self._held = list[Any]()
+
+    def take(self, event: Any) -> list[Any]:
+        """The events up to this one that may be told, perhaps none yet. In a loop the last Chunk has the finish reason
+        `repeated`, and what was held back is not part of it."""
+        if isinstance(event, Chunk):
+            self._text += event.text
+            if event.finish_reason is None and len(self._text) - self._seen >= STEP:
+                self._seen = len(self._text)
+                if looping(self._text, self._asked):
+                    self.ended = True
+                    return [replace(event, text="", ids=(), logprobs=(), finish_reason="repeated")]
+                self._doubtful = looping(self._text, self._asked, DOUBTFUL_COPIES, DOUBTFUL_AGAIN)
+            self._doubtful = self._doubtful and event.finish_reason is None
+        self._held.append(event)
+        if self._doubtful:
+            return []
+        told, self._held = self._held, []
+        return told
+
+
+def ended_at_loops(events: Generator[Any, None, None], asked: str) -> Generator[Any, None, None]:
+    """The events of a reply until it loops, as `Watch` lets them pass."""
+    watch = Watch(asked)
     with contextlib.closing(events):
         for event in events:
-            if isinstance(event, Chunk):
-                text += event.text
-                if event.finish_reason is None and len(text) - seen >= STEP:
-                    seen = len(text)
-                    if looping(text, asked):
-                        yield replace(event, text="", ids=(), logprobs=(), finish_reason="repeated")
-                        return
-                    doubtful = looping(text, asked, DOUBTFUL_COPIES, DOUBTFUL_AGAIN)
-                doubtful = doubtful and event.finish_reason is None
-            held.append(event)
-            if not doubtful:
-                yield from held
-                held.clear()
+            yield from watch.take(event)
+            if watch.ended:
+                return
 
 
 def request_of(messages: Sequence[Message]) -> str:

@@ -107,9 +107,8 @@ def test_the_prompt_is_in_the_language_of_the_text_unless_told(
     tiny_session: Session, asked: Asked, text: str, language: Language | None, instruction: str
 ) -> None:
     run(tiny_session, text, language=language)
-    [prompt] = asked.texts
-    assert text in prompt
-    assert instruction in prompt
+    assert asked.texts  # twice, where there was no answer
+    assert all(text in prompt and instruction in prompt for prompt in asked.texts)
 
 
 def test_every_prompt_of_a_long_text_is_in_its_language(tiny_session: Session, asked: Asked) -> None:
@@ -276,6 +275,7 @@ def test_a_part_is_its_first_whole_sentences_about_as_long_as_asked() -> None:
     assert tidy("Only the beginn", 5, cut=True) == "Only the beginn"
     assert tidy("1. 第一句。第二句。", 2, cut=False) == "第一句。"
     assert tidy("", 5, cut=False) == ""
+    assert tidy("One. Two. One. Three. Two.", 100, cut=False) == "One. Two. Three."
 
 
 @pytest.fixture(scope="module")
@@ -306,6 +306,39 @@ def taught_session(default_model: Path) -> Iterator[Session]:
     session = Session.open(default_model, device="cpu", adapter=adapter.path)
     yield session
     session.close()
+
+
+COMMANDS = """```console
+$ make run      # 自动准备环境，下载默认模型（0.5 GB），然后打开聊天
+$ make test     # 自动准备环境，运行全部测试
+```
+
+只需要 Python 3.11 或更新的版本，以及 `make`。没有终端时（`make run < /dev/null | cat`），第一条命令改为演示主要功能：
+为中英文文章各写一份摘要，判断两句话的情感，回答一个问题。
+
+手动安装时请使用独立环境（内部的包名是 `engine` 和 `tui`，不要与别的项目混装）：
+
+```console
+$ pipx install .          # 或者：uv tool install .
+$ llm models pull         # 默认模型；llm models list --all 列出其他模型
+```
+
+> **已经有另一个叫 `llm` 的程序？** simonw/llm 安装的也是这个命令。`local-llm` 是本程序的第二个名字。
+"""
+
+
+@pytest.mark.weights
+def test_the_instruction_is_no_summary(taught_session: Session) -> None:
+    sampling = SamplingConfig(max_tokens=300, repetition_penalty=1.1)
+    ((_, row),) = summarize_rows(taught_session, [COMMANDS], sampling=sampling)
+    chunks, read = run(taught_session, COMMANDS, sampling)
+    summary = "".join(chunk.text for chunk in chunks).strip()
+    assert read.complete
+    assert summary == row
+    assert len(summary) > 10
+    assert "概括" not in summary
+    assert chunks[-1].finish_reason
+    assert not any(chunk.finish_reason for chunk in chunks[:-1])
 
 
 @pytest.mark.weights

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.errors import EngineError, InputError, InputTooLong
 from engine.language import language_of
+from engine.loops import Watch, ended_at_loops
 from engine.schema import Chunk, Coverage, Document, FinishReason, Language, Message
 from engine.tasks.length import Length, words_in
 from engine.tasks.passages import Passage, split
@@ -31,10 +32,12 @@ SINGLE_TOKENS = 2048
 PASSAGE_TOKENS = 1024
 """Of a longer text read at a time: small models lose the thread, and attention grows with the square."""
 
-RECIPE = 3
+RECIPE = 4
 """Counts changes of what is made of a reply: results kept under another recipe are written again."""
 _TOLERANCE = 1.5
 """Times the asked words that a part may have."""
+_ECHO: dict[Language, int] = {"en": 24, "zh": 12}
+"""Characters of an instruction by which it is known where a reply begins to repeat it."""
 
 WHOLE: dict[Language, str] = {
     "en": "{text}\n\nSummarize the text above in {length}.{focus} Write only the summary, in English.",
@@ -103,6 +106,10 @@ class Wish:
         focus = FOCUS[self.language].replace("{focus}", self.focus) if self.focus else ""
         return before + text + after.replace("{length}", length.words(self.language)).replace("{focus}", focus)
 
+    def echo(self, template: dict[Language, str], length: Length) -> str:
+        """How what is asked begins: a reply that says it has nothing more of its own to say."""
+        return self.ask(template, "", length).strip()[: _ECHO[self.language]]
+
 
 Event = Chunk | ChunkProgress | Part | Coverage
 
@@ -132,11 +139,9 @@ def summarize(
     room = _room(session, wish.length, sampling)
     passages, wanted = _passages(session, document.text, wish, room)
     writer = _Writer(session, sampling, memory)
-    if len(passages) == 1 and not bullets:
-        ask = wish.ask(WHOLE, document.text.strip(), wish.length)
-        limited = _limited(sampling, wish.length)
-        yield from session.stream([Message("user", ask)], limited, enough=wish.length.reached)
-    else:
+    whole = len(passages) == 1 and not bullets
+    # Who had nothing of its own to say of a whole text has something of a part of one: it is asked in other words.
+    if not (whole and (yield from _in_one_pass(session, document.text.strip(), wish, sampling))):
         yield from _in_parts(writer, passages, wish, wanted, min(PASSAGE_TOKENS, room))
     tokens = sum(passage.tokens for passage in passages)
     lines = document.text.count("\n") + (not document.text.endswith("\n"))
@@ -162,16 +167,20 @@ def summarize_rows(
         else:
             long.append(number)
     for length, asks in short.items():  # a share of each text is a length of its own
-        said = [""] * len(asks)
+        said, watches = [""] * len(asks), [Watch("") for _ in asks]
         conversations = ([Message("user", ask)] for _, ask in asks)
-        for at, chunk in session.stream_many(conversations, _limited(sampling, length), enough=length.reached):
+        limited = _limited(sampling, length, *(Wish(language, length).echo(WHOLE, length) for language in WHOLE))
+        for at, chunk in session.stream_many(conversations, limited, enough=length.reached):
             number = asks[at][0]
             if isinstance(chunk, EngineError):
                 yield number, chunk
                 continue
-            said[at] += chunk.text
-            if chunk.finish_reason:
+            if not watches[at].ended:  # else the others are waited for
+                said[at] += "".join(told.text for told in watches[at].take(chunk))
+            if chunk.finish_reason and said[at].strip():
                 yield number, said[at].strip()
+            elif chunk.finish_reason:
+                long.append(number)
     for number in long:
         document = Document(f"text {number + 1}", texts[number])
         try:
@@ -203,6 +212,18 @@ def _passages(session: Session, text: str, wish: Wish, room: int) -> tuple[list[
     return cut, len(cut)  # one more than asked for, where the text's own borders lie so
 
 
+def _in_one_pass(session: Session, text: str, wish: Wish, sampling: SamplingConfig) -> Generator[Event, None, bool]:
+    """Whether the model said something; if not, nothing came but empty chunks that end nothing."""
+    limited = _limited(sampling, wish.length, wish.echo(WHOLE, wish.length))
+    messages = [Message("user", wish.ask(WHOLE, text, wish.length))]
+    said = False
+    for chunk in ended_at_loops(session.stream(messages, limited, enough=wish.length.reached), ""):
+        said = said or bool(chunk.text.strip())
+        if said or not chunk.finish_reason:
+            yield chunk
+    return said
+
+
 def _in_parts(
     writer: _Writer, passages: Sequence[Passage], wish: Wish, wanted: int, room: int
 ) -> Generator[Event, None, None]:
@@ -217,7 +238,7 @@ def _in_parts(
         share = wish.length.share(len(groups)) if last else Length.of_a_passage()
         asks = [wish.ask(template, "\n\n".join(part.text for part in group), share) for group in groups]
         level: list[Part] = []
-        for event in writer.write(asks, share):
+        for event in writer.write(asks, share, wish.echo(template, share)):
             if isinstance(event, Chunk):
                 yield event
                 continue
@@ -283,9 +304,9 @@ class _Writer:
         """A piece of text with the tokens of all runs so far."""
         return Chunk(text, prompt_tokens=self._prompt_tokens, output_tokens=self._output_tokens, finish_reason=finish)
 
-    def write(self, asks: Sequence[str], length: Length) -> Generator[str | Chunk, None, None]:
+    def write(self, asks: Sequence[str], length: Length, echo: str) -> Generator[str | Chunk, None, None]:
         """What the model writes for each prompt, in order; empty chunks in between let the caller stop."""
-        sampling = _limited(self._sampling, length)
+        sampling = _limited(self._sampling, length, echo)
         keys = [self._key(ask, sampling, length) for ask in asks]
         done: dict[int, str] = {}
         for number, key in enumerate(keys):
@@ -323,10 +344,13 @@ class _Writer:
 def tidy(text: str, words: int, *, cut: bool) -> str:
     """A part's text on one line, without a list's mark: its first whole sentences, about as many `words` as asked for.
 
-    Small models say more than they are asked to. `cut`: the last sentence is not whole.
+    Small models say more than they are asked to, and the same again. `cut`: the last sentence is not whole.
     """
     text = bare(" ".join(text.split()))
-    whole = list(sentences(text))
+    different = dict[str, str]()
+    for sentence in sentences(text):
+        different.setdefault(sentence.strip(), sentence)
+    whole = list(different.values())
     if cut and len(whole) > 1:
         whole.pop()
     kept, room = whole[:1], words * _TOLERANCE - sum(map(words_in, whole[:1]))
@@ -338,5 +362,6 @@ def tidy(text: str, words: int, *, cut: bool) -> str:
     return "".join(kept).strip()
 
 
-def _limited(sampling: SamplingConfig, length: Length) -> SamplingConfig:
-    return replace(sampling, max_tokens=min(sampling.max_tokens, length.tokens), min_tokens=length.least_tokens)
+def _limited(sampling: SamplingConfig, length: Length, *stops: str) -> SamplingConfig:
+    most = min(sampling.max_tokens, length.tokens)
+    return replace(sampling, max_tokens=most, min_tokens=length.least_tokens, stop=(*sampling.stop, *stops))
