@@ -39,12 +39,13 @@ def in_chinese(ctx: Any) -> bool:
 def _asked(arguments: list[str]) -> str | None:
     """The value of `--lang`, wherever it stands on a command line: help and usage errors come before it is parsed."""
     chosen = None
-    for word, following in zip(arguments, [*arguments[1:], None], strict=True):
+    following = iter(arguments)
+    for word in following:
         if word == "--":
             break
         flag, given, value = word.partition("=")
         if flag == "--lang":
-            chosen = value if given else following
+            chosen = value if given else next(following, None)
     return chosen
 
 
