@@ -1,7 +1,8 @@
 """Ends a reply that says the same again and again: small models fall into loops that only the room would end. What may
 be the third copy of something is held back until it is known to be something else, so that nobody reads a loop.
 
-What counts is a block of letters that stands at least three times in a row, and whose copies after the first say much.
+What counts is a block of letters that stands at least three times in a row, and whose copies after the first say much;
+or an item that a numbered list has for the third time, wherever (points under what a plan says of each day are none).
 So lines that differ in a word, a refrain that comes back, rows of a table and rules of dashes are no loops; numbers
 before the lines of a list are not looked at. Not in code, where the same line may well stand often; and not where the
 request itself has the block: who asks for a sentence ten times shall have it.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +36,11 @@ REQUEST = 500
 """Characters of a request that are looked at."""
 STEP = 12
 """Characters between two looks."""
+ITEM = 20
+"""Letters of an item that is looked at."""
 _NUMBER = re.compile(r"^[ \t]*(?:\d+[.)、]|[-*•])[ \t]+", re.MULTILINE)
+_ITEM = re.compile(r"^[ \t]*(\d+)[.)、][ \t]+")
+_BEGUN = re.compile(r"^[ \t]*(?:\d+(?:[.)、][ \t]*)?)?")
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
 
 
@@ -42,6 +48,8 @@ def looping(text: str, asked: str = "", copies: int = COPIES, again: int = AGAIN
     """Whether a text ends in a loop."""
     if len(_FENCE.findall(text)) % 2:
         return False
+    if _items_again(text, copies, asked):
+        return True
     letters = _letters(text[-3 * WINDOW :])[-WINDOW:]
     period = _period(letters, copies, again)
     return period > 0 and any(map(str.isalpha, letters[-period:])) and not _has(_letters(asked), letters[-period:])
@@ -54,23 +62,25 @@ class Watch:
         """`asked`: the request; of one with documents the end, where the question stands."""
         self.ended = False
         self._asked = asked[-REQUEST:]
-        self._text, self._seen, self._doubtful = "", 0, False
+        self._text, self._due, self._doubtful = "", STEP, False
         self._held = list[Any]()
 
     def take(self, event: Any) -> list[Any]:
         """The events up to this one that may be told, perhaps none yet. In a loop the last Chunk has the finish reason
         `repeated`, and what was held back is not part of it."""
+        held = self._doubtful
         if isinstance(event, Chunk):
             self._text += event.text
-            if event.finish_reason is None and len(self._text) - self._seen >= STEP:
-                self._seen = len(self._text)
-                if looping(self._text, self._asked):
+            ends = event.finish_reason is not None
+            # A line that ends may be the second copy of an item: what follows is looked at letter by letter.
+            if len(self._text) >= self._due or "\n" in event.text or self._doubtful:
+                self._due = len(self._text) + STEP
+                if (self._doubtful or not ends) and looping(self._text + "\n" * ends, self._asked):
                     self.ended = True
                     return [replace(event, text="", ids=(), logprobs=(), finish_reason="repeated")]
-                self._doubtful = looping(self._text, self._asked, DOUBTFUL_COPIES, DOUBTFUL_AGAIN)
-            self._doubtful = self._doubtful and event.finish_reason is None
+                self._doubtful = not ends and looping(self._text, self._asked, DOUBTFUL_COPIES, DOUBTFUL_AGAIN)
         self._held.append(event)
-        if self._doubtful:
+        if held and self._doubtful:
             return []
         told, self._held = self._held, []
         return told
@@ -95,6 +105,20 @@ def _letters(text: str) -> str:
     """Letters and digits alone, the numbers of lists left out; Chinese characters twice."""
     bare = "".join(filter(str.isalnum, _NUMBER.sub("", text)))
     return HAN.sub(lambda found: "".join(char * 2 for char in found[0]), bare)
+
+
+def _items_again(text: str, copies: int, asked: str) -> bool:
+    """Whether a numbered list has an item so many times and, where that is not yet too often, may go on with it."""
+    *lines, last = text.split("\n")
+    items = list[str]()
+    for line in lines:
+        if found := _ITEM.match(line):
+            items = [*(items if found[1] != "1" else []), _letters(line)]
+    again = [item for item, count in Counter(items).items() if count >= copies and len(item) >= ITEM]
+    if copies < COPIES:
+        begun = _letters(_BEGUN.sub("", last))
+        again = [item for item in again if item.startswith(begun)]
+    return any(not _has(_letters(asked), item) for item in again)
 
 
 def _period(letters: str, copies: int, again: int) -> int:

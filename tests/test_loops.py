@@ -29,6 +29,10 @@ TABLE = "| month | rain | days |\n|---|---|---|\n" + "".join(
 )
 POEM = "\n".join(f"{verse}\nRow on, row on, the river is long." for verse in ("Out at dawn", "Past the mill", "Home"))
 SIMILAR = "".join(f"{n}. A {thing} with two children, such as a {thing}.\n" for n, thing in enumerate(["ride", "walk"]))
+PLAN = "".join(f"{day}. Day {day}\n   - Stretch for twenty minutes and drink water\n" for day in range(1, 8))
+PLANS = "".join(
+    f"Week {week}\n1. Stretch for twenty minutes\n2. Walk around the whole garden\n" for week in range(1, 6)
+)
 FIELDS = "".join(f"self.layer{number} = Linear(width, width)\n" for number in range(30))
 
 
@@ -41,8 +45,8 @@ def test_a_loop_is_told_at_any_place_of_its_block(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", SENTENCE, SENTENCE * 2, CHINESE * 2, TABLE, POEM, SIMILAR, FIELDS, CODE, "-" * 900, "| | |\n" * 90,
-        "0, " * 400, "Yes, yes, yes. No, no, no.",
+        "", SENTENCE, SENTENCE * 2, CHINESE * 2, TABLE, POEM, SIMILAR, PLAN, PLANS, FIELDS, CODE, "-" * 900,
+        "| | |\n" * 90, "0, " * 400, "Yes, yes, yes. No, no, no.",
     ],
 )  # fmt: skip
 def test_what_people_may_want_is_no_loop(text: str) -> None:
@@ -118,6 +122,29 @@ def test_what_only_began_like_a_loop_is_told_in_the_end(after: str) -> None:
     assert given == chunks
     assert max(waiting) >= 3
     assert waiting[: len(text) // 6] == [0] * (len(text) // 6)
+
+
+IDEAS = ("A picnic in the park with a banana", "A walk around the garden", "A film at home")
+
+
+@pytest.mark.parametrize("size", [1, 4])
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_an_item_of_a_list_is_not_told_a_third_time(size: int, end: str) -> None:
+    ideas = [IDEAS[at] for at in (0, 1, 2, 0, 0)]
+    lines = [f"{number}. {idea}.\n" for number, idea in enumerate(ideas, 1)]
+    chunks = [*pieces("".join(lines).rstrip() + end, size), Chunk("", finish_reason="stop")]
+    events = list(ended_at_loops((chunk for chunk in chunks), "Give me five ideas."))
+    told = "".join(event.text for event in events)
+    assert told.startswith("".join(lines[:4]))
+    assert len(told) < len("".join(lines[:4])) + size
+    assert events[-1].finish_reason == "repeated"
+
+
+@pytest.mark.parametrize("last", ["6. A picnic at the beach.", "6. A picnic", "", "Have fun!", "- Tea"])
+def test_a_list_with_an_item_twice_goes_on(last: str) -> None:
+    text = "".join(f"{number}. {IDEAS[number % 3]}.\n" for number in range(1, 6)) + last
+    chunks = [*pieces(text, 1), Chunk("", finish_reason="stop")]
+    assert list(ended_at_loops((chunk for chunk in chunks), "")) == chunks
 
 
 def test_a_reply_without_a_loop_passes_unchanged() -> None:
