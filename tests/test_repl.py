@@ -160,6 +160,16 @@ def test_without_a_terminal_each_line_is_a_turn_and_no_prompt_is_printed(tiny_mo
     assert b"4 messages" in done.stderr
 
 
+def test_another_model_may_chat_than_does_the_rest(tiny_model_home: Path) -> None:
+    env = {"LOCAL_LLM_MODEL": "missing", "LOCAL_LLM_CHAT_MODEL": "tiny"}
+    short = ("--max-tokens", "6")
+    assert llm(tiny_model_home, "chat", *short, stdin=b"hello\n", env=env).returncode == 0
+    for words in (["ask", "hello"], ["chat", "-m", "missing"]):
+        done = llm(tiny_model_home, *words, *short, stdin=b"hello\n", env=env)
+        assert done.returncode == 3
+        assert b"missing" in done.stderr
+
+
 def test_a_wrong_word_in_a_pipe_is_told_and_decides_the_exit_code(tiny_model_home: Path) -> None:
     done = piped(tiny_model_home, "/regne", "hello")
     assert done.returncode == 6

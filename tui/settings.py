@@ -89,6 +89,7 @@ SETTINGS: dict[str, Setting] = {
     setting.name: setting
     for setting in (
         Setting("model", str, "the model to use"),
+        Setting("chat_model", str, "the model that chats, where it is another"),
         Setting("system", str, "system prompt of ask and chat"),
         Setting("device", str, "where to compute", "auto", choices=get_args(DeviceChoice)),
         Setting("threads", int, "CPU threads", check=_positive),

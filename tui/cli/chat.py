@@ -75,6 +75,8 @@ def chat(
         raise UsageError(f"-c {which} and --id {number} are two conversations", hint="give one of them")
     number = number if which is None else which
     run = Run(options, lang=lang)
+    if not options.model and not run.settings["endpoint"]:
+        run.settings = run.settings.with_flags({"model": run.settings["chat_model"]})
     system = text_or_file(run.settings["system"], "--system") if run.settings["system"] else None
     if no_save and (resume or number is not None):
         raise UsageError("--no-save can't go on with what is kept", hint="leave one of them out")

@@ -11,6 +11,7 @@ FORMS = (
     # Each setting
     (r"Settings of local-llm\. Take away a # to change one\.", "local-llm 的设置。去掉行首的 # 即可修改。"),
     (r"the model to use", "要用的模型"),
+    (r"the model that chats, where it is another", "聊天用的模型，若与其他命令不同"),
     (r"system prompt of ask and chat", "ask 和 chat 的系统提示"),
     (r"where to compute", "在哪里计算"),
     (r"CPU threads", "CPU 线程数"),
