@@ -74,9 +74,7 @@ def chat(
     if which is not None and number not in {None, which}:
         raise UsageError(f"-c {which} and --id {number} are two conversations", hint="give one of them")
     number = number if which is None else which
-    run = Run(options, lang=lang)
-    if not options.model and not run.settings["endpoint"]:
-        run.settings = run.settings.with_flags({"model": run.settings["chat_model"]})
+    run = _chatting(Run(options, lang=lang))
     system = text_or_file(run.settings["system"], "--system") if run.settings["system"] else None
     if no_save and (resume or number is not None):
         raise UsageError("--no-save can't go on with what is kept", hint="leave one of them out")
@@ -121,6 +119,13 @@ def chat(
             store.close()
     if code:
         raise typer.Exit(code)
+
+
+def _chatting(run: Run) -> Run:
+    """With the model that chats, where there is one and no other was named."""
+    if not run.options.model and not run.settings["endpoint"]:
+        run.settings = run.settings.with_flags({"model": run.settings["chat_model"]})
+    return run
 
 
 def banner(console: Console, where: str, columns: int) -> str:
