@@ -75,13 +75,18 @@ class Watch:
             # A line that ends may be the second copy of an item: what follows is looked at letter by letter.
             if len(self._text) >= self._due or "\n" in event.text or self._doubtful:
                 self._due = len(self._text) + STEP
-                if (self._doubtful or not ends) and looping(self._text + "\n" * ends, self._asked):
+                doubtful = not ends and looping(self._text, self._asked, DOUBTFUL_COPIES, DOUBTFUL_AGAIN)
+                if (held or doubtful) and looping(self._text + "\n" * ends, self._asked):
                     self.ended = True
                     return [replace(event, text="", ids=(), logprobs=(), finish_reason="repeated")]
-                self._doubtful = not ends and looping(self._text, self._asked, DOUBTFUL_COPIES, DOUBTFUL_AGAIN)
+                self._doubtful = doubtful
         self._held.append(event)
         if held and self._doubtful:
             return []
+        return self.rest()
+
+    def rest(self) -> list[Any]:
+        """What is held back, where nothing more comes that could tell."""
         told, self._held = self._held, []
         return told
 
@@ -94,6 +99,7 @@ def ended_at_loops(events: Generator[Any, None, None], asked: str) -> Generator[
             yield from watch.take(event)
             if watch.ended:
                 return
+        yield from watch.rest()
 
 
 def request_of(messages: Sequence[Message]) -> str:

@@ -152,6 +152,11 @@ def test_a_reply_without_a_loop_passes_unchanged() -> None:
     assert list(ended_at_loops((chunk for chunk in chunks), "")) == chunks
 
 
+def test_what_is_held_when_a_reply_breaks_off_is_told() -> None:
+    chunks = pieces("Once upon a time. " + SENTENCE * 2 + SENTENCE[:40], 3)
+    assert list(ended_at_loops((chunk for chunk in chunks), "")) == chunks
+
+
 def test_closing_closes_the_source() -> None:
     closed = []
 

@@ -276,6 +276,7 @@ def test_a_part_is_its_first_whole_sentences_about_as_long_as_asked() -> None:
     assert tidy("1. 第一句。第二句。", 2, cut=False) == "第一句。"
     assert tidy("", 5, cut=False) == ""
     assert tidy("One. Two. One. Three. Two.", 100, cut=False) == "One. Two. Three."
+    assert tidy("One. Two. Three. One.", 100, cut=True) == "One. Two. Three."
 
 
 @pytest.fixture(scope="module")

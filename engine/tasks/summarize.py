@@ -347,12 +347,13 @@ def tidy(text: str, words: int, *, cut: bool) -> str:
     Small models say more than they are asked to, and the same again. `cut`: the last sentence is not whole.
     """
     text = bare(" ".join(text.split()))
-    different = dict[str, str]()
-    for sentence in sentences(text):
-        different.setdefault(sentence.strip(), sentence)
-    whole = list(different.values())
+    whole = list(sentences(text))
     if cut and len(whole) > 1:
         whole.pop()
+    different = dict[str, str]()
+    for sentence in whole:
+        different.setdefault(sentence.strip(), sentence)
+    whole = list(different.values())
     kept, room = whole[:1], words * _TOLERANCE - sum(map(words_in, whole[:1]))
     for sentence in whole[1:]:
         room -= words_in(sentence)
