@@ -11,7 +11,7 @@ from warm_server import home_like, serving, socket_in
 
 from engine import shipped
 from engine.config import SamplingConfig
-from engine.schema import Chunk, Document, Message
+from engine.schema import Chunk, Citation, Document, Message
 from engine.serving import wire
 from engine.serving.remote import RemoteSession
 from engine.session import Session
@@ -84,6 +84,15 @@ def test_in_doubt_the_refusal_is_all_that_comes_out(
     assert text_of(chunks) == REFUSALS["zh" if question != QUESTION else "en"]
     assert chunks[-1].finish_reason == "stop"
     assert sum(1 for chunk in chunks if chunk.finish_reason) == 1
+
+
+def test_a_refusal_rests_on_no_line(tiny_session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even on one that holds its words."""
+    rule(monkeypatch, POSSIBLE=-math.inf, DOUBT=-math.inf, MARGIN=-math.inf)
+    says = Document("a", f"{NOTE.text}\nOf the rest: {REFUSALS['en']}")
+    events = list(answer(tiny_session, QUESTION, [says], SHORT))
+    assert text_of([event for event in events if isinstance(event, Chunk)]) == REFUSALS["en"]
+    assert not any(isinstance(event, Citation) for event in events)
 
 
 @pytest.mark.parametrize("longest", [3, 24])

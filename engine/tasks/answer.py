@@ -111,7 +111,8 @@ def answer(
     for chunk in ended_at_loops(chunks, question) if end_loops and grammar is None else chunks:
         text += chunk.text
         yield chunk
-    yield from cite(text, question, sources)
+    if text.strip() not in REFUSALS.values():  # a line may hold its words and says nothing of the question
+        yield from cite(text, question, sources)
 
 
 def _fitted(
