@@ -14,7 +14,6 @@ import io
 import json
 import os
 import runpy
-import select
 import signal
 import socket
 import subprocess
@@ -64,10 +63,9 @@ class Forker:
     def start(self, request: dict[str, Any], streams: list[int]) -> socket.socket:
         """Start a command with these three streams; the socket tells its process id and then its exit status."""
         ours, theirs = socket.socketpair()
-        data = json.dumps(request).encode()
         with theirs, self._lock:
-            socket.send_fds(self._socket, [len(data).to_bytes(8, "little")], [*streams, theirs.fileno()])
-            self._socket.sendall(data)
+            socket.send_fds(self._socket, [b"!"], [*streams, theirs.fileno()])
+        ours.sendall(json.dumps(request).encode() + b"\n")
         return ours
 
 
@@ -122,100 +120,56 @@ def drained(end: int) -> bytes:
         return stream.read()
 
 
-def serve(requests: socket.socket) -> None:
-    """Fork for each request, and tell each client how its process ended, until the other end is closed."""
-    wake, woken = socket.socketpair()
-    for end in (wake, woken):
-        end.setblocking(False)
-    signal.set_wakeup_fd(woken.fileno())
-    signal.signal(signal.SIGCHLD, lambda *_: None)
+def serve(requests: socket.socket) -> dict[str, Any] | None:
+    """Fork twice for each request, for the command and for who waits for its end. Returns in each command, with what it
+    is to be, and once the other end is closed, with nothing."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for pytest
-    clients: dict[int, socket.socket] = {}
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how those ended who wait
     while True:
-        ready, _, _ = select.select([requests, wake], [], [])
-        if wake in ready:
-            with contextlib.suppress(BlockingIOError):
-                wake.recv(4096)
-            tell_of_ended(clients)
-        if requests in ready:
-            size, streams, _, _ = socket.recv_fds(requests, 8, 4)
-            if not size:
-                return
-            request = json.loads(received(requests, int.from_bytes(size, "little")))
-            child = os.fork()
-            if not child:
-                for end in (wake, woken, requests, *clients.values()):
-                    end.close()
-                os.close(streams.pop())
-                become(request, streams)
-            client = clients[child] = socket.socket(fileno=streams.pop())
-            tell(client, child)
+        asked, streams, _, _ = socket.recv_fds(requests, 1, 4)
+        if not asked:
+            return None
+        if not os.fork():
+            break
+        for stream in streams:
+            os.close(stream)
+    requests.close()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    with socket.socket(fileno=streams.pop()) as client, client.makefile("r") as told:
+        request = json.loads(told.readline())
+        if child := os.fork():
             for stream in streams:
                 os.close(stream)
-
-
-def tell_of_ended(clients: dict[int, socket.socket]) -> None:
-    with contextlib.suppress(ChildProcessError):
-        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-            with clients.pop(ended[0]) as client:
-                tell(client, os.waitstatus_to_exitcode(ended[1]))
-
-
-def tell(client: socket.socket, number: int) -> None:
-    with contextlib.suppress(OSError):  # whoever asked is gone
-        client.sendall(f"{number}\n".encode())
-
-
-def received(requests: socket.socket, size: int) -> bytes:
-    data = b""
-    while len(data) < size:
-        data += requests.recv(size - len(data))
-    return data
-
-
-def become(request: dict[str, Any], streams: list[int]) -> None:
-    """From here on, be what `python -m tui.cli.main …` is."""
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+            with contextlib.suppress(OSError):  # whoever asked is gone
+                client.sendall(f"{child}\n".encode())
+                client.sendall(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n".encode())
+            os._exit(0)
     for at, stream in enumerate(streams):
         os.dup2(stream, at)
         os.close(stream)
+    return request
+
+
+def become(request: dict[str, Any]) -> None:
+    """Be what `python -m tui.cli.main …` is."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
     sys.path[0] = request["folder"]
     sys.argv[:] = [MODULE, *request["arguments"]]
     for at, name in enumerate(("stdin", "stdout", "stderr")):
-        open_stream(at, name)
-    code: object = 1
-    try:
-        runpy.run_module(MODULE, run_name="__main__", alter_sys=True)
-    except SystemExit as left:
-        code = left.code
-    except BaseException:  # noqa: BLE001  (as Python itself does)
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
-    finally:
-        threading._shutdown()  # type: ignore[attr-defined]
-        atexit._run_exitfuncs()
-        os._exit(code if isinstance(code, int) else code is not None)
-
-
-def open_stream(at: int, name: str) -> None:
-    """As Python does when it starts."""
-    before = getattr(sys, name)
-    raw: Any = io.FileIO(at, "r" if at == 0 else "w", closefd=False)
-    whole = before.write_through or at == 2
-    buffer = io.BufferedReader(raw) if at == 0 else raw if before.write_through else io.BufferedWriter(raw)
-    stream = io.TextIOWrapper(
-        buffer, before.encoding, before.errors, line_buffering=raw.isatty() or at == 2, write_through=whole
-    )
-    setattr(sys, name, stream)
-    setattr(sys, f"__{name}__", stream)
+        before = getattr(sys, name)
+        whole = before.write_through
+        buffer: Any = os.fdopen(at, "wb" if at else "rb", 0 if at and whole else -1, closefd=False)
+        settings = {"line_buffering": before.line_buffering, "write_through": whole}
+        stream = io.TextIOWrapper(buffer, before.encoding, before.errors, **settings)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+    runpy.run_module(MODULE, run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
-    atexit._clear()
     with socket.socket(fileno=os.dup(0)) as asked:
         from engine.lean import import_torch
 
@@ -224,4 +178,6 @@ if __name__ == "__main__":
             with contextlib.suppress(ImportError):
                 __import__(module)
         gc.freeze()
-        serve(asked)
+        to_be = serve(asked)
+    if to_be is not None:
+        become(to_be)
