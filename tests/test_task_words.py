@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from app_pilot import make_app, running, say, settled, wait_until
+from app_pilot import Hold, make_app, running, say, settled, wait_until
 from cli_process import llm
 
 from engine.schema import Document
@@ -143,17 +143,20 @@ def test_without_anything_a_file_is_chosen_and_two_are_too_many(tiny_model_home:
 
 
 def test_a_task_that_is_stopped_at_once_gives_its_line_back(tiny_model_home: Path) -> None:
+    line = f"/summarize short {'word ' * 200}".strip()
+
     async def story() -> None:
         app = make_app(tiny_model_home)
         async with running(app) as pilot:
-            app.tasks.by_word("summarize", f"short {'word ' * 200}")
-            turn = app.chat.talk.tip
-            app.chat.call_later(app.chat.stop)
-            await wait_until(pilot, lambda: turn.finish or not app.chat.talk.path, "the end")
+            hold = Hold(app)
+            await say(pilot, line)
+            await wait_until(pilot, lambda: app.chat.answering, "the task")
+            assert not app.chat.prompt.text
+            assert app.chat.stop()
+            hold.stopped.set()
             await settled(pilot)
-            if not turn.text:
-                assert app.chat.prompt.text.strip() == f"/summarize short {'word ' * 200}".strip()
-                assert not app.chat.talk.path
+            assert app.chat.prompt.text == line
+            assert not app.chat.talk.path
 
     asyncio.run(story())
 
