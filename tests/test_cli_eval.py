@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
+import re
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -297,25 +298,30 @@ def test_stopping_prints_what_was_measured_and_says_that_it_is_partial(
     tiny_model_home: Path, tmp_path: Path, sent: signal.Signals, code: int
 ) -> None:
     data, out = write(tmp_path / "endings.jsonl", ENDINGS * 10_000), tmp_path / "out.jsonl"
+    terminal, theirs = os.openpty()  # on which progress is shown: that is how one knows that rows are done
     process = subprocess.Popen(
-        [*COMMAND, "eval", "multiple-choice", "--data", data, "-m", "tiny", "--json", "--out", str(out), "-v"],
+        [*COMMAND, "eval", "multiple-choice", "--data", data, "-m", "tiny", "--json", "--out", str(out)],
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=theirs,
         env=environment(tiny_model_home),
     )
-    assert process.stderr is not None
-    while b"loaded" not in process.stderr.readline():
-        pass
-    time.sleep(1)
+    os.close(theirs)
+    shown = b""
+    while not re.search(rb"measuring multiple-choice [1-9]", shown):
+        shown += os.read(terminal, 4096)
     process.send_signal(sent)
-    answer, errors = process.communicate(timeout=60)
-    assert process.returncode == code, errors
+    answer, _ = process.communicate(timeout=60)
+    with contextlib.suppress(OSError):  # as Linux says that nobody writes there any more
+        while more := os.read(terminal, 4096):
+            shown += more
+    os.close(terminal)
+    assert process.returncode == code, shown
     found = json.loads(answer)
     assert found["partial"] is True
     assert 0 < found["rows"] < found["rows_total"] == 20_000
     assert len(out.read_text(encoding="utf-8").splitlines()) == found["rows"]
-    assert b"stopped after" in errors
-    assert b"Traceback" not in errors
+    assert b"stopped after" in shown
+    assert b"Traceback" not in shown
 
 
 @pytest.fixture(params=["plain", "windowed"])
