@@ -29,6 +29,9 @@ DRIFT = 1.05
 wait for weights to come from the disk, says little of the next."""
 WEIGHT = 0.25
 """Of the latest draft, in running means."""
+HOPE = 0.25
+"""Plain steps that a draft is taken to save before one was judged: it is tried at once, and given up after three short
+ones that were wrong, or one of full length."""
 PAUSE = 24
 """Guesses let pass, where drafts do not pay, before one is tried again."""
 
@@ -40,7 +43,7 @@ class Stretches:
         self._order = order
         self._after: dict[tuple[int, ...], int] = {}
         """n-gram -> the place after where it last stood."""
-        self._saved = 0.25
+        self._saved = HOPE
         """Running mean of the plain steps saved by a draft, less what it cost."""
         self._accepted = 1.0
         """Running mean of the tokens of a draft that were drawn."""
