@@ -7,8 +7,9 @@ one call. `engine.model` is the twin that it is compared with, and what runs whe
 from __future__ import annotations
 
 import ctypes
+from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -22,6 +23,8 @@ from engine.model import Block, Decoder, HeadNorm, attend
 from engine.row_cache import RowCache
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from engine.config import ModelConfig
     from engine.kv_cache import Cache
     from engine.layout import Layout
@@ -101,14 +104,14 @@ class FusedDecoder(Decoder):
         if native is None or (batch > 1 and not isinstance(cache, RowCache)):
             return super().forward(ids, cache, layout, depth)
         if depth is None and isinstance(cache, RowCache):
-            return self._row_step(native, ids, cache)
+            return self._row_step(ids, cache, native.hidden)
         if layout is None:
             layout = Consecutive(0, tokens, ids.device) if cache is None else cache.layout(tokens)
             near = NEAR - layout.end + tokens  # tokens before that border
             if isinstance(cache, KVCache) and depth is None and tokens > FEW and 0 < near < tokens:
                 return torch.cat([self.forward(part, cache) for part in (ids[:, :near], ids[:, near:])], 1)
         if depth is None and isinstance(cache, KVCache) and (tokens <= FEW or layout.end <= NEAR):
-            return self._step(native, ids, cache, layout)
+            return self._step(ids, cache, layout, native.hidden)
         return self._pass(native, ids, layout, cache, depth)
 
     def next_logits(self, ids: Tensor, cache: Cache) -> Tensor:
@@ -116,29 +119,30 @@ class FusedDecoder(Decoder):
         native, head = self._native, self.head
         if native is None or not (isinstance(head, Int8Linear) and isinstance(head.product, NativeProduct)):
             return super().next_logits(ids, cache)
+        logits = partial(native.logits, head.product.weight)
         if isinstance(cache, RowCache):
-            return self._row_step(native, ids, cache, head.product.weight)
+            return self._row_step(ids, cache, logits)
         if isinstance(cache, KVCache) and ids.shape[0] == 1 and ids.shape[1] <= FEW:
-            return self._step(native, ids, cache, cache.layout(ids.shape[1]), head.product.weight)
+            return self._step(ids, cache, cache.layout(ids.shape[1]), logits)
         return super().next_logits(ids, cache)
 
-    def _step(self, native: _Native, ids: Tensor, cache: KVCache, layout: Layout, head: Weight | None = None) -> Tensor:
-        """New tokens of one sequence, in one call."""
+    def _step(self, ids: Tensor, cache: KVCache, layout: Layout, compute: Callable[[_Step], Tensor]) -> Tensor:
+        """What is computed of new tokens of one sequence, in one call."""
         tokens = ids.shape[1]
         places, ranges = _places(layout, cache.length)
-        x = native.step(ids, self._tables(layout.end), _of_one(cache, tokens), places, ranges, head)
+        computed = compute(_Step(ids, self._tables(layout.end), _of_one(cache, tokens), places, ranges))
         cache.stored(tokens)
         cache.advance(tokens)
-        return x
+        return computed
 
-    def _row_step(self, native: _Native, ids: Tensor, cache: RowCache, head: Weight | None = None) -> Tensor:
-        """The next token of every row, in one call."""
+    def _row_step(self, ids: Tensor, cache: RowCache, compute: Callable[[_Step], Tensor]) -> Tensor:
+        """What is computed of the next token of every row, in one call."""
         cache.reserve()
         places = [(row, at, at, row, 1) for row, at in enumerate(cache.lengths)]
         ranges = [(0, at + 1, 0) for at in cache.lengths]
-        x = native.step(ids, self._tables(max(cache.lengths) + 1), _of_rows(cache), places, ranges, head)
+        computed = compute(_Step(ids, self._tables(max(cache.lengths) + 1), _of_rows(cache), places, ranges))
         cache.advance(ids.shape[1])
-        return x
+        return computed
 
     def _tables(self, positions: int) -> list[Rotation]:
         return [self.rotary.table(kind, positions, CPU) for kind in self.rotary.kinds]
@@ -175,6 +179,16 @@ _Place = tuple[int, int, int, int, int]
 """Sequence, entry, position, first range, ranges: `Place` of decoder.cpp."""
 _Range = tuple[int, int, int]
 """First entry, one more than the last, position of the first: `Range`."""
+
+
+class _Step(NamedTuple):
+    """New tokens (B, T), and for each of them in turn where it is stored and what it sees."""
+
+    ids: Tensor
+    tables: list[Rotation]
+    caches: ctypes.Array[_LayerCache]
+    places: list[_Place]
+    ranges: list[_Range]
 
 
 def _places(layout: Layout, length: int) -> tuple[list[_Place], list[_Range]]:
@@ -248,30 +262,31 @@ class _Native:
             return None
         return cls(native, model, [_layer(block, model.rotary.kinds.index(block.kind), config) for block in blocks])
 
-    def step(
-        self,
-        ids: Tensor,
-        tables: list[Rotation],
-        caches: ctypes.Array[_LayerCache],
-        places: list[_Place],
-        ranges: list[_Range],
-        head: Weight | None = None,
-    ) -> Tensor:
-        """New tokens (B, T), a place each -> (B, T, C) after the final norm, or with a head (B, T, V)."""
-        ids = ids.contiguous()
-        x = torch.empty(*ids.shape, self._model.hidden)
-        logits = None if head is None else torch.empty(*ids.shape, head.outputs)
+    def hidden(self, step: _Step) -> Tensor:
+        """(B, T, C): after the final norm."""
+        x = torch.empty(*step.ids.shape, self._model.hidden)
+        self._run(step, x)
+        return x
+
+    def logits(self, head: Weight, step: _Step) -> Tensor:
+        """(B, T, V): what the head makes of them."""
+        x = torch.empty(*step.ids.shape, self._model.hidden)
+        logits = torch.empty(*step.ids.shape, head.outputs)
+        self._run(step, x, ctypes.byref(head), _at(logits))
+        return logits
+
+    def _run(self, step: _Step, x: Tensor, head: Any = None, logits: ctypes.c_void_p | None = None) -> None:
+        ids = step.ids.contiguous()
         cosines, sines = (
-            (ctypes.c_void_p * len(tables))(*(table.data_ptr() for table in one)) for one in zip(*tables, strict=True)
+            (ctypes.c_void_p * len(step.tables))(*(table.data_ptr() for table in one))
+            for one in zip(*step.tables, strict=True)
         )
         done = self._library.llm_step(
-            ctypes.byref(self._model), _at(ids), _at(x), len(places), _flat(places), _flat(ranges), caches,
-            cosines, sines, head and ctypes.byref(head), None if logits is None else _at(logits),
-            torch.get_num_threads(),
+            ctypes.byref(self._model), _at(ids), _at(x), len(step.places), _flat(step.places), _flat(step.ranges),
+            step.caches, cosines, sines, head, logits, torch.get_num_threads(),
         )  # fmt: skip
         if not done:
             raise IndexError(f"ids must be below {self._model.embedding.rows}, got {ids.tolist()}")
-        return x if logits is None else logits
 
     def before(self, layer: int, x: Tensor, table: tuple[Tensor, ...]) -> Tensor:
         """(T, C) -> (T, (H + 2 K) * D): what attention works on."""
