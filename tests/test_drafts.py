@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -18,9 +19,11 @@ from engine.drafts import LONGEST, Drafts
 from engine.fused import FEW
 from engine.generate import Drawing, decode, logits_after
 from engine.kernels.native import NativeKernel
+from engine.kernels.native_build import SOURCES
 from engine.kernels.reference import ReferenceKernel
 from engine.kv_cache import KVCache
 from engine.sampling import Sampler
+from engine.session import TOGETHER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +43,13 @@ def native(name: str) -> Decoder:
     config = CONFIGS[name] if name in CONFIGS else windowed(3, ("local",))
     tensors, _ = quantize(DecoderSource(decoder(config)), ReferenceKernel(), [], {}, QuantizationConfig())
     return checkpoint.build(config, QuantizationConfig(), tensors, NativeKernel(), CPU)
+
+
+def test_the_border_of_few_rows_is_the_same_wherever_it_is_a_number() -> None:
+    """What costs little more than one row: in native code, as a step, as a token and its draft, as rows in step."""
+    [native_rows] = re.findall(r"few\(int rows\) { return rows <= (\d+); }", (SOURCES / "digits.h").read_text())
+    assert int(native_rows) == FEW == 1 + LONGEST
+    assert TOGETHER <= FEW
 
 
 class Told(Drafts):
