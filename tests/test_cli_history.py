@@ -132,6 +132,12 @@ def test_replay_sees_an_end_that_came_later_and_another_device(home: Path) -> No
         store.finish(answer.id, answer.text, "stop", facts=facts, ids=answer.ids[:4])
     done = llm(home, "history", "replay", str(conversation.id))
     assert (done.returncode, "differs at token 4 of 4; the device changed since" in done.stdout) == (1, True)
+    for kernel, what in ((answer.facts["kernel"], "设备和模型"), ("other", "设备和计算核心")):
+        with Store(home / "app.db") as store:
+            given = facts | {"kernel": kernel, "identity": "another"}
+            store.finish(answer.id, answer.text, "stop", facts=given, ids=answer.ids[:4])
+        said = run(home, "history", "replay", str(conversation.id), env={"LANG": "zh_CN.UTF-8"}).stdout.decode()
+        assert said.strip() == f"{answer.id}  从第 4 个词元起不同（共 4 个）；{what}已有变化"
     with Store(home / "app.db") as store:
         store.finish(answer.id, answer.text, "stopped", facts=answer.facts, ids=answer.ids[:4])
     done = llm(home, "history", "replay", str(conversation.id))

@@ -44,7 +44,8 @@ LEFT = re.compile(
 )
 """What may stay of the English."""
 TOGETHER = (
-    "identical, 7 tokens; the weights or the kernel and the device changed since",
+    "identical, 7 tokens; the device and the kernel changed since",
+    "differs at token 7 of 7; the device and the model changed since",
     "cpu: cpu-native (chosen by --device auto, compiled for avx512-vnni and amx; x86: this PyTorch has no oneDNN)",
     "cpu: cpu-native (chosen by --device auto, compiled for avx2; x86-onednn: needs a CPU; cpu: needs a CPU)",
     "cuda: no (no cuda device on this machine)",

@@ -53,9 +53,11 @@ def _compare(session: Session, messages: Sequence[Message], entry: Entry) -> dic
 
 def _elsewhere(session: Session, facts: dict[str, Any]) -> str:
     """What is another than when the answer was drawn."""
-    ours = {"identity": session.identity, "device": session.device, "kernel": session.kernel}
+    ours = {"device": session.device, "kernel": session.kernel, "identity": session.identity}
     other = [name for name, value in ours.items() if facts.get(name, value) != value]
-    names = {"identity": "the weights or the kernel", "device": "the device", "kernel": "the kernel"}
+    if "kernel" in other:  # which an identity names: nothing can be said of the model
+        other = [name for name in other if name != "identity"]
+    names = {"device": "the device", "kernel": "the kernel", "identity": "the model"}
     return f"; {' and '.join(names[name] for name in other)} changed since" if other else ""
 
 

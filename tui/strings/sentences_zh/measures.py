@@ -113,7 +113,7 @@ FORMS = (
     (r"others can read it: (.+)", "别人也能读它：{1!s}"),
     (r"none is installed", "一个也没有安装"),
     (r"(.+): (\S+ \S+), hashes are right", "{1}：{2}，校验值都对"),
-    (r"(.+): (\S+ \S+), sizes and times are right", "{1}：{2}，大小和时间都对"),
+    (r"(.+): (\S+ \S+), sizes and times are right", "{1}：{2}，大小和修改时间都对"),
     (r"(\S+) \(default\): (.+)", "{1}（默认）：{2}"),
     (r"(.+) on (\S+): loaded in (\S+) s, first token after (\S+) s, (\S+) tok/s, (.+)",
      "{1!s}（{2}）：载入用了 {3} 秒，{4} 秒后出第一个词元，每秒 {5} 词元，{6}"),
