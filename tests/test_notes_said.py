@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from cli_process import llm, told
 from rich.cells import cell_len
-from said_in_code import calls, every_text, examples, modules
+from said_in_code import calls, every_text, examples, modules, texts_of
 
 from engine.evaluation import measures as tasks
 from engine.evaluation.measure import Setup
@@ -82,14 +82,15 @@ def spoken() -> dict[str, str]:
             if word == "Finding":  # the doctor says them line by line
                 said = [line for one in said for line in one.split("\n")]
             found |= dict.fromkeys(said, f"{name}:{call.lineno}")
-    return found | dict.fromkeys(facts(), "tui.cli.models")
+    return found | dict.fromkeys(facts(), "tui.cli.model_facts")
 
 
 def facts() -> list[str]:
     """What `models show` prints: names and values."""
-    pairs = (node for node in ast.walk(modules()["tui.cli.models"]) if isinstance(node, ast.Tuple))
+    module = modules()["tui.cli.model_facts"]
+    pairs = (node for node in ast.walk(module) if isinstance(node, ast.Tuple))
     pairs = (node for node in pairs if len(node.elts) == 2 and not isinstance(node.elts[0], ast.Name))
-    return [one for pair in pairs for part in pair.elts for one in examples(part)]
+    return [one for pair in pairs for part in pair.elts for one in examples(part, texts_of(module))]
 
 
 def tables() -> list[str]:

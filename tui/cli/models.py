@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,9 +11,11 @@ import typer
 from engine import shipped
 from engine.errors import UsageError
 from engine.schema import Language, ModelSummary
+from tui.cli import model_facts
 from tui.cli.console import program
 from tui.cli.deliver import print_json
 from tui.cli.help import HelpfulCommand, make_app
+from tui.cli.model_facts import Facts, millions
 from tui.cli.opening import Run
 from tui.cli.options import Options, complete_models, takes
 from tui.cli.progress import Progress, size
@@ -33,8 +33,6 @@ app = make_app(
     """,
     no_args_is_help=True,
 )
-_TERMS_SHOWN = 12
-"""Lines of an adapter's licences that `show` prints."""
 Installed = Annotated[str, typer.Argument(help="An installed model.", autocompletion=complete_models)]
 
 
@@ -103,8 +101,8 @@ def import_(
     run = Run(options)
     ensure(run.places.models)
     change = shipped.resolve(adapter) if adapter else None
-    ours = change is not None and change != adapter
-    if change and not name and not (ours and path.is_file()):
+    ships = change != adapter  # it was given by its name, and says what a file merged with it is called
+    if change and not name and not (ships and path.is_file()):
         raise UsageError("a merged model needs a name of its own", hint="add --name NAME")
     with Progress(run.console, "importing", in_bytes=True) as progress:
         reporter = Reporter(run.console, progress)
@@ -132,30 +130,37 @@ def list_(
         rows = [as_json(run, summary) for summary in summaries]
         print_json(run.console, {"installed": rows, "available": _available(summaries)} if all_ else rows)
         return
-    default = _default(run)
     available = _available(summaries, run.console.language or "en") if all_ else []
-    said = run.console.said
     width = max((len(name) for name in [*(s.name for s in summaries), *(row["spec"] for row in available)]), default=0)
     for summary in summaries:
-        mark = "*" if summary.name == default else " "
-        facts = said(summary.problem) or (
-            f"{_millions(summary.parameters):>7}  {size(summary.bytes_on_disk):>9}  "
-            f"{right(said(f'{summary.context} tokens'), 14)}  {said('chat' if summary.chat else 'base')}  "
-            f"{summary.licence}"
-        )
-        run.console.line(f"{mark} {summary.name:<{width}}  {facts}")
+        run.console.line(_installed_line(run, summary, width))
     for row in available:
-        gate = " " + said("The hub wants its licence accepted first.") if row["gated"] else ""
-        pulled, held = said(f"{size(row['download_bytes'])} to pull"), said(f"{size(row['memory_bytes'])} of memory")
-        usual = said("(default)") + " " if row["default"] and not summaries else ""
-        about = usual + row["description"] + gate
-        run.console.line(
-            f"  {row['spec']:<{width}}  {right(pulled, 17)}, {right(held, 18)}  {said(row['role'])}  {about}"
-        )
+        run.console.line(_available_line(run, row, width, usual=row["default"] and not summaries))
     if twin := _untaught(summaries):
         run.console.note(f"the default is now {twin} with an adapter for the commands' tasks: {program()} models pull")
     if not summaries and not all_:
         run.console.note(f"no model is installed; get the default with: {program()} models pull")
+
+
+def _installed_line(run: Run, summary: ModelSummary, width: int) -> str:
+    said = run.console.said
+    mark = "*" if summary.name == _default(run) else " "
+    facts = said(summary.problem) or (
+        f"{millions(summary.parameters):>7}  {size(summary.bytes_on_disk):>9}  "
+        f"{right(said(f'{summary.context} tokens'), 14)}  {said('chat' if summary.chat else 'base')}  "
+        f"{summary.licence}"
+    )
+    return f"{mark} {summary.name:<{width}}  {facts}"
+
+
+def _available_line(run: Run, row: dict[str, Any], width: int, *, usual: bool) -> str:
+    """One that can be pulled; `usual`: it is what someone without a model wants first."""
+    said = run.console.said
+    pulled, held = said(f"{size(row['download_bytes'])} to pull"), said(f"{size(row['memory_bytes'])} of memory")
+    first = said("(default)") + " " if usual else ""
+    gate = " " + said("The hub wants its licence accepted first.") if row["gated"] else ""
+    about = first + row["description"] + gate
+    return f"  {row['spec']:<{width}}  {right(pulled, 17)}, {right(held, 18)}  {said(row['role'])}  {about}"
 
 
 def _untaught(installed: list[ModelSummary]) -> str:
@@ -167,6 +172,7 @@ def _untaught(installed: list[ModelSummary]) -> str:
 
 
 def _available(installed: list[ModelSummary], language: Language = "en") -> list[dict[str, Any]]:
+    """The models of the catalog that are not here."""
     from engine.catalog import entries
 
     here = {summary.name for summary in installed}
@@ -187,10 +193,6 @@ def _available(installed: list[ModelSummary], language: Language = "en") -> list
     ]
 
 
-def _millions(count: int) -> str:
-    return f"{count / 1e9:.2f} B" if count >= 1e9 else f"{count / 1e6:.0f} M"
-
-
 @app.command("show", cls=HelpfulCommand, epilog="llm models show\nllm models show gemma3-270m --json")
 @takes("json")
 def show(
@@ -205,98 +207,28 @@ def show(
     ] = None,
 ) -> None:
     """Describe a model: size, context, licence, source, and what int8 costs it; or an adapter."""
+    from engine.adapter import read_info
+
     run = Run(options)
-    if name and Path(name).is_file():
-        _show_adapter(run, Path(name))
+    if name and (path := Path(name)).is_file():
+        info = read_info(path)
+        if options.json:
+            print_json(run.console, {"path": str(path), "bytes": path.stat().st_size} | info)
+        else:
+            _print_facts(run, model_facts.of_adapter(path, info))
         return
     summary = run.library.summary(name) if name else run.find_model()
     if options.json:
         print_json(run.console, as_json(run, summary) | {"files": _files(summary)})
         return
-    _print_facts(run, _facts(run, summary))
+    _print_facts(run, model_facts.of_model(summary, default=summary.name == _default(run)))
     if summary.problem:
         run.console.warn(summary.problem)
 
 
-def _facts(run: Run, summary: ModelSummary) -> list[tuple[str, str]]:
-    facts = [
-        ("name", summary.name + (" (default)" if summary.name == _default(run) else "")),
-        ("family", summary.family),
-        ("parameters", f"{summary.parameters:,} ({_millions(summary.parameters)})"),
-        ("on disk", f"{size(summary.bytes_on_disk)}, int8 weights"),
-        ("context", f"{summary.context:,} tokens"),
-        ("template", "its own" if summary.chat else "none: a base model, prompted with transcripts"),
-        ("licence", " ".join(filter(None, (summary.licence or "not stated", summary.licence_url)))),
-        ("source", summary.source),
-        ("sha256", summary.sha256 or "(of several files, in its manifest)"),
-        ("notices", ", ".join(summary.notices) or "none"),
-        ("path", summary.path),
-        *_merged(summary),
-    ]
-    for language, quality in summary.quality.items():
-        change = quality.perplexity_int8 / quality.perplexity_float - 1
-        facts.append(
-            (
-                f"int8 {language}",
-                f"perplexity {quality.perplexity_int8:.3f} (float {quality.perplexity_float:.3f}, {change:+.2%}), "
-                f"KL {quality.kl:.4f}, same top token {quality.same_top_token:.1%}, {quality.tokens} tokens",
-            )
-        )
-    return [*facts, ("measured on", summary.kernel)] if summary.kernel else facts
-
-
-def _merged(summary: ModelSummary) -> list[tuple[str, str]]:
-    """What is said of the adapter in a model's weights."""
-    if not (adapter := summary.adapter):
-        return []
-    return [
-        ("adapter", f"{adapter.name}, sha256 {adapter.sha256}"),
-        ("its base", f"sha256 {adapter.base}"),
-        *_terms(adapter.licences),
-    ]
-
-
-def _terms(licences: Sequence[str]) -> list[tuple[str, str]]:
-    """Licences and attributions of an adapter's data: the first lines, and how many more there are."""
-    lines = [("its terms" if at == 0 else "", line) for at, line in enumerate(licences[:_TERMS_SHOWN])]
-    more = len(licences) - _TERMS_SHOWN
-    return (
-        [*lines, ("", f"… {more} more lines: --json has all")] if more > 0 else lines or [("its terms", "not stated")]
-    )
-
-
-def _show_adapter(run: Run, path: Path) -> None:
-    """Describe an adapter's file."""
-    from engine.adapter import read_info
-
-    info = read_info(path)
-    if run.options.json:
-        print_json(run.console, {"path": str(path), "bytes": path.stat().st_size} | info)
-        return
-    training, losses = info.get("training", {}), info.get("held_out_losses", [])
-    files = info.get("files", [])
-    facts = [
-        ("adapter", f"{path} ({size(path.stat().st_size)})"),
-        ("base", f"{info.get('base_name', 'not stated')}, {info.get('base_licence') or 'licence not stated'}"),
-        ("base sha256", info["base"]),
-        ("rank", f"{info['rank']}, scaled by {info['scale']:g}"),
-        ("training", ", ".join(f"{name} {_plain(value)}" for name, value in training.items()) or "not stated"),
-        ("seen", f"{info.get('rows', '?')} rows, {info.get('steps', '?')} steps"),
-        ("held-out", " → ".join(f"{loss:.4f}" for _, loss in losses) or "not measured"),
-        ("turns", json.dumps(info.get("turns", "not stated"), ensure_ascii=False)),
-        *((f"data {n}", f"{file['name']}, {file['rows']} rows, {file['sha256']}") for n, file in enumerate(files, 1)),
-        *_terms(info.get("licences", [])),
-    ]
-    _print_facts(run, facts)
-
-
-def _print_facts(run: Run, facts: Sequence[tuple[str, str]]) -> None:
+def _print_facts(run: Run, facts: Facts) -> None:
     for label, value in facts:
         run.console.line(left(run.console.said(label), 12) + run.console.said(value))
-
-
-def _plain(value: Any) -> str:
-    return "+".join(value) if isinstance(value, list) else str(value)
 
 
 def _files(summary: ModelSummary) -> dict[str, int]:
