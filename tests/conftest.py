@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import inspect
 import itertools
 import os
 import shutil
@@ -28,6 +30,16 @@ LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
 TEST_MODELS = Path(os.environ.get("LOCAL_LLM_TEST_MODELS") or ROOT / ".cache" / "test-models").absolute()
 """Read here: by the time that a test asks for a model, it has a home of its own and no such variable."""
 _homes = itertools.count()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Tests of the app are coroutines, each run in an event loop of its own."""
+    test = pyfuncitem.obj
+    if not inspect.iscoroutinefunction(test):
+        return None
+    asyncio.run(test(**{name: pyfuncitem.funcargs[name] for name in inspect.signature(test).parameters}))
+    return True
 
 
 @pytest.fixture(autouse=True)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from app_pilot import Hold, ask, leave_the_prompt, make_app, running, say, screen_text, settled, wait_until
@@ -19,14 +18,9 @@ from tui.store import Store
 from tui.widgets.turn_view import TurnView
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
     from pathlib import Path
 
     from tui.app import LlmApp
-
-
-def play(story: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(story)
 
 
 def at_once(app: LlmApp, *keys: str) -> None:
@@ -35,169 +29,138 @@ def at_once(app: LlmApp, *keys: str) -> None:
         app.post_message(events.Key(key, "\r" if key == "enter" else key))
 
 
-def test_enter_right_after_letters_takes_the_row_they_mean(tiny_model_home: Path) -> None:
-    async def story() -> None:
-        app = make_app(tiny_model_home)
+async def test_enter_right_after_letters_takes_the_row_they_mean(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        taken: list[str | None] = []
+        rows = [Choice(name, name) for name in ("ansi-dark", "nord", "textual-light")]
+        app.push_screen(ChoosingScreen("Themes", rows, app.strings), taken.append)
+        await wait_until(pilot, lambda: isinstance(app.screen, ChoosingScreen), "the list")
+        await pilot.pause()
+        at_once(app, *"light", "enter")
+        await wait_until(pilot, lambda: taken, "the row")
+        assert taken == ["textual-light"]
+
+
+async def test_enter_right_after_a_line_returns_all_of_it(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        taken: list[str | None] = []
+        app.push_screen(AskingScreen("What?", "", app.strings), taken.append)
+        await wait_until(pilot, lambda: isinstance(app.screen, AskingScreen), "the line")
+        await pilot.pause()
+        at_once(app, *"whoowns", "enter")
+        await wait_until(pilot, lambda: taken, "the line")
+        assert taken == ["whoowns"]
+
+
+async def test_enter_right_after_words_opens_what_says_them(tiny_model_home: Path, tmp_path: Path) -> None:
+    with Store(tmp_path / "app.db") as store:
+        for question in ("How do bees fly?", "A boat on the sea"):
+            store.add(store.create(question, at=1000.0), None, "user", question, at=1000.0)
+        app = make_app(tiny_model_home, keeper=Keeper(store))
         async with running(app) as pilot:
-            taken: list[str | None] = []
-            rows = [Choice(name, name) for name in ("ansi-dark", "nord", "textual-light")]
-            app.push_screen(ChoosingScreen("Themes", rows, app.strings), taken.append)
-            await wait_until(pilot, lambda: isinstance(app.screen, ChoosingScreen), "the list")
-            await pilot.pause()
-            at_once(app, *"light", "enter")
-            await wait_until(pilot, lambda: taken, "the row")
-            assert taken == ["textual-light"]
-
-    play(story())
+            await pilot.press("ctrl+r")
+            await wait_until(pilot, lambda: isinstance(app.screen, HistoryScreen), "the list")
+            screen = app.screen
+            assert isinstance(screen, HistoryScreen)
+            await wait_until(pilot, lambda: len(screen.list.shown) == 2, "both")
+            at_once(app, *"bees", "enter")
+            await wait_until(pilot, lambda: app.chat.talk.path, "the conversation")
+            assert app.chat.talk.title == "How do bees fly?"
 
 
-def test_enter_right_after_a_line_returns_all_of_it(tiny_model_home: Path) -> None:
-    async def story() -> None:
-        app = make_app(tiny_model_home)
-        async with running(app) as pilot:
-            taken: list[str | None] = []
-            app.push_screen(AskingScreen("What?", "", app.strings), taken.append)
-            await wait_until(pilot, lambda: isinstance(app.screen, AskingScreen), "the line")
-            await pilot.pause()
-            at_once(app, *"whoowns", "enter")
-            await wait_until(pilot, lambda: taken, "the line")
-            assert taken == ["whoowns"]
-
-    play(story())
-
-
-def test_enter_right_after_words_opens_what_says_them(tiny_model_home: Path, tmp_path: Path) -> None:
-    async def story() -> None:
-        with Store(tmp_path / "app.db") as store:
-            for question in ("How do bees fly?", "A boat on the sea"):
-                store.add(store.create(question, at=1000.0), None, "user", question, at=1000.0)
-            app = make_app(tiny_model_home, keeper=Keeper(store))
-            async with running(app) as pilot:
-                await pilot.press("ctrl+r")
-                await wait_until(pilot, lambda: isinstance(app.screen, HistoryScreen), "the list")
-                screen = app.screen
-                assert isinstance(screen, HistoryScreen)
-                await wait_until(pilot, lambda: len(screen.list.shown) == 2, "both")
-                at_once(app, *"bees", "enter")
-                await wait_until(pilot, lambda: app.chat.talk.path, "the conversation")
-                assert app.chat.talk.title == "How do bees fly?"
-
-    play(story())
-
-
-def test_an_esc_that_comes_just_after_the_end_leaves_the_prompt_where_it_is(
+async def test_an_esc_that_comes_just_after_the_end_leaves_the_prompt_where_it_is(
     tiny_model_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chat, "LATE", 60.0)
-
-    async def story() -> None:
-        app = make_app(tiny_model_home)
-        async with running(app) as pilot:
-            await say(pilot, "One")
-            await wait_until(pilot, lambda: app.chat.talk.path and not app.chat.writings, "the answer")
-            await pilot.press("ctrl+c", "escape", *"how")
-            assert app.is_running
-            assert app.chat.prompt.text == "how"
-            app.chat.ended_at = time.monotonic() - chat.LATE - 1
-            await leave_the_prompt(pilot)
-
-    play(story())
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        await say(pilot, "One")
+        await wait_until(pilot, lambda: app.chat.talk.path and not app.chat.writings, "the answer")
+        await pilot.press("ctrl+c", "escape", *"how")
+        assert app.is_running
+        assert app.chat.prompt.text == "how"
+        app.chat.ended_at = time.monotonic() - chat.LATE - 1
+        await leave_the_prompt(pilot)
 
 
 @pytest.mark.usefixtures("unhurried")
-def test_an_answer_that_was_stopped_can_be_gone_to_at_once(tiny_model_home: Path) -> None:
-    async def story() -> None:
-        app = make_app(tiny_model_home, max_tokens=2000)
-        async with running(app) as pilot:
-            await say(pilot, "Tell me everything")
-            await wait_until(pilot, lambda: len(app.chat.talk.tip.text) > 20, "some words")
-            await pilot.press("escape")
-            await wait_until(pilot, lambda: not app.chat.writings, "the end")
-            await leave_the_prompt(pilot)
-
-    play(story())
+async def test_an_answer_that_was_stopped_can_be_gone_to_at_once(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home, max_tokens=2000)
+    async with running(app) as pilot:
+        await say(pilot, "Tell me everything")
+        await wait_until(pilot, lambda: len(app.chat.talk.tip.text) > 20, "some words")
+        await pilot.press("escape")
+        await wait_until(pilot, lambda: not app.chat.writings, "the end")
+        await leave_the_prompt(pilot)
 
 
 @pytest.mark.parametrize("first", ["T", "谢", "1", "?"])
-def test_a_letter_without_a_meaning_at_a_message_begins_a_text(tiny_model_home: Path, first: str) -> None:
-    async def story() -> None:
-        app = make_app(tiny_model_home)
-        async with running(app) as pilot:
-            await ask(pilot, "One")
-            await leave_the_prompt(pilot)
-            at_once(app, first)
-            await wait_until(pilot, lambda: app.chat.prompt.has_focus, "the prompt")
-            await pilot.press(*"hanks")
-            assert app.chat.prompt.text == first + "hanks"
-
-    play(story())
+async def test_a_letter_without_a_meaning_at_a_message_begins_a_text(tiny_model_home: Path, first: str) -> None:
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        await ask(pilot, "One")
+        await leave_the_prompt(pilot)
+        at_once(app, first)
+        await wait_until(pilot, lambda: app.chat.prompt.has_focus, "the prompt")
+        await pilot.press(*"hanks")
+        assert app.chat.prompt.text == first + "hanks"
 
 
-def test_a_word_with_a_slash_that_failed_stands_in_the_prompt_again(tiny_model_home: Path) -> None:
-    async def story() -> None:
-        app = make_app(tiny_model_home)
-        async with running(app) as pilot:
-            await say(pilot, "/file gnoe.txt")
-            await wait_until(pilot, lambda: app._notifications, "the error")
-            assert app.chat.prompt.text == "/file gnoe.txt"
-            app.chat.prompt.write("")
-            await say(pilot, "/context")
-            await wait_until(pilot, lambda: len(app._notifications) == 2, "the figures")
-            await pilot.press("up")
-            assert app.chat.prompt.text == "/context"
-
-    play(story())
+async def test_a_word_with_a_slash_that_failed_stands_in_the_prompt_again(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        await say(pilot, "/file gnoe.txt")
+        await wait_until(pilot, lambda: app._notifications, "the error")
+        assert app.chat.prompt.text == "/file gnoe.txt"
+        app.chat.prompt.write("")
+        await say(pilot, "/context")
+        await wait_until(pilot, lambda: len(app._notifications) == 2, "the figures")
+        await pilot.press("up")
+        assert app.chat.prompt.text == "/context"
 
 
-def test_a_paste_at_a_message_goes_into_the_prompt(tiny_model_home: Path) -> None:
-    async def story() -> None:
-        app = make_app(tiny_model_home)
-        async with running(app) as pilot:
-            await ask(pilot, "One")
-            await pilot.press(*"Two:", "escape")
-            await wait_until(pilot, lambda: isinstance(app.chat.focused, TurnView), "the message")
-            app.post_message(events.Paste("three\nfour"))
-            await wait_until(pilot, lambda: app.chat.prompt.has_focus, "the prompt")
-            assert app.chat.prompt.text == "Two:three\nfour"
-
-    play(story())
+async def test_a_paste_at_a_message_goes_into_the_prompt(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        await ask(pilot, "One")
+        await pilot.press(*"Two:", "escape")
+        await wait_until(pilot, lambda: isinstance(app.chat.focused, TurnView), "the message")
+        app.post_message(events.Paste("three\nfour"))
+        await wait_until(pilot, lambda: app.chat.prompt.has_focus, "the prompt")
+        assert app.chat.prompt.text == "Two:three\nfour"
 
 
-def test_what_is_asked_while_the_model_is_busy_is_answered_in_the_end(tiny_model_home: Path) -> None:
-    async def story() -> None:
-        app = make_app(tiny_model_home)
-        async with running(app) as pilot:
-            hold = Hold(app)
-            await say(pilot, "One")
-            at_once(app, "T", "w", "o", "enter")
-            await wait_until(pilot, lambda: app._notifications, "that an answer is on its way")
-            assert app.chat.prompt.text == "Two"
-            hold.stopped.set()
-            await settled(pilot)
-            assert app.chat.talk.tip.text
-
-    play(story())
+async def test_what_is_asked_while_the_model_is_busy_is_answered_in_the_end(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        hold = Hold(app)
+        await say(pilot, "One")
+        at_once(app, "T", "w", "o", "enter")
+        await wait_until(pilot, lambda: app._notifications, "that an answer is on its way")
+        assert app.chat.prompt.text == "Two"
+        hold.stopped.set()
+        await settled(pilot)
+        assert app.chat.talk.tip.text
 
 
-def test_a_message_offers_only_what_can_be_done_with_it(tiny_model_home: Path) -> None:
-    async def story() -> None:
-        app = make_app(tiny_model_home)
-        async with running(app) as pilot:
+async def test_a_message_offers_only_what_can_be_done_with_it(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
 
-            def footer() -> str:
-                return screen_text(app).splitlines()[-1]
+        def footer() -> str:
+            return screen_text(app).splitlines()[-1]
 
-            await ask(pilot, "One")
-            await pilot.press("escape")
-            await wait_until(pilot, lambda: "w doubts" in footer(), "the keys of an answer")
-            assert "previous" not in footer()
-            await pilot.press("k")
-            await wait_until(pilot, lambda: "f fork" in footer() and "doubts" not in footer(), "those of a question")
-            await pilot.press("j", "r")
-            await wait_until(pilot, lambda: app.chat.talk.tip.place == (2, 2), "another answer")
-            await settled(pilot)
-            await wait_until(pilot, lambda: "← previous" in footer(), "the way to the other version")
-            await pilot.press("h")
-            await wait_until(pilot, lambda: app.chat.talk.tip.place == (1, 2), "the other version")
-
-    play(story())
+        await ask(pilot, "One")
+        await pilot.press("escape")
+        await wait_until(pilot, lambda: "w doubts" in footer(), "the keys of an answer")
+        assert "previous" not in footer()
+        await pilot.press("k")
+        await wait_until(pilot, lambda: "f fork" in footer() and "doubts" not in footer(), "those of a question")
+        await pilot.press("j", "r")
+        await wait_until(pilot, lambda: app.chat.talk.tip.place == (2, 2), "another answer")
+        await settled(pilot)
+        await wait_until(pilot, lambda: "← previous" in footer(), "the way to the other version")
+        await pilot.press("h")
+        await wait_until(pilot, lambda: app.chat.talk.tip.place == (1, 2), "the other version")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from app_pilot import ask, make_app, running, say, screen_text, settled, wait_until
@@ -15,13 +14,7 @@ from tui.screens.history import HistoryScreen
 from tui.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
     from pathlib import Path
-
-
-def play(story: Coroutine[Any, Any, None]) -> None:
-    """Run one story to its end."""
-    asyncio.run(story)
 
 
 def titles(screen: HistoryScreen) -> list[str]:
@@ -32,209 +25,190 @@ def notes(screen: HistoryScreen) -> list[str]:
     return [note for _, _, note in screen.list.shown]
 
 
-def test_every_turn_is_kept_and_a_later_run_goes_on(tiny_model_home: Path, tmp_path: Path) -> None:
-    async def story() -> None:
-        with Store(tmp_path / "app.db") as store:
-            app = make_app(tiny_model_home, keeper=Keeper(store))
-            async with running(app) as pilot:
-                await ask(pilot, "First question")
-                first = app.chat.talk.tip
-                await pilot.press("escape", "r")
-                await wait_until(pilot, lambda: app.chat.talk.tip is not first, "another answer")
-                await settled(pilot)
-                texts = [turn.text for turn in app.chat.talk.path[0].children]
-                await wait_until(pilot, lambda: app.runner.waiting() == 0, "the title")
+async def test_every_turn_is_kept_and_a_later_run_goes_on(tiny_model_home: Path, tmp_path: Path) -> None:
+    with Store(tmp_path / "app.db") as store:
+        app = make_app(tiny_model_home, keeper=Keeper(store))
+        async with running(app) as pilot:
+            await ask(pilot, "First question")
+            first = app.chat.talk.tip
+            await pilot.press("escape", "r")
+            await wait_until(pilot, lambda: app.chat.talk.tip is not first, "another answer")
+            await settled(pilot)
+            texts = [turn.text for turn in app.chat.talk.path[0].children]
+            await wait_until(pilot, lambda: app.runner.waiting() == 0, "the title")
+        kept = store.latest()
+        assert kept is not None
+        assert kept.messages == 3
+        assert kept.model == "tiny"
+    with Store(tmp_path / "app.db") as store:
+        keeper = Keeper(store)
+        talk = keeper.open(kept.id)
+        assert [turn.text for turn in talk.path[0].children] == texts
+        assert talk.tip.place == (2, 2)
+        assert talk.tip.finish == "length"
+        assert talk.tip.logprobs
+        app = make_app(tiny_model_home, keeper=keeper, talk=talk)
+        async with running(app) as pilot:
+            assert "First question" in screen_text(app)
+            await ask(pilot, "Second question")
+        assert [entry.text for entry in store.shown(kept.id)][0::2] == ["First question", "Second question"]
+
+
+async def test_an_answer_of_the_app_can_be_drawn_again(tiny_model_home: Path, tmp_path: Path) -> None:
+    with Store(tmp_path / "app.db") as store:
+        app = make_app(tiny_model_home, keeper=Keeper(store), temperature=1.0)
+        async with running(app) as pilot:
+            await ask(pilot, "Say anything")
+            await wait_until(pilot, lambda: app.runner.waiting() == 0, "the title")
+            session = app.runner.session
+            assert session is not None
             kept = store.latest()
             assert kept is not None
-            assert kept.messages == 3
-            assert kept.model == "tiny"
-        with Store(tmp_path / "app.db") as store:
-            keeper = Keeper(store)
-            talk = keeper.open(kept.id)
-            assert [turn.text for turn in talk.path[0].children] == texts
-            assert talk.tip.place == (2, 2)
-            assert talk.tip.finish == "length"
-            assert talk.tip.logprobs
-            app = make_app(tiny_model_home, keeper=keeper, talk=talk)
-            async with running(app) as pilot:
-                assert "First question" in screen_text(app)
-                await ask(pilot, "Second question")
-            assert [entry.text for entry in store.shown(kept.id)][0::2] == ["First question", "Second question"]
-
-    play(story())
-
-
-def test_an_answer_of_the_app_can_be_drawn_again(tiny_model_home: Path, tmp_path: Path) -> None:
-    async def story() -> list[dict[str, Any]]:
-        with Store(tmp_path / "app.db") as store:
-            app = make_app(tiny_model_home, keeper=Keeper(store), temperature=1.0)
-            async with running(app) as pilot:
-                await ask(pilot, "Say anything")
-                await wait_until(pilot, lambda: app.runner.waiting() == 0, "the title")
-                session = app.runner.session
-                assert session is not None
-                kept = store.latest()
-                assert kept is not None
-                path = store.shown(kept.id)
-                made = (session.identity, str(session.device), session.kernel)
-                assert tuple(path[1].facts[name] for name in ("identity", "device", "kernel")) == made
-                return list(replayed(session, kept, path))
-
-    (result,) = asyncio.run(story())
-    assert result["identical"], result["says"]
+            path = store.shown(kept.id)
+            made = (session.identity, str(session.device), session.kernel)
+            assert tuple(path[1].facts[name] for name in ("identity", "device", "kernel")) == made
+            (result,) = replayed(session, kept, path)
+            assert result["identical"], result["says"]
 
 
 @pytest.mark.usefixtures("unhurried")
-def test_a_growing_answer_is_on_the_disk_before_it_ends(tiny_model_home: Path, tmp_path: Path) -> None:
-    async def story() -> None:
-        with Store(tmp_path / "app.db") as store, Store(tmp_path / "app.db") as other:
-            app = make_app(tiny_model_home, keeper=Keeper(store), max_tokens=1900)
-            async with running(app) as pilot:
-                await say(pilot, "Tell me everything")
+async def test_a_growing_answer_is_on_the_disk_before_it_ends(tiny_model_home: Path, tmp_path: Path) -> None:
+    with Store(tmp_path / "app.db") as store, Store(tmp_path / "app.db") as other:
+        app = make_app(tiny_model_home, keeper=Keeper(store), max_tokens=1900)
+        async with running(app) as pilot:
+            await say(pilot, "Tell me everything")
 
-                def half_kept() -> bool:
-                    kept = other.latest()
-                    shown = other.shown(kept.id) if kept else []
-                    return len(shown) == 2 and bool(shown[1].text) and shown[1].finish is None
-
-                await wait_until(pilot, half_kept, "a part of the answer in the file")
-                assert app.chat.answering is not None
-                await pilot.press("escape")
-                await settled(pilot)
+            def half_kept() -> bool:
                 kept = other.latest()
-                assert kept is not None
-                assert other.shown(kept.id)[1].finish == "stopped"
-                assert other.shown(kept.id)[1].text == app.chat.talk.tip.text
+                shown = other.shown(kept.id) if kept else []
+                return len(shown) == 2 and bool(shown[1].text) and shown[1].finish is None
 
-    play(story())
-
-
-def test_conversations_are_found_pinned_named_deleted_and_opened(tiny_model_home: Path, tmp_path: Path) -> None:
-    async def story() -> None:
-        with Store(tmp_path / "app.db") as store:
-            for number, question in enumerate(("How do bees fly?", "苹果是什么颜色？", "A boat on the sea")):
-                id_ = store.create(question, at=1000.0 + number)
-                store.add(id_, None, "user", question, at=1000.0 + number)
-            app = make_app(tiny_model_home, keeper=Keeper(store))
-            async with running(app, (100, 30)) as pilot:
-                await pilot.press("ctrl+r")
-                await wait_until(pilot, lambda: isinstance(app.screen, HistoryScreen), "the list")
-                history = app.screen
-                assert isinstance(history, HistoryScreen)
-                await wait_until(pilot, lambda: len(history.list.shown) == 3, "the conversations")
-                assert history.list.shown[0][1] == "A boat on the sea"
-                history.query_one("#filter").value = "苹果"  # type: ignore[attr-defined]
-                await wait_until(pilot, lambda: titles(history) == ["苹果是什么颜色？"], "one")
-                await pilot.press("ctrl+t")
-                await wait_until(pilot, lambda: store.recent()[0].pinned, "the pin")
-                await pilot.press("ctrl+e", "end", "!", "enter")
-                await wait_until(pilot, lambda: store.recent()[0].title == "苹果是什么颜色？!", "the name")
-                history.query_one("#filter").value = "bees"  # type: ignore[attr-defined]
-                await wait_until(pilot, lambda: titles(history) == ["How do bees fly?"], "another")
-                await pilot.press("ctrl+s")
-                await wait_until(pilot, lambda: len(history.list.shown) == 4, "how it looked, and the hits by meaning")
-                history.query_one("#filter").value = "bee"  # type: ignore[attr-defined]
-                await wait_until(pilot, lambda: len(history.list.shown) == 1, "one")
-                await pilot.press("ctrl+d", "y")
-                await wait_until(pilot, lambda: len(store.recent()) == 2, "the deletion")
-                history.query_one("#filter").value = "boat"  # type: ignore[attr-defined]
-                await wait_until(pilot, lambda: notes(history) == ["A boat on the sea"], "a hit")
-                await pilot.press("enter")
-                await wait_until(pilot, lambda: app.chat.talk.title == "A boat on the sea", "the conversation")
-                assert app.chat.talk.path[0].text == "A boat on the sea"
-
-    play(story())
+            await wait_until(pilot, half_kept, "a part of the answer in the file")
+            assert app.chat.answering is not None
+            await pilot.press("escape")
+            await settled(pilot)
+            kept = other.latest()
+            assert kept is not None
+            assert other.shown(kept.id)[1].finish == "stopped"
+            assert other.shown(kept.id)[1].text == app.chat.talk.tip.text
 
 
-def test_the_sidebar_lists_opens_and_follows_what_is_done(tiny_model_home: Path, tmp_path: Path) -> None:
-    async def story() -> None:
-        with Store(tmp_path / "app.db") as store:
-            for number, question in enumerate(("How do bees fly?", "A boat on the sea")):
-                id_ = store.create(question, at=1000.0 + number)
-                store.add(id_, None, "user", question, at=1000.0 + number)
-            app = make_app(tiny_model_home, keeper=Keeper(store))
-            async with running(app, (160, 50)) as pilot:
-                sidebar = app.chat.sidebar
-                assert sidebar is not None
-                await wait_until(pilot, lambda: len(sidebar.shown) == 2, "the conversations")
-                assert "How do bees fly?" in screen_text(app)
-                assert app.chat.prompt.has_focus
-                await ask(pilot, "A third one")
-                await wait_until(pilot, lambda: len(sidebar.shown) == 3, "the new one")
-                await wait_until(pilot, lambda: app.runner.waiting() == 0, "the title")
-                third = app.chat.talk.kept
-                assert sidebar.current == third
-                await wait_until(pilot, lambda: sidebar.shown[0][0] == third, "its place")
-                await wait_until(pilot, lambda: sidebar.shown[0][1] == app.chat.talk.title, "its title")
-                await pilot.press("ctrl+b", *"bees")
-                await wait_until(pilot, lambda: len(sidebar.shown) == 1, "the one with bees")
-                await pilot.press("enter")
-                await wait_until(pilot, lambda: app.chat.talk.title == "How do bees fly?", "the conversation")
-                assert app.chat.prompt.has_focus
-                await pilot.press("ctrl+b", "ctrl+e", "end", "!", "enter")
-                await wait_until(pilot, lambda: app.chat.talk.title == "How do bees fly?!", "the new title")
-                await wait_until(pilot, lambda: "How do bees fly?!" in screen_text(app).splitlines()[0], "it on top")
-                await pilot.press("ctrl+d", "y")
-                await wait_until(pilot, lambda: app.chat.talk.kept is None, "an empty chat in its place")
-                await wait_until(pilot, lambda: len(store.recent()) == 2, "the deletion")
-                await wait_until(pilot, lambda: len(sidebar.shown) == 2, "the row's end")
-                await pilot.pause(0.3)
-                await pilot.click("#body #rows", offset=(2, 1))
-                await wait_until(pilot, lambda: app.chat.talk.title == "A boat on the sea", "one by mouse")
-                await pilot.press("ctrl+b", "ctrl+b")
-                await wait_until(pilot, lambda: not sidebar.display, "no sidebar")
-                assert app.chat.prompt.has_focus
-                await pilot.resize_terminal(80, 24)
-                await pilot.press("ctrl+b")
-                await wait_until(pilot, lambda: isinstance(app.screen, HistoryScreen), "the list over the chat")
-                await pilot.press("escape")
-            again = make_app(tiny_model_home, keeper=Keeper(store))
-            async with running(again, (160, 50)) as pilot:
-                assert again.chat.sidebar is not None
-                assert not again.chat.sidebar.display  # as it was left
-
-    play(story())
+async def test_conversations_are_found_pinned_named_deleted_and_opened(tiny_model_home: Path, tmp_path: Path) -> None:
+    with Store(tmp_path / "app.db") as store:
+        for number, question in enumerate(("How do bees fly?", "苹果是什么颜色？", "A boat on the sea")):
+            id_ = store.create(question, at=1000.0 + number)
+            store.add(id_, None, "user", question, at=1000.0 + number)
+        app = make_app(tiny_model_home, keeper=Keeper(store))
+        async with running(app, (100, 30)) as pilot:
+            await pilot.press("ctrl+r")
+            await wait_until(pilot, lambda: isinstance(app.screen, HistoryScreen), "the list")
+            history = app.screen
+            assert isinstance(history, HistoryScreen)
+            await wait_until(pilot, lambda: len(history.list.shown) == 3, "the conversations")
+            assert history.list.shown[0][1] == "A boat on the sea"
+            history.query_one("#filter").value = "苹果"  # type: ignore[attr-defined]
+            await wait_until(pilot, lambda: titles(history) == ["苹果是什么颜色？"], "one")
+            await pilot.press("ctrl+t")
+            await wait_until(pilot, lambda: store.recent()[0].pinned, "the pin")
+            await pilot.press("ctrl+e", "end", "!", "enter")
+            await wait_until(pilot, lambda: store.recent()[0].title == "苹果是什么颜色？!", "the name")
+            history.query_one("#filter").value = "bees"  # type: ignore[attr-defined]
+            await wait_until(pilot, lambda: titles(history) == ["How do bees fly?"], "another")
+            await pilot.press("ctrl+s")
+            await wait_until(pilot, lambda: len(history.list.shown) == 4, "how it looked, and the hits by meaning")
+            history.query_one("#filter").value = "bee"  # type: ignore[attr-defined]
+            await wait_until(pilot, lambda: len(history.list.shown) == 1, "one")
+            await pilot.press("ctrl+d", "y")
+            await wait_until(pilot, lambda: len(store.recent()) == 2, "the deletion")
+            history.query_one("#filter").value = "boat"  # type: ignore[attr-defined]
+            await wait_until(pilot, lambda: notes(history) == ["A boat on the sea"], "a hit")
+            await pilot.press("enter")
+            await wait_until(pilot, lambda: app.chat.talk.title == "A boat on the sea", "the conversation")
+            assert app.chat.talk.path[0].text == "A boat on the sea"
 
 
-def test_what_a_killed_app_was_writing_is_taken_up_unless_it_still_grows(tiny_model_home: Path, tmp_path: Path) -> None:
-    async def story() -> None:
-        with Store(tmp_path / "app.db") as store:
-            number = store.create("cut")
-            question = store.add(number, None, "user", "Tell me everything")
-            answer = store.add(number, question, "assistant", "Once upon")
-            app = make_app(tiny_model_home, keeper=Keeper(store))
-            async with running(app, loaded=False) as pilot:  # a slow load would outlast the wait
-                store.update(answer, "Once upon a time")  # another app is at it
-                await pilot.pause(UNCHANGED + 0.5)
-                assert app.chat.talk.path == []
-            assert store.shown(number)[1].finish is None
-            again = make_app(tiny_model_home, keeper=Keeper(store))
-            async with running(again) as pilot:
-                await wait_until(pilot, lambda: len(again.chat.talk.path) == 2, "the conversation")
-                assert again.chat.talk.tip.text == "Once upon a time"
-                assert store.shown(number)[1].finish == "stopped"
-                await wait_until(pilot, lambda: again._notifications, "a word on it")
+async def test_the_sidebar_lists_opens_and_follows_what_is_done(tiny_model_home: Path, tmp_path: Path) -> None:
+    with Store(tmp_path / "app.db") as store:
+        for number, question in enumerate(("How do bees fly?", "A boat on the sea")):
+            id_ = store.create(question, at=1000.0 + number)
+            store.add(id_, None, "user", question, at=1000.0 + number)
+        app = make_app(tiny_model_home, keeper=Keeper(store))
+        async with running(app, (160, 50)) as pilot:
+            sidebar = app.chat.sidebar
+            assert sidebar is not None
+            await wait_until(pilot, lambda: len(sidebar.shown) == 2, "the conversations")
+            assert "How do bees fly?" in screen_text(app)
+            assert app.chat.prompt.has_focus
+            await ask(pilot, "A third one")
+            await wait_until(pilot, lambda: len(sidebar.shown) == 3, "the new one")
+            await wait_until(pilot, lambda: app.runner.waiting() == 0, "the title")
+            third = app.chat.talk.kept
+            assert sidebar.current == third
+            await wait_until(pilot, lambda: sidebar.shown[0][0] == third, "its place")
+            await wait_until(pilot, lambda: sidebar.shown[0][1] == app.chat.talk.title, "its title")
+            await pilot.press("ctrl+b", *"bees")
+            await wait_until(pilot, lambda: len(sidebar.shown) == 1, "the one with bees")
+            await pilot.press("enter")
+            await wait_until(pilot, lambda: app.chat.talk.title == "How do bees fly?", "the conversation")
+            assert app.chat.prompt.has_focus
+            await pilot.press("ctrl+b", "ctrl+e", "end", "!", "enter")
+            await wait_until(pilot, lambda: app.chat.talk.title == "How do bees fly?!", "the new title")
+            await wait_until(pilot, lambda: "How do bees fly?!" in screen_text(app).splitlines()[0], "it on top")
+            await pilot.press("ctrl+d", "y")
+            await wait_until(pilot, lambda: app.chat.talk.kept is None, "an empty chat in its place")
+            await wait_until(pilot, lambda: len(store.recent()) == 2, "the deletion")
+            await wait_until(pilot, lambda: len(sidebar.shown) == 2, "the row's end")
+            await pilot.pause(0.3)
+            await pilot.click("#body #rows", offset=(2, 1))
+            await wait_until(pilot, lambda: app.chat.talk.title == "A boat on the sea", "one by mouse")
+            await pilot.press("ctrl+b", "ctrl+b")
+            await wait_until(pilot, lambda: not sidebar.display, "no sidebar")
+            assert app.chat.prompt.has_focus
+            await pilot.resize_terminal(80, 24)
+            await pilot.press("ctrl+b")
+            await wait_until(pilot, lambda: isinstance(app.screen, HistoryScreen), "the list over the chat")
+            await pilot.press("escape")
+        again = make_app(tiny_model_home, keeper=Keeper(store))
+        async with running(again, (160, 50)) as pilot:
+            assert again.chat.sidebar is not None
+            assert not again.chat.sidebar.display  # as it was left
 
-    play(story())
 
-
-def test_a_question_whose_app_was_killed_before_the_first_word_is_there_again(
+async def test_what_a_killed_app_was_writing_is_taken_up_unless_it_still_grows(
     tiny_model_home: Path, tmp_path: Path
 ) -> None:
-    async def story() -> None:
-        with Store(tmp_path / "app.db") as store:
-            store.add(store.create("old", at=1000.0), None, "user", "Long ago", at=1000.0)
-            app = make_app(tiny_model_home, keeper=Keeper(store))
-            async with running(app) as pilot:
-                await pilot.pause(UNCHANGED + 0.5)
-                assert app.chat.talk.path == []
-            store.add(store.create("cut"), None, "user", "Tell me everything")
-            again = make_app(tiny_model_home, keeper=Keeper(store))
-            async with running(again) as pilot:
-                await wait_until(pilot, lambda: len(again.chat.talk.path) == 1, "the question")
-                await pilot.press("escape", "r")
-                await wait_until(pilot, lambda: len(again.chat.talk.path) == 2, "its answer")
-                await settled(pilot)
-                assert again.chat.talk.tip.text
+    with Store(tmp_path / "app.db") as store:
+        number = store.create("cut")
+        question = store.add(number, None, "user", "Tell me everything")
+        answer = store.add(number, question, "assistant", "Once upon")
+        app = make_app(tiny_model_home, keeper=Keeper(store))
+        async with running(app, loaded=False) as pilot:  # a slow load would outlast the wait
+            store.update(answer, "Once upon a time")  # another app is at it
+            await pilot.pause(UNCHANGED + 0.5)
+            assert app.chat.talk.path == []
+        assert store.shown(number)[1].finish is None
+        again = make_app(tiny_model_home, keeper=Keeper(store))
+        async with running(again) as pilot:
+            await wait_until(pilot, lambda: len(again.chat.talk.path) == 2, "the conversation")
+            assert again.chat.talk.tip.text == "Once upon a time"
+            assert store.shown(number)[1].finish == "stopped"
+            await wait_until(pilot, lambda: again._notifications, "a word on it")
 
-    play(story())
+
+async def test_a_question_whose_app_was_killed_before_the_first_word_is_there_again(
+    tiny_model_home: Path, tmp_path: Path
+) -> None:
+    with Store(tmp_path / "app.db") as store:
+        store.add(store.create("old", at=1000.0), None, "user", "Long ago", at=1000.0)
+        app = make_app(tiny_model_home, keeper=Keeper(store))
+        async with running(app) as pilot:
+            await pilot.pause(UNCHANGED + 0.5)
+            assert app.chat.talk.path == []
+        store.add(store.create("cut"), None, "user", "Tell me everything")
+        again = make_app(tiny_model_home, keeper=Keeper(store))
+        async with running(again) as pilot:
+            await wait_until(pilot, lambda: len(again.chat.talk.path) == 1, "the question")
+            await pilot.press("escape", "r")
+            await wait_until(pilot, lambda: len(again.chat.talk.path) == 2, "its answer")
+            await settled(pilot)
+            assert again.chat.talk.tip.text

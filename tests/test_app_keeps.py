@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from app_pilot import ask, leave_the_prompt, make_app, running, say, screen_text, settled, wait_until
 
@@ -16,7 +15,6 @@ from tui.screens.asking import AskingScreen
 from tui.screens.confirming import ConfirmingScreen
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
     from pathlib import Path
 
     import pytest
@@ -25,27 +23,20 @@ if TYPE_CHECKING:
     from tui.runner import Runner
 
 
-def play(story: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(story)
-
-
-def test_an_answer_that_was_gone_on_with_counts_all_of_it(tiny_model_home: Path) -> None:
-    async def story() -> None:
-        app = make_app(tiny_model_home, max_tokens=4)
-        async with running(app) as pilot:
-            await ask(pilot, "Tell me everything")
-            answer = app.chat.talk.tip
-            prompt, first = answer.prompt_tokens, answer.first_token
-            assert answer.output_tokens == 4
-            await say(pilot, "/continue")
-            await wait_until(pilot, lambda: answer.output_tokens == 8, "the figures of both parts")
-            await settled(pilot)
-            assert (answer.prompt_tokens, answer.first_token) == (prompt, first)
-            assert answer.rate < 10_000
-            await wait_until(pilot, lambda: app.meter._used == prompt + 8, "the meter")
-            assert "8 tok ·" in screen_text(app)
-
-    play(story())
+async def test_an_answer_that_was_gone_on_with_counts_all_of_it(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home, max_tokens=4)
+    async with running(app) as pilot:
+        await ask(pilot, "Tell me everything")
+        answer = app.chat.talk.tip
+        prompt, first = answer.prompt_tokens, answer.first_token
+        assert answer.output_tokens == 4
+        await say(pilot, "/continue")
+        await wait_until(pilot, lambda: answer.output_tokens == 8, "the figures of both parts")
+        await settled(pilot)
+        assert (answer.prompt_tokens, answer.first_token) == (prompt, first)
+        assert answer.rate < 10_000
+        await wait_until(pilot, lambda: app.meter._used == prompt + 8, "the meter")
+        assert "8 tok ·" in screen_text(app)
 
 
 class Silence:
@@ -63,76 +54,62 @@ class Silence:
         room.post(AnswerEnded(self.key, stopped=False))
 
 
-def test_a_model_that_has_nothing_to_add_says_so(tiny_model_home: Path) -> None:
-    async def story() -> None:
-        app = make_app(tiny_model_home)
-        async with running(app) as pilot:
-            await ask(pilot, "One")
-            answer = app.chat.talk.tip
-            before = answer.text
-            await app.chat.write(Silence(app), answer, "One")
-            await settled(pilot)
-            assert app.strings("said.nothing_more") in [note.message for note in app._notifications]
-            assert app.chat.talk.tip.text == before
-
-    play(story())
+async def test_a_model_that_has_nothing_to_add_says_so(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        await ask(pilot, "One")
+        answer = app.chat.talk.tip
+        before = answer.text
+        await app.chat.write(Silence(app), answer, "One")
+        await settled(pilot)
+        assert app.strings("said.nothing_more") in [note.message for note in app._notifications]
+        assert app.chat.talk.tip.text == before
 
 
-def test_a_file_is_not_written_over_without_asking(
+async def test_a_file_is_not_written_over_without_asking(
     tiny_model_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.md").write_text("mine", "utf-8")
-
-    async def story() -> None:
-        app = make_app(tiny_model_home)
-        async with running(app) as pilot:
-            await ask(pilot, "One")
-            await say(pilot, "/export mine.md")
-            await wait_until(pilot, lambda: isinstance(app.screen, ConfirmingScreen), "the question")
-            await wait_until(pilot, lambda: "y yes" in screen_text(app), "its keys")
-            await pilot.press("enter")
-            await wait_until(pilot, lambda: app.screen is app.chat, "the chat")
-            assert (tmp_path / "mine.md").read_text("utf-8") == "mine"
-            await say(pilot, "/export mine.md")
-            await wait_until(pilot, lambda: isinstance(app.screen, ConfirmingScreen), "the question")
-            await pilot.press("y")
-            await wait_until(pilot, lambda: "# " in (tmp_path / "mine.md").read_text("utf-8"), "the conversation")
-
-    play(story())
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        await ask(pilot, "One")
+        await say(pilot, "/export mine.md")
+        await wait_until(pilot, lambda: isinstance(app.screen, ConfirmingScreen), "the question")
+        await wait_until(pilot, lambda: "y yes" in screen_text(app), "its keys")
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: app.screen is app.chat, "the chat")
+        assert (tmp_path / "mine.md").read_text("utf-8") == "mine"
+        await say(pilot, "/export mine.md")
+        await wait_until(pilot, lambda: isinstance(app.screen, ConfirmingScreen), "the question")
+        await pilot.press("y")
+        await wait_until(pilot, lambda: "# " in (tmp_path / "mine.md").read_text("utf-8"), "the conversation")
 
 
-def test_the_palette_offers_a_file_named_after_the_conversation(
+async def test_the_palette_offers_a_file_named_after_the_conversation(
     tiny_model_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-
-    async def story() -> None:
-        app = make_app(tiny_model_home)
-        async with running(app) as pilot:
-            await ask(pilot, "One")
-            app.chat.talk.title = "狐狸: a tale / of two"
-            await next(row for row in palette.entries(app) if row.title == app.strings("palette.export")).deed()
-            await wait_until(pilot, lambda: isinstance(app.screen, AskingScreen), "the name")
-            await pilot.press("enter")
-            path = tmp_path / "狐狸 a tale of two.md"
-            await wait_until(pilot, path.exists, "the file")
-            assert app.chat.talk.tip.text.strip() in path.read_text("utf-8")
-            await say(pilot, "/export all.json")
-            await wait_until(pilot, (tmp_path / "all.json").exists, "the other file")
-            messages = json.loads((tmp_path / "all.json").read_text("utf-8"))["messages"]
-            assert [message["role"] for message in messages] == ["user", "assistant"]
-
-    play(story())
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        await ask(pilot, "One")
+        app.chat.talk.title = "狐狸: a tale / of two"
+        await next(row for row in palette.entries(app) if row.title == app.strings("palette.export")).deed()
+        await wait_until(pilot, lambda: isinstance(app.screen, AskingScreen), "the name")
+        await pilot.press("enter")
+        path = tmp_path / "狐狸 a tale of two.md"
+        await wait_until(pilot, path.exists, "the file")
+        assert app.chat.talk.tip.text.strip() in path.read_text("utf-8")
+        await say(pilot, "/export all.json")
+        await wait_until(pilot, (tmp_path / "all.json").exists, "the other file")
+        messages = json.loads((tmp_path / "all.json").read_text("utf-8"))["messages"]
+        assert [message["role"] for message in messages] == ["user", "assistant"]
 
 
-def test_a_finished_conversation_is_left_while_its_message_has_the_focus(tiny_model_home: Path) -> None:
-    async def story() -> None:
-        app = make_app(tiny_model_home)
-        async with running(app) as pilot:
-            await ask(pilot, "One")
-            await leave_the_prompt(pilot)
-            await pilot.press("ctrl+n", *"Two")
-            await wait_until(pilot, lambda: app.chat.prompt.text == "Two", "the text")
-
-    play(story())
+async def test_a_finished_conversation_is_left_while_its_message_has_the_focus(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        await ask(pilot, "One")
+        await leave_the_prompt(pilot)
+        await pilot.press("ctrl+n", *"Two")
+        await wait_until(pilot, lambda: app.chat.prompt.text == "Two", "the text")

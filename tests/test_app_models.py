@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import toy_checkpoints
@@ -22,15 +21,10 @@ from tui.settings import Settings
 from tui.strings import Strings
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 SPEC = "hf:acme/small"
-
-
-def play(story: Coroutine[Any, Any, None]) -> None:
-    """Run one story to its end."""
-    asyncio.run(story)
 
 
 @pytest.fixture(scope="module")
@@ -60,168 +54,144 @@ def hub(published: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 50)])
-def test_the_first_start_offers_the_default_and_chats_once_it_is_here(
+async def test_the_first_start_offers_the_default_and_chats_once_it_is_here(
     hub: HubServer, tmp_path: Path, size: tuple[int, int]
 ) -> None:
-    async def story() -> None:
-        app = make_app(tmp_path)
-        async with running(app, size, loaded=False) as pilot:
-            await wait_until(pilot, lambda: isinstance(app.screen, WelcomeScreen), "the welcome")
-            await wait_until(pilot, lambda: "Pull it" in screen_text(app), "the offer")
-            shown = screen_text(app)
-            for said in ("small", "A small one.", "to download", "Apache License 2.0", "Later"):
-                assert said in shown, said
-            await pilot.press("enter")
-            await wait_until(pilot, lambda: app.models.name == "small", "the model")
-            await wait_until(pilot, lambda: app.screen is app.chat, "the chat")
-            await ask(pilot, "Hello?")
-            assert app.chat.talk.tip.text
-        assert (tmp_path / "models" / "small" / "manifest.json").exists()
-
-    play(story())
+    app = make_app(tmp_path)
+    async with running(app, size, loaded=False) as pilot:
+        await wait_until(pilot, lambda: isinstance(app.screen, WelcomeScreen), "the welcome")
+        await wait_until(pilot, lambda: "Pull it" in screen_text(app), "the offer")
+        shown = screen_text(app)
+        for said in ("small", "A small one.", "to download", "Apache License 2.0", "Later"):
+            assert said in shown, said
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: app.models.name == "small", "the model")
+        await wait_until(pilot, lambda: app.screen is app.chat, "the chat")
+        await ask(pilot, "Hello?")
+        assert app.chat.talk.tip.text
+    assert (tmp_path / "models" / "small" / "manifest.json").exists()
 
 
-def test_a_pull_is_stopped_and_goes_on_where_it_was(hub: HubServer, tmp_path: Path) -> None:
+async def test_a_pull_is_stopped_and_goes_on_where_it_was(hub: HubServer, tmp_path: Path) -> None:
     hub.block_delay = 0.01
-
-    async def story() -> None:
-        app = make_app(tmp_path)
-        async with running(app, loaded=False) as pilot:
-            await wait_until(pilot, lambda: isinstance(app.screen, WelcomeScreen), "the welcome")
-            await pilot.press("enter")
-            await wait_until(pilot, lambda: "downloading" in screen_text(app), "the progress")
-            await wait_until(pilot, lambda: app.models.pulling[0].done > 1_000_000, "a part")
-            assert "%" in screen_text(app)
-            await pilot.press("enter")
-            await wait_until(pilot, lambda: "Pull again" in screen_text(app), "the stop")
-            assert app.library.names() == []
-            received = list(tmp_path.rglob("*.partial"))
-            assert received
-            hub.block_delay = 0.0
-            button = app.screen.query_one("#pull-it")
-            await wait_until(pilot, lambda: not button.has_class("-active"), "the button's rest")
-            await pilot.press("enter")
-            await wait_until(pilot, lambda: app.models.name == "small", "the model")
-        assert any(range_ for _, range_, _ in hub.requests)  # it asked for the rest alone
-
-    play(story())
+    app = make_app(tmp_path)
+    async with running(app, loaded=False) as pilot:
+        await wait_until(pilot, lambda: isinstance(app.screen, WelcomeScreen), "the welcome")
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: "downloading" in screen_text(app), "the progress")
+        await wait_until(pilot, lambda: app.models.pulling[0].done > 1_000_000, "a part")
+        assert "%" in screen_text(app)
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: "Pull again" in screen_text(app), "the stop")
+        assert app.library.names() == []
+        received = list(tmp_path.rglob("*.partial"))
+        assert received
+        hub.block_delay = 0.0
+        button = app.screen.query_one("#pull-it")
+        await wait_until(pilot, lambda: not button.has_class("-active"), "the button's rest")
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: app.models.name == "small", "the model")
+    assert any(range_ for _, range_, _ in hub.requests)  # it asked for the rest alone
 
 
-def test_a_pull_that_fails_says_why_and_what_to_do(hub: HubServer, tmp_path: Path) -> None:
+async def test_a_pull_that_fails_says_why_and_what_to_do(hub: HubServer, tmp_path: Path) -> None:
     hub.status["api"] = 404
-
-    async def story() -> None:
-        app = make_app(tmp_path)
-        async with running(app, loaded=False) as pilot:
-            await wait_until(pilot, lambda: isinstance(app.screen, WelcomeScreen), "the welcome")
-            await pilot.press("enter")
-            await wait_until(pilot, lambda: "Pull again" in screen_text(app), "the failure")
-            assert "could not be fetched" in screen_text(app)
-            assert "→" in screen_text(app)
-            await pilot.press("escape")
-            await wait_until(pilot, lambda: app.screen is app.chat, "the chat")
-            assert "no model" in screen_text(app)
-
-    play(story())
+    app = make_app(tmp_path)
+    async with running(app, loaded=False) as pilot:
+        await wait_until(pilot, lambda: isinstance(app.screen, WelcomeScreen), "the welcome")
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: "Pull again" in screen_text(app), "the failure")
+        assert "could not be fetched" in screen_text(app)
+        assert "→" in screen_text(app)
+        await pilot.press("escape")
+        await wait_until(pilot, lambda: app.screen is app.chat, "the chat")
+        assert "no model" in screen_text(app)
 
 
-def test_the_manager_pulls_beside_the_chat_uses_and_removes(hub: HubServer, tmp_path: Path) -> None:
+async def test_the_manager_pulls_beside_the_chat_uses_and_removes(hub: HubServer, tmp_path: Path) -> None:
     hub.block_delay = 0.02
-
-    async def story() -> None:
-        home = tmp_path / "home"
-        folder = toy_checkpoints.write_chat_model(tmp_path / "first", seed=3)
-        app = make_app(home)
-        app.library.import_path(folder, "first")
-        async with running(app, (100, 30)) as pilot:
-            await pilot.press("f3")
-            await wait_until(pilot, lambda: isinstance(app.screen, ModelsScreen), "the models")
-            manager = app.screen
-            assert isinstance(manager, ModelsScreen)
-            await wait_until(pilot, lambda: len(manager.shown) == len(catalog.CATALOG) + 1, "the rows")
-            assert "in use" in manager.shown[0].note
-            assert "to pull" in manager.shown[1].note
-            assert "Apache-2.0" in manager.shown[1].note
-            await pilot.press(*"small", "enter")
-            await wait_until(pilot, lambda: app.screen is not manager, "the question")
-            assert "Apache License 2.0" in screen_text(app)
-            await pilot.press("y")
-            await wait_until(pilot, lambda: app.models.pulling, "the pull")
-            await wait_until(pilot, lambda: "%" in screen_text(app), "its progress")
-            await pilot.press("escape")
-            await wait_until(pilot, lambda: app.screen is app.chat, "the chat")
-            assert "↓ small" in screen_text(app)
-            hub.block_delay = 0.0
-            await ask(pilot, "Meanwhile?")
-            await wait_until(pilot, lambda: "small" in app.library.names(), "the model")
-            await wait_until(pilot, lambda: not app.models.pulling, "the end")
-            assert app.models.name == "first"
-            await pilot.press("f3", *"small", "enter")
-            await wait_until(pilot, lambda: app.models.name == "small", "the change")
-            await pilot.press("f3", *"first")
-            await wait_until(pilot, lambda: [row.label for row in app.screen.shown] == ["first"], "the row")  # type: ignore[attr-defined]
-            await pilot.press("ctrl+d", "y")
-            await wait_until(pilot, lambda: app.library.names() == ["small"], "the removal")
-            app.screen.query_one("#filter").value = "small"  # type: ignore[attr-defined]
-            await pilot.press("ctrl+d", "n")
-            assert app.library.names() == ["small"]
-            await pilot.press("ctrl+d", "y")
-            await wait_until(pilot, lambda: app.library.names() == [], "the last one's removal")
-            assert app.models.name == ""
-            await wait_until(pilot, lambda: app.runner.session is None, "the weights' end")
-
-    play(story())
+    home = tmp_path / "home"
+    folder = toy_checkpoints.write_chat_model(tmp_path / "first", seed=3)
+    app = make_app(home)
+    app.library.import_path(folder, "first")
+    async with running(app, (100, 30)) as pilot:
+        await pilot.press("f3")
+        await wait_until(pilot, lambda: isinstance(app.screen, ModelsScreen), "the models")
+        manager = app.screen
+        assert isinstance(manager, ModelsScreen)
+        await wait_until(pilot, lambda: len(manager.shown) == len(catalog.CATALOG) + 1, "the rows")
+        assert "in use" in manager.shown[0].note
+        assert "to pull" in manager.shown[1].note
+        assert "Apache-2.0" in manager.shown[1].note
+        await pilot.press(*"small", "enter")
+        await wait_until(pilot, lambda: app.screen is not manager, "the question")
+        assert "Apache License 2.0" in screen_text(app)
+        await pilot.press("y")
+        await wait_until(pilot, lambda: app.models.pulling, "the pull")
+        await wait_until(pilot, lambda: "%" in screen_text(app), "its progress")
+        await pilot.press("escape")
+        await wait_until(pilot, lambda: app.screen is app.chat, "the chat")
+        assert "↓ small" in screen_text(app)
+        hub.block_delay = 0.0
+        await ask(pilot, "Meanwhile?")
+        await wait_until(pilot, lambda: "small" in app.library.names(), "the model")
+        await wait_until(pilot, lambda: not app.models.pulling, "the end")
+        assert app.models.name == "first"
+        await pilot.press("f3", *"small", "enter")
+        await wait_until(pilot, lambda: app.models.name == "small", "the change")
+        await pilot.press("f3", *"first")
+        await wait_until(pilot, lambda: [row.label for row in app.screen.shown] == ["first"], "the row")  # type: ignore[attr-defined]
+        await pilot.press("ctrl+d", "y")
+        await wait_until(pilot, lambda: app.library.names() == ["small"], "the removal")
+        app.screen.query_one("#filter").value = "small"  # type: ignore[attr-defined]
+        await pilot.press("ctrl+d", "n")
+        assert app.library.names() == ["small"]
+        await pilot.press("ctrl+d", "y")
+        await wait_until(pilot, lambda: app.library.names() == [], "the last one's removal")
+        assert app.models.name == ""
+        await wait_until(pilot, lambda: app.runner.session is None, "the weights' end")
 
 
-def test_what_the_hub_has_besides_is_pulled_by_its_name(hub: HubServer, tmp_path: Path) -> None:
+async def test_what_the_hub_has_besides_is_pulled_by_its_name(hub: HubServer, tmp_path: Path) -> None:
     hub.repos["other/one"] = hub.repos["acme/small"]
-
-    async def story() -> None:
-        app = make_app(tmp_path)
-        async with running(app, (100, 30), loaded=False) as pilot:
-            await wait_until(pilot, lambda: isinstance(app.screen, WelcomeScreen), "the welcome")
-            await pilot.press("right", "enter")
-            await wait_until(pilot, lambda: isinstance(app.screen, ModelsScreen), "the models")
-            app.screen.query_one("#filter").value = "hf:other/one"  # type: ignore[attr-defined]
-            await wait_until(pilot, lambda: [row.label for row in app.screen.shown] == ["hf:other/one"], "the row")  # type: ignore[attr-defined]
-            await pilot.press("enter")
-            await wait_until(pilot, lambda: not isinstance(app.screen, ModelsScreen), "the question")
-            await pilot.press("enter")
-            await wait_until(pilot, lambda: app.models.name == "one", "the model")
-
-    play(story())
+    app = make_app(tmp_path)
+    async with running(app, (100, 30), loaded=False) as pilot:
+        await wait_until(pilot, lambda: isinstance(app.screen, WelcomeScreen), "the welcome")
+        await pilot.press("right", "enter")
+        await wait_until(pilot, lambda: isinstance(app.screen, ModelsScreen), "the models")
+        app.screen.query_one("#filter").value = "hf:other/one"  # type: ignore[attr-defined]
+        await wait_until(pilot, lambda: [row.label for row in app.screen.shown] == ["hf:other/one"], "the row")  # type: ignore[attr-defined]
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: not isinstance(app.screen, ModelsScreen), "the question")
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: app.models.name == "one", "the model")
 
 
-def test_an_open_session_answers_in_place_of_a_model_of_this_machine(tiny_model_home: Path, tmp_path: Path) -> None:
+async def test_an_open_session_answers_in_place_of_a_model_of_this_machine(
+    tiny_model_home: Path, tmp_path: Path
+) -> None:
     session = Session.open(tiny_model_home / "models" / "tiny", device="cpu", threads=1)
     where = places({"LOCAL_LLM_HOME": str(tmp_path)})
     settings = Settings.load(where.config_file, environ={}, folder=tmp_path).with_flags({"max_tokens": 4})
     app = LlmApp(settings, where, open_library(where), Strings("en"), remote=session)
-
-    async def story() -> None:
-        async with running(app) as pilot:  # no model is installed, and none is offered
-            assert app.screen is app.chat
-            await ask(pilot, "Hello?")
-            assert app.chat.talk.tip.output_tokens == 4
-            assert app.models.count("some words") > 0
-
-    play(story())
+    async with running(app) as pilot:  # no model is installed, and none is offered
+        assert app.screen is app.chat
+        await ask(pilot, "Hello?")
+        assert app.chat.talk.tip.output_tokens == 4
+        assert app.models.count("some words") > 0
 
 
-def test_the_manager_by_mouse_alone(hub: HubServer, tmp_path: Path) -> None:
-    async def story() -> None:
-        app = make_app(tmp_path)
-        async with running(app, (100, 30), loaded=False) as pilot:
-            await wait_until(pilot, lambda: isinstance(app.screen, WelcomeScreen), "the welcome")
-            await wait_until(pilot, lambda: "Other models" in screen_text(app), "the buttons")
-            await pilot.click("#other")
-            await wait_until(pilot, lambda: isinstance(app.screen, ModelsScreen), "the models")
-            manager = app.screen
-            await wait_until(pilot, lambda: "small" in screen_text(app), "the rows")
-            await pilot.click("#rows", offset=(3, 0))
-            await wait_until(pilot, lambda: app.screen is not manager, "the question")
-            await wait_until(pilot, lambda: "Not now" in screen_text(app), "its buttons")
-            await pilot.click("#yes")
-            await wait_until(pilot, lambda: app.models.name == "small", "the model")
-
-    play(story())
+async def test_the_manager_by_mouse_alone(hub: HubServer, tmp_path: Path) -> None:
+    app = make_app(tmp_path)
+    async with running(app, (100, 30), loaded=False) as pilot:
+        await wait_until(pilot, lambda: isinstance(app.screen, WelcomeScreen), "the welcome")
+        await wait_until(pilot, lambda: "Other models" in screen_text(app), "the buttons")
+        await pilot.click("#other")
+        await wait_until(pilot, lambda: isinstance(app.screen, ModelsScreen), "the models")
+        manager = app.screen
+        await wait_until(pilot, lambda: "small" in screen_text(app), "the rows")
+        await pilot.click("#rows", offset=(3, 0))
+        await wait_until(pilot, lambda: app.screen is not manager, "the question")
+        await wait_until(pilot, lambda: "Not now" in screen_text(app), "its buttons")
+        await pilot.click("#yes")
+        await wait_until(pilot, lambda: app.models.name == "small", "the model")

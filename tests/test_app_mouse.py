@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from app_pilot import ask, make_app, running, settled, wait_until
@@ -13,66 +12,54 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_letters_after_a_click_on_a_message_are_text(tiny_model_home: Path) -> None:
-    async def story() -> None:
-        app = make_app(tiny_model_home)
-        async with running(app) as pilot:
-            await ask(pilot, "One")
-            for view, letters in zip(app.chat.query(TurnView), ("re", "fed"), strict=True):
-                await pilot.click(view.query_one(".body"))
-                assert app.chat.prompt.has_focus
-                await pilot.press(*letters)
-            assert app.chat.prompt.text == "refed"
-            assert [len(turn.children) for turn in app.chat.talk.path] == [1, 0]
-
-    asyncio.run(story())
-
-
-def test_a_click_on_a_message_leads_out_of_the_panel(tiny_model_home: Path) -> None:
-    async def story() -> None:
-        app = make_app(tiny_model_home)
-        async with running(app, (120, 40)) as pilot:
-            await ask(pilot, "One")
-            await pilot.press("f2")
-            await wait_until(pilot, lambda: app.chat.query_one("Panel").has_focus_within, "the panel")
-            await pilot.click(app.chat.query(TurnView).first().query_one(".body"))
-            await wait_until(pilot, lambda: app.chat.prompt.has_focus, "the prompt")
-            await pilot.press("h", "i")
-            assert app.chat.prompt.text == "hi"
-
-    asyncio.run(story())
-
-
-def test_who_went_to_the_messages_by_key_chooses_another_by_mouse(tiny_model_home: Path) -> None:
-    async def story() -> None:
-        app = make_app(tiny_model_home)
-        async with running(app) as pilot:
-            await ask(pilot, "One")
-            question, answer = app.chat.query(TurnView)
-            await pilot.press("escape")
-            await wait_until(pilot, lambda: answer.has_focus, "the answer")
-            await pilot.click(question.query_one(".body"))
-            await wait_until(pilot, lambda: question.has_focus, "the question")
-            await pilot.press("r")
-            await wait_until(pilot, lambda: len(question.turn.children) == 2, "another answer")
-            await settled(pilot)
-
-    asyncio.run(story())
-
-
-def test_the_arrows_between_versions_take_clicks_from_the_prompt(tiny_model_home: Path) -> None:
-    async def story() -> None:
-        app = make_app(tiny_model_home)
-        async with running(app) as pilot:
-            await ask(pilot, "One")
-            await app.chat.by_name("regen")
-            await wait_until(pilot, lambda: len(app.chat.talk.path[0].children) == 2, "another answer")
-            await settled(pilot)
-            assert app.chat.talk.tip.place == (2, 2)
-            facts = app.chat.query(TurnView).last().query_one(Facts)
-            column = facts.content_region.x - facts.region.x
-            await pilot.click(facts, offset=(column, 0))
-            await wait_until(pilot, lambda: app.chat.talk.tip.place == (1, 2), "the first answer")
+async def test_letters_after_a_click_on_a_message_are_text(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        await ask(pilot, "One")
+        for view, letters in zip(app.chat.query(TurnView), ("re", "fed"), strict=True):
+            await pilot.click(view.query_one(".body"))
             assert app.chat.prompt.has_focus
+            await pilot.press(*letters)
+        assert app.chat.prompt.text == "refed"
+        assert [len(turn.children) for turn in app.chat.talk.path] == [1, 0]
 
-    asyncio.run(story())
+
+async def test_a_click_on_a_message_leads_out_of_the_panel(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home)
+    async with running(app, (120, 40)) as pilot:
+        await ask(pilot, "One")
+        await pilot.press("f2")
+        await wait_until(pilot, lambda: app.chat.query_one("Panel").has_focus_within, "the panel")
+        await pilot.click(app.chat.query(TurnView).first().query_one(".body"))
+        await wait_until(pilot, lambda: app.chat.prompt.has_focus, "the prompt")
+        await pilot.press("h", "i")
+        assert app.chat.prompt.text == "hi"
+
+
+async def test_who_went_to_the_messages_by_key_chooses_another_by_mouse(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        await ask(pilot, "One")
+        question, answer = app.chat.query(TurnView)
+        await pilot.press("escape")
+        await wait_until(pilot, lambda: answer.has_focus, "the answer")
+        await pilot.click(question.query_one(".body"))
+        await wait_until(pilot, lambda: question.has_focus, "the question")
+        await pilot.press("r")
+        await wait_until(pilot, lambda: len(question.turn.children) == 2, "another answer")
+        await settled(pilot)
+
+
+async def test_the_arrows_between_versions_take_clicks_from_the_prompt(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        await ask(pilot, "One")
+        await app.chat.by_name("regen")
+        await wait_until(pilot, lambda: len(app.chat.talk.path[0].children) == 2, "another answer")
+        await settled(pilot)
+        assert app.chat.talk.tip.place == (2, 2)
+        facts = app.chat.query(TurnView).last().query_one(Facts)
+        column = facts.content_region.x - facts.region.x
+        await pilot.click(facts, offset=(column, 0))
+        await wait_until(pilot, lambda: app.chat.talk.tip.place == (1, 2), "the first answer")
+        assert app.chat.prompt.has_focus

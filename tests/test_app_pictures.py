@@ -6,7 +6,6 @@ pictures (any browser shows them), and commit them with the change.
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 import html
 import os
@@ -102,29 +101,27 @@ def compare(name: str, picture: str, folder: Path) -> None:
 @pytest.mark.parametrize("theme", ["textual-dark", "textual-light"])
 @pytest.mark.parametrize("size", [(80, 24), (160, 50)], ids=["80x24", "160x50"])
 @pytest.mark.parametrize(("scene", "language"), [("chat", "en"), ("panel", "zh")])
-def test_the_app_looks_as_it_did(
+async def test_the_app_looks_as_it_did(
     tiny_model_home: Path, tmp_path: Path, scene: str, language: Language, size: tuple[int, int], theme: str
 ) -> None:
-    async def story() -> str:
-        with Store(tmp_path / "app.db") as store:
-            for number, title in enumerate(("How bees fly", "苹果是什么颜色？", "A boat on the sea")):
-                store.add(store.create(title, at=1000.0 + number), None, "user", title, at=1000.0 + number)
-            store.pin(2)
-            app = make_app(tiny_model_home, language, keeper=Keeper(store), talk=a_talk(), theme=theme, max_tokens=512)
-            async with running(app, size) as pilot:
-                app.chat.prompt.cursor_blink = False
-                app.models.name, app.models.place, app.models.memory = "tiny", "cpu/native", 512_000_000
-                app.models.say_ready()
-                await app.chat.show()
-                if scene == "panel":
-                    await pilot.press("f2")
-                    await wait_until(pilot, lambda: not in_prompt(app), "a field")
-                    await pilot.press("escape")
-                    await wait_until(pilot, lambda: in_prompt(app), "the prompt")
-                sidebar = app.chat.sidebar
-                assert sidebar is not None
-                await wait_until(pilot, lambda: len(sidebar.shown) == 3, "the conversations")
-                return await picture_of(app, pilot)
-
+    with Store(tmp_path / "app.db") as store:
+        for number, title in enumerate(("How bees fly", "苹果是什么颜色？", "A boat on the sea")):
+            store.add(store.create(title, at=1000.0 + number), None, "user", title, at=1000.0 + number)
+        store.pin(2)
+        app = make_app(tiny_model_home, language, keeper=Keeper(store), talk=a_talk(), theme=theme, max_tokens=512)
+        async with running(app, size) as pilot:
+            app.chat.prompt.cursor_blink = False
+            app.models.name, app.models.place, app.models.memory = "tiny", "cpu/native", 512_000_000
+            app.models.say_ready()
+            await app.chat.show()
+            if scene == "panel":
+                await pilot.press("f2")
+                await wait_until(pilot, lambda: not in_prompt(app), "a field")
+                await pilot.press("escape")
+                await wait_until(pilot, lambda: in_prompt(app), "the prompt")
+            sidebar = app.chat.sidebar
+            assert sidebar is not None
+            await wait_until(pilot, lambda: len(sidebar.shown) == 3, "the conversations")
+            picture = await picture_of(app, pilot)
     name = f"{scene}-{language}-{size[0]}x{size[1]}-{theme.removeprefix('textual-')}"
-    compare(name, asyncio.run(story()), tmp_path)
+    compare(name, picture, tmp_path)

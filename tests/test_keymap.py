@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -119,44 +118,40 @@ def test_keys_are_set_one_by_one_and_what_stands_around_them_stays(tmp_path: Pat
     assert (code, "config.toml: keys: new: n is typed into the text" in said) == (2, True)
 
 
-def test_the_keys_of_the_settings_work_and_are_what_help_footer_and_texts_show(tiny_model_home: Path) -> None:
+async def test_the_keys_of_the_settings_work_and_are_what_help_footer_and_texts_show(tiny_model_home: Path) -> None:
     keys = {"new": "ctrl+t", "help": "f4", "send": "ctrl+s", "retry": "x", "palette": "f10"}
-
-    async def story() -> None:
-        app = make_app(tiny_model_home, keys=keys)
-        async with running(app, (120, 40)) as pilot:
-            await wait_until(pilot, lambda: "Ctrl+S sends" in screen_text(app), "the greeting")
-            assert "F10 has every command" in screen_text(app)
-            footer = screen_text(app).splitlines()[-1]
-            assert "Ctrl+T new" in footer
-            assert "Ctrl+S send" in footer
-            await pilot.press("h", "i", "enter")  # no longer a key of its own: a line end
-            assert app.chat.prompt.text == "hi\n"
-            await pilot.press("ctrl+s")
-            await wait_until(pilot, lambda: app.chat.talk.tip.finish, "the answer")
-            await settled(pilot)
-            first = app.chat.talk.tip
-            await pilot.press("escape", "x")
-            await wait_until(pilot, lambda: app.chat.talk.tip is not first, "another answer")
-            await wait_until(pilot, lambda: not app.chat.writings, "its end")
-            await pilot.press("f4")
-            await wait_until(pilot, lambda: isinstance(app.screen, HelpScreen), "the help")
-            await wait_until(pilot, lambda: "Ctrl+S" in screen_text(app), "its text")
-            rows = [row.split() for row in screen_text(app).splitlines()]
-            assert ["x", "retry:"] in [row[1:3] for row in rows]
-            app.screen.query_one("#help").scroll_end(animate=False)
-            await pilot.press("escape")
-            await wait_until(pilot, lambda: app.screen is app.chat, "the chat")
-            old = app.chat.talk
-            await pilot.press("ctrl+n")
-            await pilot.pause()
-            assert app.chat.talk is old
-            await pilot.press("ctrl+t")
-            await wait_until(pilot, lambda: app.chat.talk is not old, "a new conversation")
-            await pilot.press("ctrl+p")
-            await pilot.pause()
-            assert app.screen is app.chat
-            await pilot.press("f10")
-            await wait_until(pilot, lambda: app.screen is not app.chat, "the palette")
-
-    asyncio.run(story())
+    app = make_app(tiny_model_home, keys=keys)
+    async with running(app, (120, 40)) as pilot:
+        await wait_until(pilot, lambda: "Ctrl+S sends" in screen_text(app), "the greeting")
+        assert "F10 has every command" in screen_text(app)
+        footer = screen_text(app).splitlines()[-1]
+        assert "Ctrl+T new" in footer
+        assert "Ctrl+S send" in footer
+        await pilot.press("h", "i", "enter")  # no longer a key of its own: a line end
+        assert app.chat.prompt.text == "hi\n"
+        await pilot.press("ctrl+s")
+        await wait_until(pilot, lambda: app.chat.talk.tip.finish, "the answer")
+        await settled(pilot)
+        first = app.chat.talk.tip
+        await pilot.press("escape", "x")
+        await wait_until(pilot, lambda: app.chat.talk.tip is not first, "another answer")
+        await wait_until(pilot, lambda: not app.chat.writings, "its end")
+        await pilot.press("f4")
+        await wait_until(pilot, lambda: isinstance(app.screen, HelpScreen), "the help")
+        await wait_until(pilot, lambda: "Ctrl+S" in screen_text(app), "its text")
+        rows = [row.split() for row in screen_text(app).splitlines()]
+        assert ["x", "retry:"] in [row[1:3] for row in rows]
+        app.screen.query_one("#help").scroll_end(animate=False)
+        await pilot.press("escape")
+        await wait_until(pilot, lambda: app.screen is app.chat, "the chat")
+        old = app.chat.talk
+        await pilot.press("ctrl+n")
+        await pilot.pause()
+        assert app.chat.talk is old
+        await pilot.press("ctrl+t")
+        await wait_until(pilot, lambda: app.chat.talk is not old, "a new conversation")
+        await pilot.press("ctrl+p")
+        await pilot.pause()
+        assert app.screen is app.chat
+        await pilot.press("f10")
+        await wait_until(pilot, lambda: app.screen is not app.chat, "the palette")

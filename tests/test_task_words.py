@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -81,95 +80,78 @@ async def answered(pilot: Pilot[int], app: LlmApp) -> None:
 
 
 @pytest.mark.parametrize(("language", "asked"), [("en", "Summarize this text (medium)"), ("zh", "概括 以下文字（中）")])
-def test_a_text_after_the_word_is_summarized(tiny_model_home: Path, language: Language, asked: str) -> None:
-    async def story() -> None:
-        app = make_app(tiny_model_home, language)
-        async with running(app) as pilot:
-            await say(pilot, f"/summarize {TEXT}")
-            await answered(pilot, app)
-            question, answer = app.chat.talk.path
-            assert question.text == f"{asked}\n\n{TEXT}"
-            assert answer.text == TEXT  # there is nothing to leave out
-            await app.chat.by_name("regen")
-            await wait_until(pilot, lambda: len(question.children) == 2, "another")
-            await settled(pilot)
-            assert app.chat.talk.tip.text == TEXT
-
-    asyncio.run(story())
+async def test_a_text_after_the_word_is_summarized(tiny_model_home: Path, language: Language, asked: str) -> None:
+    app = make_app(tiny_model_home, language)
+    async with running(app) as pilot:
+        await say(pilot, f"/summarize {TEXT}")
+        await answered(pilot, app)
+        question, answer = app.chat.talk.path
+        assert question.text == f"{asked}\n\n{TEXT}"
+        assert answer.text == TEXT  # there is nothing to leave out
+        await app.chat.by_name("regen")
+        await wait_until(pilot, lambda: len(question.children) == 2, "another")
+        await settled(pilot)
+        assert app.chat.talk.tip.text == TEXT
 
 
 @pytest.mark.parametrize("word", sorted(WORDS))
-def test_a_task_by_its_word_takes_the_attached_file(tiny_model_home: Path, tmp_path: Path, word: str) -> None:
+async def test_a_task_by_its_word_takes_the_attached_file(tiny_model_home: Path, tmp_path: Path, word: str) -> None:
     path = tmp_path / "notes.txt"
     path.write_text(f"{TEXT}\nIt was bad.\n", "utf-8")
-
-    async def story() -> None:
-        app = make_app(tiny_model_home)
-        async with running(app) as pilot:
-            app.chat.attach(str(path))
-            await say(pilot, f"/{word}")
-            await answered(pilot, app)
-            question, answer = app.chat.talk.path
-            assert question.task is not None
-            assert question.task[:2] == (WORDS[word], str(path))
-            assert "notes.txt" in question.text
-            assert answer.finish == "stop"
-            assert answer.text
-            assert not app.chat.pending
-            assert not app.chat.query_one(Attachments).display
-
-    asyncio.run(story())
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        app.chat.attach(str(path))
+        await say(pilot, f"/{word}")
+        await answered(pilot, app)
+        question, answer = app.chat.talk.path
+        assert question.task is not None
+        assert question.task[:2] == (WORDS[word], str(path))
+        assert "notes.txt" in question.text
+        assert answer.finish == "stop"
+        assert answer.text
+        assert not app.chat.pending
+        assert not app.chat.query_one(Attachments).display
 
 
-def test_without_anything_a_file_is_chosen_and_two_are_too_many(tiny_model_home: Path, tmp_path: Path) -> None:
-    async def story() -> None:
-        app = make_app(tiny_model_home)
-        async with running(app, (100, 30)) as pilot:
-            await say(pilot, "/translate")
-            await wait_until(pilot, lambda: isinstance(app.screen, FilesScreen), "the files")
-            await pilot.press("escape")
-            await wait_until(pilot, lambda: app.screen is app.chat, "the chat")
-            app.chat.pending = [Document(name, "text") for name in ("a", "b")]
-            await say(pilot, "/translate")
-            await wait_until(pilot, lambda: "2 files are attached" in told(app), "the error")
-            assert app.chat.prompt.text == "/translate"
-            assert len(app.chat.pending) == 2
-            app.chat.prompt.write("")
-            await say(pilot, "/sentiment nosuch.txt")
-            await wait_until(pilot, lambda: "no such file: nosuch.txt" in told(app), "the other")
-            assert not app.chat.talk.path
-
-    asyncio.run(story())
+async def test_without_anything_a_file_is_chosen_and_two_are_too_many(tiny_model_home: Path, tmp_path: Path) -> None:
+    app = make_app(tiny_model_home)
+    async with running(app, (100, 30)) as pilot:
+        await say(pilot, "/translate")
+        await wait_until(pilot, lambda: isinstance(app.screen, FilesScreen), "the files")
+        await pilot.press("escape")
+        await wait_until(pilot, lambda: app.screen is app.chat, "the chat")
+        app.chat.pending = [Document(name, "text") for name in ("a", "b")]
+        await say(pilot, "/translate")
+        await wait_until(pilot, lambda: "2 files are attached" in told(app), "the error")
+        assert app.chat.prompt.text == "/translate"
+        assert len(app.chat.pending) == 2
+        app.chat.prompt.write("")
+        await say(pilot, "/sentiment nosuch.txt")
+        await wait_until(pilot, lambda: "no such file: nosuch.txt" in told(app), "the other")
+        assert not app.chat.talk.path
 
 
-def test_a_task_that_is_stopped_at_once_gives_its_line_back(tiny_model_home: Path) -> None:
+async def test_a_task_that_is_stopped_at_once_gives_its_line_back(tiny_model_home: Path) -> None:
     line = f"/summarize short {'word ' * 200}".strip()
-
-    async def story() -> None:
-        app = make_app(tiny_model_home)
-        async with running(app) as pilot:
-            hold = Hold(app)
-            await say(pilot, line)
-            await wait_until(pilot, lambda: app.chat.answering, "the task")
-            assert not app.chat.prompt.text
-            assert app.chat.stop()
-            hold.stopped.set()
-            await settled(pilot)
-            assert app.chat.prompt.text == line
-            assert not app.chat.talk.path
-
-    asyncio.run(story())
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        hold = Hold(app)
+        await say(pilot, line)
+        await wait_until(pilot, lambda: app.chat.answering, "the task")
+        assert not app.chat.prompt.text
+        assert app.chat.stop()
+        hold.stopped.set()
+        await settled(pilot)
+        assert app.chat.prompt.text == line
+        assert not app.chat.talk.path
 
 
-def test_a_pasted_word_longer_than_any_name_is_only_asked(tiny_model_home: Path) -> None:
-    async def story() -> None:
-        app = make_app(tiny_model_home)
-        async with running(app) as pilot:
-            await say(pilot, "what is @" + "a" * 400)
-            await answered(pilot, app)
-            assert app.is_running
-
-    asyncio.run(story())
+async def test_a_pasted_word_longer_than_any_name_is_only_asked(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        await say(pilot, "what is @" + "a" * 400)
+        await answered(pilot, app)
+        assert app.is_running
 
 
 def test_the_line_chat_does_the_same(tiny_model_home: Path, tmp_path: Path) -> None:
