@@ -16,6 +16,7 @@ from tui.strings.sentences_zh import (
     chats,
     files,
     general,
+    installation,
     measures,
     model_files,
     models,
@@ -27,7 +28,8 @@ from tui.strings.sentences_zh import (
 )
 
 _TABLES = (
-    answers, chats, training, measures, search, servers, settings, schemas, models, model_files, files, general,
+    answers, chats, training, measures, installation, search, servers, settings, schemas, models, model_files, files,
+    general,
 )  # fmt: skip
 """The first form that fits is the one that counts: from what is special to what is general."""
 _LISTS = ((r"(.+?) · (.+)", "{1} · {2}"),)
