@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from app_pilot import Hold, ask, make_app, running, say, screen_text, settled, wait_until
+from app_pilot import Hold, ask, leave_the_prompt, make_app, running, say, screen_text, settled, wait_until
+from textual.widgets import TextArea
 
 from tui.widgets.attachments import Attachments
 from tui.widgets.suggestions import Suggestions
@@ -125,6 +126,21 @@ async def test_retry_edit_and_walk_between_versions(tiny_model_home: Path) -> No
         assert len(app.chat.talk.path) == 2
         await pilot.press("alt+left")  # it has one answer only: nothing moves
         assert app.chat.talk.path[0].text == "One!"
+
+
+async def test_a_message_that_is_emptied_stays_as_it_is(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        await ask(pilot, "One")
+        await leave_the_prompt(pilot)
+        await pilot.press("e")
+        await wait_until(pilot, lambda: app.screen.query("#text"), "the text")
+        app.screen.query_one(TextArea).clear()
+        await pilot.press("ctrl+s")
+        await wait_until(pilot, lambda: said(app), "that nothing was changed")
+        assert said(app)[0].startswith("the text is empty")
+        assert app.chat.talk.tip.place == (1, 1)
+        assert isinstance(app.chat.focused, TurnView)
 
 
 async def test_a_fork_lets_the_next_question_stand_beside_what_came_after(tiny_model_home: Path) -> None:

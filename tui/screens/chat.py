@@ -148,17 +148,18 @@ class ChatScreen(WritingScreen):
         async def changed(text: str | None) -> None:
             if text is None or text == turn.text:
                 return
+            shown = turn
             try:
-                fresh = self.talk.edit(turn, text)
+                shown = self.talk.edit(turn, text)
                 if turn.role == "user":
-                    await self.answer(fresh)
+                    await self.answer(shown)
                 else:
                     self.app.memory.keep(self.talk)
                     await self.show()
             except EngineError as error:
                 self.app.tell(error)
-            if at_message and (view := self.transcript.view_of(fresh)):
-                view.focus()  # what was chosen is gone: the keys now belong to the new version
+            if at_message and (view := self.transcript.view_of(shown)):
+                view.focus()  # the view that had it may be gone: the keys belong to the version that is shown
 
         title = "title.edit_question" if turn.role == "user" else "title.edit_answer"
         self.app.push_screen(EditingScreen(self.app.strings(title), turn.text, self.app.strings), changed)
