@@ -54,7 +54,7 @@ async def test_the_arrows_between_versions_take_clicks_from_the_prompt(tiny_mode
     app = make_app(tiny_model_home)
     async with running(app) as pilot:
         await ask(pilot, "One")
-        await app.chat.by_name("regen")
+        await app.chat.obey("/regen")
         await wait_until(pilot, lambda: len(app.chat.talk.path[0].children) == 2, "another answer")
         await settled(pilot)
         assert app.chat.talk.tip.place == (2, 2)

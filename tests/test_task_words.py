@@ -88,7 +88,7 @@ async def test_a_text_after_the_word_is_summarized(tiny_model_home: Path, langua
         question, answer = app.chat.talk.path
         assert question.text == f"{asked}\n\n{TEXT}"
         assert answer.text == TEXT  # there is nothing to leave out
-        await app.chat.by_name("regen")
+        await app.chat.obey("/regen")
         await wait_until(pilot, lambda: len(question.children) == 2, "another")
         await settled(pilot)
         assert app.chat.talk.tip.text == TEXT

@@ -233,7 +233,7 @@ class LlmApp(App[int]):
 
         async def chosen(path: str | None) -> None:
             if path:
-                await self.chat.ask_word(f"/export {path}")
+                await self.chat.obey(f"/export {path}")
 
         name = chat_file.file_name(self.chat.talk.title)
         self.push_screen(AskingScreen(self.strings("title.export"), name, self.strings), chosen)

@@ -98,8 +98,8 @@ class ChatScreen(WritingScreen):
             self.prompt.give_back(event.text)
             self.app.tell(error)
 
-    async def ask_word(self, line: str) -> None:
-        """Do what a line with a slash says; errors are told."""
+    async def obey(self, line: str) -> None:
+        """What a line with a slash does, wherever it was asked for; errors are told."""
         try:
             if command := commands.parse(line):
                 await deeds.obey(self, *command)
@@ -110,7 +110,7 @@ class ChatScreen(WritingScreen):
 
     @on(TurnView.Asked)
     async def _asked(self, event: TurnView.Asked) -> None:
-        await self.do(event.what, event.turn)
+        await self.do_to(event.turn, event.what)
 
     @on(TurnView.Typed)
     def _typed(self, event: TurnView.Typed) -> None:
@@ -118,11 +118,19 @@ class ChatScreen(WritingScreen):
         self.prompt.insert(event.text, self.prompt.document.end)
 
     async def action_last_turn(self, what: str) -> None:
-        """The same, from the prompt, for the last turn."""
+        """A wish about the last turn, by a key that works from the prompt."""
         if self.talk.path:
-            await self.do(what, self.talk.tip)
+            await self.do_to(self.talk.tip, what)
 
-    async def do(self, what: str, turn: Turn) -> None:
+    async def do_to_chosen(self, what: str) -> None:
+        """A wish about the chosen turn, else about the last answer; errors are told."""
+        chosen = self.focused.turn if isinstance(self.focused, TurnView) else None
+        try:
+            await self.do_to(chosen or deeds.last_turn(self, "assistant"), what)
+        except EngineError as error:
+            self.app.tell(error)
+
+    async def do_to(self, turn: Turn, what: str) -> None:
         """A wish about a turn; errors are told."""
         try:
             await deeds.TURN_DEEDS[what](self, turn)
@@ -164,7 +172,7 @@ class ChatScreen(WritingScreen):
         title = "title.edit_question" if turn.role == "user" else "title.edit_answer"
         self.app.push_screen(EditingScreen(self.app.strings(title), turn.text, self.app.strings), changed)
 
-    # Keys
+    # Stopping, leaving, keys that others carry out
 
     def action_stop(self) -> None:
         """Esc stops; with nothing to stop it goes between the prompt and the last message.
@@ -199,16 +207,16 @@ class ChatScreen(WritingScreen):
         await self.open(Talk(self.talk.system))
 
     def action_help(self) -> None:
-        """F1."""
+        """Every key and word, on a screen of its own."""
         self.app.show_help()
 
     def action_models(self) -> None:
-        """F3."""
+        """The models that are here, and those that can be pulled."""
         self.app.models.show()
 
     async def action_copy_last(self) -> None:
         """Copy the last answer."""
-        await self.by_name("copy")
+        await self.obey("/copy")
 
     def action_suspend(self) -> None:
         """To the shell, until `fg`."""
@@ -221,8 +229,10 @@ class ChatScreen(WritingScreen):
         else:
             self.transcript.scroll_page_down()
 
+    # The conversations and the panel, beside the chat
+
     def action_history(self) -> None:
-        """Ctrl+R."""
+        """The conversations, to open one."""
         try:
             self.app.memory.show()
         except EngineError as error:
@@ -270,21 +280,9 @@ class ChatScreen(WritingScreen):
 
     @on(Panel.SystemAsked)
     async def _system_asked(self) -> None:
-        await self.by_name("system")
+        await self.obey("/system")
 
-    async def by_name(self, word: str) -> None:
-        """What a word with a slash does; errors are told."""
-        await self.ask_word(f"/{word}")
-
-    async def on_last(self, what: str) -> None:
-        """A wish about the chosen turn, else about the last answer; errors are told."""
-        chosen = self.focused.turn if isinstance(self.focused, TurnView) else None
-        try:
-            await self.do(what, chosen or deeds.last_turn(self, "assistant"))
-        except EngineError as error:
-            self.app.tell(error)
-
-    # Words with a slash, files
+    # What is being written: words with a slash, the editor
 
     @on(Prompt.Changed)
     def _draft_changed(self) -> None:
@@ -309,12 +307,15 @@ class ChatScreen(WritingScreen):
     def _edit_outside(self) -> None:
         self.app.edit_outside(self.prompt)
 
+    # Files for the next question
+
     @on(Prompt.AttachmentAsked)
     def _choose_file(self) -> None:
-        if found := self._at_cursor():  # else a person who types fast is past it
+        if found := self._named_at_cursor():  # else a person who types fast is past it
             self.app.choose_file(self.attach_at_cursor, found[1])
 
-    def _at_cursor(self) -> re.Match[str] | None:
+    def _named_at_cursor(self) -> re.Match[str] | None:
+        """The @ before the cursor, and what of a path stands after it."""
         row, column = self.prompt.cursor_location
         return re.search(r"(?<!\S)@(\S*)$", self.prompt.document.get_line(row)[:column])
 
@@ -323,7 +324,7 @@ class ChatScreen(WritingScreen):
         if path is None:
             return
         row, column = self.prompt.cursor_location
-        if found := self._at_cursor():
+        if found := self._named_at_cursor():
             self.prompt.delete((row, found.start()), (row, column))
         try:
             self.attach(path)
@@ -333,8 +334,7 @@ class ChatScreen(WritingScreen):
     def action_detach(self, number: int) -> None:
         """Take a file away from the next question."""
         if number < len(self.pending):
-            del self.pending[number]
-            self.query_one(Attachments).show([other.name for other in self.pending])
+            self.give(self.pending[:number] + self.pending[number + 1 :])
             self.app.meter.measure()
 
     def _attach_named(self, text: str) -> None:
@@ -350,8 +350,7 @@ class ChatScreen(WritingScreen):
         if any(other.name == path for other in self.pending):
             return
         document = self.app.read_document(path)
-        self.pending.append(document)
-        self.query_one(Attachments).show([other.name for other in self.pending])
+        self.give([*self.pending, document])
         self.app.note(
             self.app.strings("said.attached", name=one_line(path, 60), count=self.app.models.count(document.text))
         )

@@ -102,9 +102,13 @@ class WritingScreen(Screen[None]):
         self.refuse_while_answering()
         question = self.talk.ask(text, self.pending)
         self.prompt.sent_before.append(text)
-        self.pending = []
-        self.query_one(Attachments).show([])
+        self.give([])
         await self.answer(question)
+
+    def give(self, documents: list[Document]) -> None:
+        """These documents with the next question, in place of those before."""
+        self.pending = documents
+        self.query_one(Attachments).show([document.name for document in documents])
 
     async def answer(self, question: Turn, *, start: str = "", continued: Turn | None = None) -> None:
         """Answer a question; `start`: how the answer begins; `continued`: what to go on with. Raises EngineError."""
@@ -249,8 +253,7 @@ class WritingScreen(Screen[None]):
             return
         if self.prompt.text or talk is not self.talk:
             return
-        self.pending = [Document(name, text) for name, text in question.documents]
-        self.query_one(Attachments).show([name for name, _ in question.documents])
+        self.give([Document(name, text) for name, text in question.documents])
         self.app.memory.drop(talk, question)
         self.app.memory.emptied(talk)
         self.prompt.write(line_of(question) if question.task else question.text)
