@@ -46,6 +46,11 @@ MIGRATIONS = (
     """,
 )
 """Append-only."""
+BELOW = (
+    "WITH RECURSIVE below (id) AS (VALUES (?) UNION ALL "
+    "SELECT messages.id FROM messages JOIN below ON messages.parent = below.id) SELECT id FROM below"
+)
+"""The ids of a message and of all that hang below it."""
 PATIENCE = 10
 """Seconds to wait for another process that writes."""
 SETTLED = 60
@@ -269,28 +274,28 @@ class Store(Searchable):
             if row is None:
                 return
             conversation, parent = row
-            siblings = [
-                id_
-                for (id_,) in self._db.execute(
-                    "SELECT id FROM messages WHERE conversation = ? AND parent IS ? ORDER BY id", (conversation, parent)
-                )
-            ]
-            gone = self._forget_words("id IN (SELECT id FROM below)", _BELOW, (message,))
+            shown = self._nearest_sibling(conversation, parent, message)
+            gone = self._unindex_all(BELOW, message)
             self._db.execute("DELETE FROM messages WHERE id = ?", (message,))
-            at = siblings.index(message)
-            rest = siblings[:at] + siblings[at + 1 :]
-            self._choose(conversation, parent, rest[min(at, len(rest) - 1)] if rest else None)
+            self._choose(conversation, parent, shown)
             self._db.execute(
                 "UPDATE conversations SET messages = messages - ?, updated = ? WHERE id = ?",
                 (gone, time.time(), conversation),
             )
+
+    def _nearest_sibling(self, conversation: int, parent: int | None, message: int) -> int | None:
+        """The one after a message, else the one before it; None where it is alone."""
+        query = "SELECT id FROM messages WHERE conversation = ? AND parent IS ? ORDER BY id"
+        siblings = [id_ for (id_,) in self._db.execute(query, (conversation, parent))]
+        at = siblings.index(message)
+        return next(iter([*siblings[at + 1 :], *reversed(siblings[:at])]), None)
 
     def delete(self, conversations: Sequence[int]) -> int:
         """Forget conversations; returns how many there were. `scrub` when done."""
         deleted = 0
         for conversation in conversations:
             with self._change():
-                self._forget_words("conversation = ?", "", (conversation,))
+                self._unindex_all("SELECT id FROM messages WHERE conversation = ?", conversation)
                 deleted += self._db.execute("DELETE FROM conversations WHERE id = ?", (conversation,)).rowcount
         return deleted
 
@@ -308,15 +313,15 @@ class Store(Searchable):
             self._db.execute("INSERT INTO words (words) VALUES ('optimize')")
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def _forget_words(self, condition: str, with_: str, values: tuple[Any, ...]) -> int:
-        query = f"{with_} SELECT id, text, indexed FROM messages WHERE {condition}"
-        rows = self._db.execute(query, values).fetchall()
+    def _unindex_all(self, query: str, value: int) -> int:
+        """Take messages out of the index, as their texts are about to go; `query`: for their ids. Returns how many."""
+        rows = self._db.execute(f"SELECT id, text, indexed FROM messages WHERE id IN ({query})", (value,)).fetchall()
         for message, text, indexed in rows:
             if indexed:
                 self._unindex(message, text)
         return len(rows)
 
-    # Below
+    # What a killed process left
 
     def _index_the_killed(self) -> None:
         """Answers whose process died before their end can be found as well."""
@@ -328,13 +333,6 @@ class Store(Searchable):
             query = f"SELECT id, text FROM messages WHERE {long_ago}"
             for message, text in self._db.execute(query, (time.time() - SETTLED,)).fetchall():
                 self._index(message, text)
-
-
-_BELOW = (
-    "WITH RECURSIVE below (id) AS (VALUES (?) UNION ALL "
-    "SELECT messages.id FROM messages JOIN below ON messages.parent = below.id)"
-)
-"""A message and all that hang below it."""
 
 
 def _json(value: Any) -> str:
