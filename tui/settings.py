@@ -21,6 +21,13 @@ from tui import keymap
 from tui.paths import project_file
 
 PREFIX = "LOCAL_LLM_"
+PERSONAL = {"endpoint", "api_key_file"}
+"""Where texts and keys are sent: no business of a project's file, which may come from anybody."""
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+_EXPECTED = {
+    str: "a text", int: "a whole number", float: "a number", bool: "true or false", list: "texts", dict: "a table",
+}  # fmt: skip
+_YES, _NO = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 Scalar = str | int | float | bool | list[str] | dict[str, Any] | None
 
 
@@ -59,19 +66,12 @@ def _positive(value: int) -> None:
         raise UsageError(f"expected 1 or more, got {value}")
 
 
-PERSONAL = {"endpoint", "api_key_file"}
-"""Where texts and keys are sent: no business of a project's file, which may come from anybody."""
-
-
 def _check_url(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise UsageError(f"expected a URL such as http://127.0.0.1:8757/v1, got {url!r}")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise UsageError("a URL with a key, a query or a fragment in it is not taken: LOCAL_LLM_API_KEY holds the key")
-
-
-_UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
 def seconds_of(text: str) -> float | None:
@@ -140,14 +140,10 @@ def find_key(name: str) -> Setting:
 
 def checked(setting: Setting, value: Any, where: str) -> Any:
     """The value in its setting's type. Raises SettingsError that says what was expected and what came."""
-    kind = setting.kind
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    if setting.kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
-    wrong_list = kind is list and isinstance(value, list) and not all(isinstance(item, str) for item in value)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool) or wrong_list:
-        expected = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", list: "texts",
-                    dict: "a table"}[kind]  # fmt: skip
-        raise SettingsError(f"{where}: {setting.name} expects {expected}, got {value!r}")
+    if not _is_of(setting.kind, value):
+        raise SettingsError(f"{where}: {setting.name} expects {_EXPECTED[setting.kind]}, got {value!r}")
     if setting.choices and value not in setting.choices:
         raise SettingsError(f"{where}: {setting.name} expects {' | '.join(setting.choices)}, got {value!r}")
     if setting.check:
@@ -158,16 +154,23 @@ def checked(setting: Setting, value: Any, where: str) -> Any:
     return value
 
 
+def _is_of(kind: type, value: Any) -> bool:
+    """Whether a value has a setting's type; true and false are no numbers, and lists are lists of texts."""
+    if kind is list and isinstance(value, list):
+        return all(isinstance(item, str) for item in value)
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+
+
 def parse(setting: Setting, text: str, where: str) -> Any:
     """A value written as text, as variables, `config set` and `/set` have it. Raises SettingsError."""
     value: Any = text
     if setting.kind is bool:
-        value = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False,
-                 "off": False}.get(text.strip().lower(), text)  # fmt: skip
+        word = text.strip().lower()
+        value = word in _YES if word in _YES | _NO else text
     elif setting.kind is list:
-        value = _texts(text)
+        value = _in_toml(text, [text]) if text.lstrip().startswith("[") else [text]
     elif setting.kind is dict:
-        value = _table(text)
+        value = _in_toml(text, text)
     elif setting.kind in {int, float}:
         try:
             value = setting.kind(text)
@@ -176,33 +179,19 @@ def parse(setting: Setting, text: str, where: str) -> Any:
     return checked(setting, value, where)
 
 
-def _texts(text: str) -> list[str] | str:
-    """A TOML array, or one text as it is."""
-    if text.lstrip().startswith("["):
-        try:
-            array: list[str] = tomllib.loads(f"x = {text}")["x"]
-        except tomllib.TOMLDecodeError:
-            return [text]
-        return array
-    return [text]
-
-
-def _table(text: str) -> dict[str, Any] | str:
-    """An inline TOML table, or the text as it is."""
+def _in_toml(text: str, otherwise: Any) -> Any:
+    """What a text says as a value of TOML; `otherwise` where it is none."""
     try:
-        table: dict[str, Any] = tomllib.loads(f"x = {text}")["x"]
+        return tomllib.loads(f"x = {text}")["x"]
     except tomllib.TOMLDecodeError:
-        return text
-    return table
+        return otherwise
 
 
 def read_file(path: Path) -> dict[str, Any]:
     """Checked values of a settings file, {} if it does not exist. Raises SettingsError."""
     try:
         data = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
-    except FileNotFoundError:
-        return {}
-    except NotADirectoryError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
@@ -230,11 +219,8 @@ class Settings:
         """Merge all sources but flags. Raises SettingsError for unknown keys and wrong values."""
         environ = os.environ if environ is None else environ
         values = {name: Value(setting.default, "default") for name, setting in SETTINGS.items()}
-        files = [user_file]
         project = project_file(folder)
-        if project:
-            files.append(project)
-        for path in files:
+        for path in filter(None, (user_file, project)):
             found = read_file(path)
             if path == project and (personal := sorted(PERSONAL & found.keys())):
                 raise SettingsError(
