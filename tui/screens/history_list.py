@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from textual import work
 from textual.app import ComposeResult
@@ -27,6 +27,15 @@ from tui.widgets.typed import after_typing
 
 BESIDE, OVER = 28, 66
 """Cells of a row beside the chat and over it."""
+
+
+class Row(NamedTuple):
+    """A conversation in the list; without a number it is a line that says something of the list."""
+
+    number: int
+    title: str
+    note: str = ""
+    """When it was changed last, or what was found in it."""
 
 
 class HistoryList(Vertical, can_focus=False):
@@ -67,8 +76,7 @@ class HistoryList(Vertical, can_focus=False):
         """`notes`: whether there is room for more than titles."""
         super().__init__(classes="history-list")
         self._store, self._strings, self._query, self._notes = store, strings, query, notes
-        self.shown: list[tuple[int, str, str]] = []
-        """Number, title and note of each row; number 0: it says something of the list."""
+        self.shown: list[Row] = []
         self.current = 0
         """The open conversation, which is marked."""
         self._listed = ""
@@ -95,48 +103,51 @@ class HistoryList(Vertical, can_focus=False):
             if wanted:
                 rows = self._rows(self._store.search(wanted, LISTED))
             else:
-                rows = [(kept.id, _title(kept), when(kept.updated)) for kept in self._store.recent(LISTED)]
-                rows = rows or [(0, self._strings("history.empty"), "")]
+                rows = [Row(kept.id, _title(kept), when(kept.updated)) for kept in self._store.recent(LISTED)]
+                rows = rows or [Row(0, self._strings("history.empty"))]
         except EngineError as error:
-            rows = [(0, self._strings.error(error.message), "")]
+            rows = [Row(0, self._strings.error(error.message))]
         self.app.call_from_thread(self._list, rows, wanted)
 
-    def _rows(self, hits: Iterable[Hit]) -> list[tuple[int, str, str]]:
+    def _rows(self, hits: Iterable[Hit]) -> list[Row]:
         """One row a conversation, its best message first."""
-        rows: dict[int, tuple[int, str, str]] = {}
+        rows: dict[int, Row] = {}
         for hit in hits:
-            rows.setdefault(hit.conversation, (hit.conversation, hit.title, hit.excerpt))
-        return list(rows.values()) or [(0, self._strings("history.nothing"), "")]
+            rows.setdefault(hit.conversation, Row(hit.conversation, hit.title, hit.excerpt))
+        return list(rows.values()) or [Row(0, self._strings("history.nothing"))]
 
     def found(self, hits: list[Hit]) -> None:
-        """What is near in meaning."""
-        self._list([(0, self._strings("history.by_meaning"), ""), *self._rows(hits)], self._listed)
+        """The hits of a search by meaning that was asked for here, under a line that says so."""
+        self._list([Row(0, self._strings("history.by_meaning")), *self._rows(hits)], self._listed)
 
-    def _list(self, rows: list[tuple[int, str, str]], wanted: str) -> None:
+    def _list(self, rows: list[Row], wanted: str) -> None:
+        """Show rows in place of those before; the mark stays on its conversation, if it is still among them."""
         if not self.is_mounted or not self.query(Rows):  # gone, or going: its rows go first
             return
         self._listed = wanted
         marked = self._marked()
         self.shown = rows
-        places = [at for at, row in enumerate(rows) if row[0] and row[0] == (marked or self.current)]
-        first = next((at for at, row in enumerate(rows) if row[0]), 0)
-        mark = places[0] if places else first if rows else None
-        self.query_one(Rows).put([self._row(*row) for row in rows], mark)
+        numbers = [row.number for row in rows]
+        wished = marked or self.current
+        first = next((at for at, number in enumerate(numbers) if number), 0)
+        mark = numbers.index(wished) if wished and wished in numbers else first if rows else None
+        self.query_one(Rows).put([self._drawn(row) for row in rows], mark)
         if self._taking:
             self._take()
 
-    def _row(self, number: int, title: str, note: str) -> Content:
+    def _drawn(self, row: Row) -> Content:
         """One line, cut where it does not fit: Chinese takes twice the cells."""
-        style = "bold $accent" if number and number == self.current else ""
-        label = Content.styled(one_line(title, 100), style)
+        style = "bold $accent" if row.number and row.number == self.current else ""
+        label = Content.styled(one_line(row.title, 100), style)
         if not self._notes:
             return label.truncate(BESIDE, ellipsis=True)
-        row = Content.assemble(label.truncate(OVER // 2, ellipsis=True), "  ", (one_line(note, 100), "$foreground 50%"))
-        return row.truncate(OVER, ellipsis=True)
+        note = (one_line(row.note, 100), "$foreground 50%")
+        return Content.assemble(label.truncate(OVER // 2, ellipsis=True), "  ", note).truncate(OVER, ellipsis=True)
 
     def _marked(self) -> int:
+        """The number of the marked conversation; 0 where none is."""
         row = self.query_one(Rows).marked(self.shown)
-        return row[0] if row else 0
+        return row.number if row else 0
 
     def on_input_changed(self) -> None:
         """Each letter narrows the rows."""
@@ -152,12 +163,13 @@ class HistoryList(Vertical, can_focus=False):
         after_typing(self.query_one(Input), self._take)
 
     def _take(self) -> None:
+        """Open the marked one, or wait for the rows of the words that stand there now."""
         self._taking = self.query_one(Input).value.strip() != self._listed
         if not self._taking:
             self._open_marked()
 
     def _open_marked(self) -> None:
-        """The search has done its work."""
+        """Ask for the marked conversation; the words that found it have done their work."""
         if number := self._marked():
             self.post_message(self.Opened(number))
             self.query_one(Input).value = ""
@@ -169,7 +181,7 @@ class HistoryList(Vertical, can_focus=False):
     def action_meaning(self) -> None:
         """Search by meaning, on the model's thread."""
         if query := self.query_one(Input).value.strip():
-            self._list([(0, self._strings("history.looking"), "")], query)
+            self._list([Row(0, self._strings("history.looking"))], query)
             self.post_message(self.MeaningAsked(self, query))
 
     def action_pin(self) -> None:
@@ -212,6 +224,7 @@ class HistoryList(Vertical, can_focus=False):
         self._store.scrub()
 
     def _do(self, number: int, change: Callable[[], object], *, deleted: bool = False) -> bool:
+        """Change a conversation and tell of it; False where that failed, which is told here."""
         try:
             change()
         except EngineError as error:
