@@ -55,6 +55,25 @@ def test_stdin_can_be_named_only_once() -> None:
         documents(["-", "-"])
 
 
+@pytest.mark.parametrize(
+    ("declared", "codec"),
+    [('<meta charset="gb2312">', "gb18030"), ("<meta http-equiv=x content='text/html; charset=big5'>", "big5"),
+     ("<meta charset=ISO-8859-1>", "cp1252"), ('<?xml version="1.0" encoding="Shift_JIS"?>', "cp932")],
+)  # fmt: skip
+def test_a_page_that_is_not_utf8_may_say_what_it_is(declared: str, codec: str) -> None:
+    text = "“naïve”" if codec == "cp1252" else "春天"
+    assert decode(f"{declared}{text}".encode(codec), "page.html") == declared + text
+
+
+def test_what_a_page_says_of_its_encoding_is_believed_only_where_it_must_be() -> None:
+    assert decode('<meta charset="gb2312">春天'.encode(), "page.html").endswith("春天")
+    for wrong in ("utf-8", "base64", "nonsense", "ascii"):
+        with pytest.raises(InputError, match="not valid UTF-8 at byte"):
+            decode(f'<meta charset="{wrong}">'.encode() + b"\xff\xfe\xfa", "page.html")
+    with pytest.raises(InputError, match="is binary"):
+        decode(b"<html>\0", "page.html")
+
+
 def test_invalid_utf8_names_the_file_and_the_byte(tmp_path: Path) -> None:
     path = tmp_path / "bad.txt"
     path.write_bytes(b"abc\xffdef")

@@ -6,6 +6,7 @@ import codecs
 import difflib
 import errno
 import os
+import re
 from pathlib import Path
 
 from engine.errors import InputError, UsageError
@@ -19,6 +20,9 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_DECLARED = re.compile(rb"<(?:meta\b[^>]*?charset|\?xml\b[^>]*?encoding)\s*=\s*[\"']?\s*([\w-]{2,20})", re.IGNORECASE)
+_MEANT = {"gb2312": "gb18030", "gbk": "gb18030", "iso-8859-1": "cp1252", "shift_jis": "cp932", "euc-kr": "cp949"}
+"""What pages mean by the names of smaller encodings."""
 
 
 def read_file(path: str, encoding: str | None = None, errors: str | None = None) -> Document:
@@ -73,11 +77,14 @@ def _elsewhere(path: Path) -> str:
 
 
 def decode(data: bytes, name: str, encoding: str | None = None, errors: str | None = None) -> str:
-    """Bytes as text, a byte-order mark obeyed and dropped. Raises InputError with the byte offset."""
+    """Bytes as text, a byte-order mark obeyed and dropped; a page that is not UTF-8 may say what it is.
+
+    Raises InputError with the byte offset.
+    """
     if len(data) > MAX_BYTES:
         raise InputError(f"{name} is larger than {MAX_BYTES >> 20} MiB", hint="split it, and give the parts one by one")
     marked = next((codec for mark, codec in _MARKS if data.startswith(mark)), None)
-    chosen = encoding or marked or "utf-8"
+    chosen = encoding or marked or _declared(data) or "utf-8"
     try:
         codec = codecs.lookup("utf-8-sig" if codecs.lookup(chosen).name == "utf-8" else chosen)
         if not getattr(codec, "_is_text_encoding", True):
@@ -98,3 +105,20 @@ def decode(data: bytes, name: str, encoding: str | None = None, errors: str | No
             hint="--encoding names another encoding (gb18030, latin-1), --errors replace goes on",
         ) from error
     return text.replace("\r\n", "\n")
+
+
+def _declared(data: bytes) -> str:
+    """The encoding that a page names in its beginning, if it is not UTF-8 and can be told by it."""
+    if (found := _DECLARED.search(data[:2048])) is None:
+        return ""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        name = found[1].decode().lower()
+        try:
+            meant = codecs.lookup(_MEANT.get(name, name))
+            data.decode(meant.name)
+        except (LookupError, ValueError):
+            return ""
+        return meant.name if getattr(meant, "_is_text_encoding", True) else ""
+    return ""
