@@ -41,6 +41,8 @@ MIGRATIONS = (
     );
     CREATE INDEX vectors_of_model ON vectors (model);
     """,
+    # Web pages are read as their text from here on: what was made of their marks is made anew.
+    "UPDATE files SET mtime_ns = -1 WHERE path LIKE '%.htm' OR path LIKE '%.html' OR path LIKE '%.xht%'",
 )
 """Append-only."""
 PATIENCE = 30

@@ -31,6 +31,8 @@ class Document:
     text: str
     first_line: int = 1
     """Where the text begins in what is called so: a passage may stand for its document."""
+    page: bool = False
+    """It is a web page, and the text what a reader sees of it (`engine.tasks.page`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,7 +192,7 @@ def test_the_settings_stand_above_the_locale_and_a_flag_above_them(
 WRONG = [
     (["askk"], "没有命令 'askk'。是不是 'ask'？"),
     (["qqqq"], "没有命令 'qqqq'"),
-    (["ask", "--modle", "x"], "没有选项 --modle。是不是 --file, --md, --model？"),
+    (["ask", "--modle", "x"], "没有选项 --modle。是不是 --html, --md, --model？"),
     (["ask", "--qqqq"], "没有选项 --qqqq"),
     (["ask", "hi", "there"], "多出了参数 there"),
     (["ask", "hi", "-m"], "选项 '-m' 后面要有一个值"),

@@ -38,8 +38,8 @@ SAME = re.compile(
 )
 """Called alike in every language: names of figures, units, a command to type."""
 LEFT = re.compile(
-    r"(local-)?llm( [a-z_]+)*|index add|chmod|--\w[\w-]*( auto)?|sha256|/[a-z]+|[A-Z_]{3,}|Ctrl|OSC|int8|KL|MB|GB|F1|md"
-    r"|json|Python|PyTorch|torch|Triton|oneDNN|cpu(/x86|-native)?|x86(-onednn)?|avx\w+(-vnni)?|amx|cuda|mps"
+    r"(local-)?llm( [a-z_]+)*|index add|chmod|--\w[\w-]*( auto| source)?|sha256|/[a-z]+|[A-Z_]{3,}|Ctrl|OSC|int8|KL"
+    r"|MB|GB|F1|md|json|Python|PyTorch|torch|Triton|oneDNN|cpu(/x86|-native)?|x86(-onednn)?|avx\w+(-vnni)?|amx|cuda|mps"
     r"|short|long|\bnew\b|ctrl|ask|chat|OpenAI|Markdown|local|\bon\b|\boff\b"
 )
 """What may stay of the English."""

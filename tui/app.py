@@ -21,6 +21,7 @@ from tui.clipboard import copy_by_tool
 from tui.editor import has_a_shell, run_editor
 from tui.files import empty_file, read_file
 from tui.keeper import Keeper
+from tui.pages import HtmlChoice, page_of
 from tui.parts.doubting import Doubting
 from tui.parts.keeping import Keeping
 from tui.parts.memory import Memory
@@ -73,16 +74,18 @@ class LlmApp(App[int]):
         adapter: Path | None = None,
         remote: Session | None = None,
         gone: str = "",
+        html: HtmlChoice | None = None,
     ) -> None:
         """`documents` go with the first question. `adapter` changes the model; `remote` answers in its place.
 
-        `gone`: the model that wrote the conversation, where it is not here to go on with it.
+        `gone`: the model that wrote the conversation, where it is not here to go on with it. `html`: how web pages are
+        read.
         """
         self.strings = strings  # the driver, which is chosen first, has words too
         super().__init__()
         self.settings, self.places, self.library = settings, places, library
         self.models = Models(self, adapter)
-        self._remote, self._gone = remote, gone
+        self._remote, self._gone, self._html = remote, gone, html
         self.meter = Meter(self)
         self.memory = Memory(self, keeper or Keeper(None))
         self.keeping = Keeping(self)
@@ -226,7 +229,10 @@ class LlmApp(App[int]):
 
     def choose_file(self, taken: Callable[[str | None], None], begun: str = "") -> None:
         """A file below the working folder; `begun`: what is typed of it already."""
-        self.push_screen(FilesScreen(Path.cwd(), self.models.count, self.strings, begun), taken)
+        self.push_screen(FilesScreen(Path.cwd(), self._count_file, self.strings, begun), taken)
+
+    def _count_file(self, path: str) -> int:
+        return self.models.count(self.read_document(path).text)
 
     async def ask_export(self) -> None:
         """Write the conversation to a file that the person names."""
@@ -244,11 +250,16 @@ class LlmApp(App[int]):
             self.push_screen(CommandPalette([palette.Features], placeholder=self.strings("palette.placeholder")))
 
     def read_document(self, path: str) -> Document:
-        """A file's text. Raises InputError."""
+        """A file's text, of a web page what a reader sees. Raises InputError."""
+        document = Document(path, self.read_source(path))
+        return page_of(document, self._html) or document
+
+    def read_source(self, path: str) -> str:
+        """A file's text, a web page's as it is. Raises InputError."""
         document = read_file(str(Path(path).expanduser()))
         if not document.text.strip():
             raise empty_file(path)
-        return Document(path, document.text)
+        return document.text
 
     def to_the_shell(self) -> None:
         """Stop, as Ctrl+Z does elsewhere, where a shell can let the app go on."""

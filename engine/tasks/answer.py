@@ -9,6 +9,7 @@ from engine.errors import InputTooLong
 from engine.language import language_of
 from engine.loops import ended_at_loops
 from engine.schema import Chunk, Citation, Coverage, Document, Language, Message
+from engine.tasks.breaks import shown
 from engine.tasks.cite import cite
 from engine.tasks.cut import cut_documents, joined, lines_of
 from engine.tasks.retrieve import retrieve
@@ -60,7 +61,7 @@ def block(document: Document) -> str:
     """A document as the model sees it: delimited, with its name, and the line that a passage begins at."""
     name = document.name.replace('"', "'").replace("\n", " ")
     line = f' line="{document.first_line}"' if document.first_line > 1 else ""
-    return f'<document name="{name}"{line}>\n{document.text.strip()}\n</document>'
+    return f'<document name="{name}"{line}>\n{shown(document.text).strip()}\n</document>'
 
 
 def plan(

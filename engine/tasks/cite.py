@@ -10,6 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from engine.schema import Citation
+from engine.tasks.breaks import numbered
 from engine.words import words_of
 
 if TYPE_CHECKING:
@@ -28,9 +29,9 @@ QUESTION = 0.3
 def cite(answer: str, question: str, documents: Sequence[Document]) -> list[Citation]:
     """The lines that bear the answer out, in the order of the documents; none if too little of it stands there."""
     lines = [
-        (document, document.first_line + offset, line.strip())
+        (document, number, line.strip())
         for document in documents
-        for offset, line in enumerate(document.text.split("\n"))
+        for number, line in numbered(document.text, document.first_line)
         if line.strip()
     ]
     held = [set(words_of(line)) for _, _, line in lines]

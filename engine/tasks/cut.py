@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.schema import Coverage, Document
+from engine.tasks.breaks import LINE, PARAGRAPH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,15 +31,18 @@ def cut_documents(
     unread: list[tuple[int, int]] = []
     lines_before = tokens_read = 0
     for document, size, share in zip(documents, sizes, shares, strict=True):
-        lines = lines_of(document.text)
+        lines = lines_of(document.text, within=True)
+        numbers = _numbers(lines)
+        total = numbers[-1] if numbers else 0
         kept = set(range(len(lines)))
         if size > share:
             kept = _kept_lines([count(line) for line in lines], share - 3, policy)
             document = replace(document, text=_joined(lines, kept))  # noqa: PLW2901
-        gaps = _gaps(kept, len(lines))
+        unkept = {numbers[index] - 1 for index in range(len(lines)) if index not in kept}
+        gaps = _gaps(set(range(total)) - unkept, total)
         unread += [(first + lines_before + 1, last + lines_before + 1) for first, last in gaps]
         tokens_read += size if not gaps else sum(count(lines[i]) for i in kept)
-        lines_before += len(lines)
+        lines_before += total
         kept_documents.append(document)
     missing = sum(last - first + 1 for first, last in unread)
     coverage = Coverage(
@@ -53,9 +57,22 @@ def cut_documents(
     return kept_documents, coverage
 
 
-def lines_of(text: str) -> list[str]:
-    """Lines with their ends. Only a newline ends one, as in editors: a form feed or a U+2028 does not."""
-    return re.findall(r"[^\n]*\n|[^\n]+", text)
+def lines_of(text: str, *, within: bool = False) -> list[str]:
+    """Lines with their ends. Only a newline ends one, as in editors: a form feed or a U+2028 does not.
+
+    `within`: cut at the breaks inside them as well.
+    """
+    ends = rf"\n{LINE}{PARAGRAPH}" if within else r"\n"
+    return re.findall(rf"[^{ends}]*[{ends}]|[^{ends}]+", text)
+
+
+def _numbers(lines: Sequence[str]) -> list[int]:
+    """The number, from 1, of the file's line that each stands on."""
+    numbers, number = [], 1
+    for line in lines:
+        numbers.append(number)
+        number += line.endswith("\n")
+    return numbers
 
 
 def joined(read: Sequence[Coverage]) -> Coverage:

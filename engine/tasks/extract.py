@@ -16,6 +16,7 @@ from engine.config import SamplingConfig
 from engine.errors import InputError
 from engine.language import HAN, language_of
 from engine.schema import Chunk, Coverage, Document
+from engine.tasks.breaks import LINE, PARAGRAPH
 from engine.tasks.length import Length, words_in
 from engine.tasks.sentences import sentences
 from engine.tasks.short_text import given, span, stays_whole
@@ -32,6 +33,7 @@ BATCH = 32
 """Sentences embedded at a time."""
 NOVELTY = 0.5
 """How much likeness to what is already taken counts against a sentence."""
+_APART = re.compile(rf"((?:\n[^\S\n]*\n|[{LINE}{PARAGRAPH}])\s*)")
 LEAD = 0.1
 """What standing first counts for: texts tend to begin with what matters."""
 
@@ -84,7 +86,7 @@ def _span(sentence: Sentence) -> str:
 def sentences_of(text: str) -> Iterator[Sentence]:
     """The sentences of every paragraph, on one line each, with where they stand."""
     line = 1
-    for block in re.split(r"(\n[^\S\n]*\n\s*)", text):
+    for block in _APART.split(text):
         for sentence in sentences(block):
             start = line + sentence[: len(sentence) - len(sentence.lstrip())].count("\n")
             body = sentence.strip()

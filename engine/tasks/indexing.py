@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from engine.errors import EngineError, InputError
 from engine.index import IndexedFile
+from engine.tasks.breaks import shown
 from engine.tasks.passages import split
 from engine.tasks.search import TOGETHER
 from engine.words import UNSPACED
@@ -156,7 +157,7 @@ def embed_missing(
     for start in range(0, len(missing), TOGETHER):
         batch = missing[start : start + TOGETHER]
         found = [(passage, stretch.text) for passage in batch if (stretch := index.stretch(passage))]
-        vectors = session.embed([text for _, text in found]).astype(numpy.float16)
+        vectors = session.embed([shown(text) for _, text in found]).astype(numpy.float16)
         if not numpy.isfinite(vectors).all():
             raise EngineError("the model's hidden states are not finite: no vectors can be made of them")
         index.put_vectors(model, [(row, vector.tobytes()) for (row, _), vector in zip(found, vectors, strict=True)])

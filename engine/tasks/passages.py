@@ -11,12 +11,14 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from engine.tasks.breaks import LINE, PARAGRAPH
+
 Count = Callable[[str], int]
 """A text's length in tokens."""
 
 _BORDERS = (
-    re.compile(r"\n[^\S\n]*\n\s*"),
-    re.compile(r"\n"),
+    re.compile(rf"(?:\n[^\S\n]*\n|{PARAGRAPH})\s*"),
+    re.compile(rf"[\n{LINE}]"),
     re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|[。！？；…]+[”’」』）]*"),
     re.compile(r"[\s，、,;:：]+"),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.schema import Chunk, Coverage, Document
+from engine.tasks.breaks import shown
 from engine.tasks.passages import Passage, split
 from engine.tasks.search import rank
 from engine.tasks.summarize import ChunkProgress
@@ -35,7 +36,7 @@ def retrieve(
         before.append(before[-1] + document.text.count("\n") + (not document.text.endswith("\n")))
     yield ChunkProgress(0, len(passages))
     yield Chunk("")
-    ranked = rank(session, question, [passage.text for _, passage in passages], most=MOST_READ)
+    ranked = rank(session, question, [shown(passage.text) for _, passage in passages], most=MOST_READ)
     chosen: set[int] = set()
     for index, _score in ranked:
         budget -= passages[index][1].tokens + 24  # the block around it

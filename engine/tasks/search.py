@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine import manifest
+from engine.tasks.breaks import numbered, shown
 from engine.words import rank_words, words_of
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def search(
         line, best = best_line(query, stretch.text, stretch.first_line, session, words=words)
         hits.append(
             Hit(
-                stretch.path, line, best, score, stretch.first_line, stretch.last_line, stretch.text.strip(),
+                stretch.path, line, best, score, stretch.first_line, stretch.last_line, shown(stretch.text).strip(),
                 stretch.size, stretch.mtime_ns,
             )
         )  # fmt: skip
@@ -176,13 +177,13 @@ def best_line(
     query: str, text: str, first: int, session: Session | None = None, *, words: bool = True
 ) -> tuple[int, str]:
     """The line of a passage that answers a query best, with its number; by meaning where no word occurs or counts."""
-    lines = text.strip().split("\n")  # a passage's first line is the first that is not blank
-    numbered = [(first + offset, line) for offset, line in enumerate(lines) if line.strip()] or [(first, "")]
-    by_words = rank_words(query, [line for _, line in numbered]) if words or session is None else []
-    if not any(by_words) and session is not None and len(numbered) > 1:
-        by_words = nearness(session.embed([query])[0], session.embed([line for _, line in numbered]))
+    # A passage's first line is the first that is not blank.
+    lines = [(number, line) for number, line in numbered(text.strip(), first) if line.strip()] or [(first, "")]
+    by_words = rank_words(query, [line for _, line in lines]) if words or session is None else []
+    if not any(by_words) and session is not None and len(lines) > 1:
+        by_words = nearness(session.embed([query])[0], session.embed([line for _, line in lines]))
     best = max(range(len(by_words)), key=lambda place: by_words[place], default=0)
-    return numbered[best][0], numbered[best][1].strip()
+    return lines[best][0], lines[best][1].strip()
 
 
 def excerpt(query: str, line: str, width: int = 160) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine.language import language_of
 from engine.schema import Chunk, Coverage, Document
+from engine.tasks.breaks import numbered, shown
 from engine.tasks.length import Length
 
 if TYPE_CHECKING:
@@ -35,14 +36,17 @@ def given(
     if language != language_of(text):
         from engine.tasks.translate import translate
 
-        events = translate(session, Document(document.name, text), sampling=sampling, to=language)
+        events = translate(session, Document(document.name, shown(text)), sampling=sampling, to=language)
         with contextlib.closing(events):
             text = "".join([event.text for event in events if isinstance(event, Chunk)])
     if bullets:
-        said = [(number, bare(line.strip())) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+        each = [(number, bare(line.strip())) for number, line in numbered(text) if line.strip()]
+        numbers = [number for number, line in numbered(document.text) if line.strip()]
+        kept = numbers if len(numbers) == len(each) else [number for number, _ in each]  # as a rule by a translation
+        said = [(number, line) for number, (_, line) in zip(kept, each, strict=True)]
         yield from (Part(line, number, number, session.count(line)) for number, line in said)
         text = "\n".join(f"- {line}{span(number, number, language)}" for number, line in said)
-    yield Chunk(text.strip(), finish_reason="stop")
+    yield Chunk(shown(text).strip(), finish_reason="stop")
     tokens, lines = session.count(document.text), document.text.count("\n") + (not document.text.endswith("\n"))
     yield Coverage(1, 1, lines, lines, tokens, tokens, given_whole=True)
 

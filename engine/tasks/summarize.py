@@ -16,6 +16,7 @@ from engine.errors import EngineError, InputError, InputTooLong
 from engine.language import language_of
 from engine.loops import Watch, ended_at_loops
 from engine.schema import Chunk, Coverage, Document, FinishReason, Language, Message
+from engine.tasks.breaks import shown
 from engine.tasks.length import Length, words_in
 from engine.tasks.passages import Passage, split
 from engine.tasks.sentences import sentences
@@ -104,7 +105,7 @@ class Wish:
         # Not `format` on the whole: what people give may hold braces.
         before, after = template[self.language].split("{text}")
         focus = FOCUS[self.language].replace("{focus}", self.focus) if self.focus else ""
-        return before + text + after.replace("{length}", length.words(self.language)).replace("{focus}", focus)
+        return before + shown(text) + after.replace("{length}", length.words(self.language)).replace("{focus}", focus)
 
     def echo(self, template: dict[Language, str], length: Length) -> str:
         """How what is asked begins: a reply that says it has nothing more of its own to say."""

@@ -11,9 +11,9 @@ from engine.errors import UsageError
 from engine.schema import Document
 from tui.cli.deliver import place_of, show_prompt
 from tui.cli.help import HelpfulCommand
-from tui.cli.inputs import argument_text, documents, read_file, read_stdin, stdin_has_input, text_or_file
+from tui.cli.inputs import argument_text, as_read, documents, read_file, read_stdin, stdin_has_input, text_or_file
 from tui.cli.opening import Run
-from tui.cli.options import ANSWER, DECODING, MODEL, SAMPLING, Options, takes
+from tui.cli.options import ANSWER, MODEL, READING, SAMPLING, Options, takes
 from tui.cli.reading import Sources, tell_citations
 from tui.cli.shaped import SchemaOption, read_schema, show_value
 
@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
     app.command("ask", cls=HelpfulCommand, epilog=EXAMPLES)(ask)
 
 
-@takes(*MODEL, "system", *SAMPLING, "overflow", "file", *DECODING, *ANSWER, "dry_run")
+@takes(*MODEL, "system", *SAMPLING, "overflow", "file", *READING, *ANSWER, "dry_run")
 def ask(
     options: Options,
     question: Annotated[str | None, typer.Argument(help="The question; without it, stdin.", show_default=False)] = None,
@@ -77,7 +77,7 @@ def read_question(options: Options, argument: str | None) -> tuple[str, list[Doc
     """The question and its documents, by the join rule. Raises UsageError where there is no question."""
     files = options.file or []
     if argument not in {None, "-"}:
-        given = documents(files, encoding=options.encoding, errors=options.errors)
+        given = documents(files, encoding=options.encoding, errors=options.errors, html=options.html)
         question = argument_text(str(argument), "the question")
     elif "-" in files:
         raise UsageError("stdin can't be the question and a document", hint='give the question: llm ask "…" -f -')
@@ -85,7 +85,7 @@ def read_question(options: Options, argument: str | None) -> tuple[str, list[Doc
         if argument is None and not stdin_has_input():
             raise UsageError("no question", hint='such as: llm ask "Why is the sky blue?" (more: llm ask --help)')
         question = read_stdin(options.encoding, options.errors).text
-        given = [read_file(path, options.encoding, options.errors) for path in files]
+        given = [as_read(read_file(path, options.encoding, options.errors), options.html) for path in files]
     if not question.strip():
         raise UsageError("the question is empty", hint='such as: llm ask "Why is the sky blue?"')
     return question.strip(), given

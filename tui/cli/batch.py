@@ -14,7 +14,7 @@ from tui.cli.deliver import place_of, print_json
 from tui.cli.help import HelpfulCommand
 from tui.cli.inputs import argument_text, text_or_file
 from tui.cli.opening import Run
-from tui.cli.options import DECODING, MODEL, SAMPLING, Options, takes
+from tui.cli.options import MODEL, READING, SAMPLING, Options, takes
 from tui.cli.row_output import Result
 from tui.cli.row_run import InSpec, OutSpec, Resume, out_format, run_rows
 from tui.cli.rows import Row, read_rows
@@ -38,7 +38,7 @@ def register(app: typer.Typer) -> None:
 
 
 @takes(
-    *MODEL, "system", *(name for name in SAMPLING if name != "timeout"), *DECODING, "output", "json", "stats", "dry_run"
+    *MODEL, "system", *(name for name in SAMPLING if name != "timeout"), *READING, "output", "json", "stats", "dry_run"
 )
 def batch(
     options: Options,

@@ -14,10 +14,10 @@ from tui import commands
 from tui.cli.console import Console, program
 from tui.cli.help import HelpfulCommand
 from tui.cli.history_file import chosen, complete_ids, open_history, take_its_model
-from tui.cli.inputs import read_file, text_or_file
+from tui.cli.inputs import as_read, read_file, text_or_file
 from tui.cli.interrupt import Terminated
 from tui.cli.opening import Run
-from tui.cli.options import DECODING, MODEL, SAMPLING, Options, takes
+from tui.cli.options import MODEL, READING, SAMPLING, Options, takes
 from tui.cli.widths import columns as wide
 
 LangChoice = Literal["auto", "en", "zh"]
@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
     app.command("chat", cls=HelpfulCommand, epilog=EXAMPLES)(chat)
 
 
-@takes(*MODEL, "system", *SAMPLING, "file", *DECODING, "raw", "md", "stats")
+@takes(*MODEL, "system", *SAMPLING, "file", *READING, "raw", "md", "stats")
 def chat(
     options: Options,
     which: Annotated[
@@ -78,7 +78,7 @@ def chat(
     system = text_or_file(run.settings["system"], "--system") if run.settings["system"] else None
     if no_save and (resume or number is not None):
         raise UsageError("--no-save can't go on with what is kept", hint="leave one of them out")
-    given = [read_file(path, options.encoding, options.errors) for path in options.file or []]
+    given = [as_read(read_file(path, options.encoding, options.errors), options.html) for path in options.file or []]
     store = None if no_save or not run.settings["history"] else open_history(run)
     wanted = chosen(store, resume=resume, number=number)
     gone = take_its_model(run, store, wanted) if store and wanted else ""

@@ -12,7 +12,7 @@ from tui.cli.help import HelpfulCommand
 from tui.cli.inputs import argument_text, read_file
 from tui.cli.judging import judge_rows, judged, texts_to_judge
 from tui.cli.opening import Run
-from tui.cli.options import DECODING, MODEL, Options, takes
+from tui.cli.options import MODEL, READING, Options, takes
 from tui.cli.row_output import Result
 from tui.cli.row_run import InSpec, OutSpec, Resume, numbered, out_format
 
@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
     app.command("classify", cls=HelpfulCommand, epilog=EXAMPLES)(classify)
 
 
-@takes(*MODEL, "file", *DECODING, "output", "json", "stats")
+@takes(*MODEL, "file", *READING, "output", "json", "stats")
 def classify(
     options: Options,
     labels: Annotated[

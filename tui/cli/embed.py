@@ -13,7 +13,7 @@ from tui.cli.help import HelpfulCommand
 from tui.cli.index import VECTORS
 from tui.cli.inputs import argument_text, stdin_has_input
 from tui.cli.opening import Run
-from tui.cli.options import DECODING, Options, takes
+from tui.cli.options import READING, Options, takes
 from tui.cli.row_output import Result
 from tui.cli.row_run import InSpec, OutSpec, Resume, out_format, run_rows
 from tui.cli.rows import Row, read_rows
@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
     app.command("embed", cls=HelpfulCommand, epilog=EXAMPLES)(embed)
 
 
-@takes(*VECTORS, "file", *DECODING, "output", "json", "stats")
+@takes(*VECTORS, "file", *READING, "output", "json", "stats")
 def embed(
     options: Options,
     texts: Annotated[list[str] | None, typer.Argument(help="Texts, - for stdin.", show_default=False)] = None,

@@ -53,6 +53,6 @@ def open_app(
         remote = run.endpoint if run.settings["endpoint"] else None
         app = LlmApp(
             settings, run.places, run.library, strings, talk, documents, keeper,
-            adapter=run.adapter, remote=remote, gone=gone,
+            adapter=run.adapter, remote=remote, gone=gone, html=run.options.html,
         )  # fmt: skip
         return app.run() or 0

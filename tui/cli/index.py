@@ -18,9 +18,10 @@ from tui.cli.deliver import print_json
 from tui.cli.help import HelpfulCommand, make_app
 from tui.cli.inputs import read_file
 from tui.cli.opening import Run
-from tui.cli.options import DECODING, MODEL, Options, takes
+from tui.cli.options import MODEL, READING, Options, takes
 from tui.cli.progress import Progress, size
 from tui.cli.widths import left
+from tui.pages import page_of
 
 if TYPE_CHECKING:
     from engine.index import Index
@@ -74,7 +75,7 @@ def shown(path: str) -> str:
 
 
 @app.command("add", cls=HelpfulCommand, epilog="llm index add notes/\nllm index add\nllm index add old/ --words")
-@takes(*VECTORS, *DECODING, "json")
+@takes(*VECTORS, *READING, "json")
 def add(
     options: Options,
     paths: Paths = None,
@@ -114,8 +115,9 @@ def _read(run: Run, index: Index, roots: list[str]) -> dict[str, int]:
     counts = dict.fromkeys(("read", "unchanged", "gone", "binary", "failed"), 0)
     skipped: list[str] = []
     started = time.monotonic()
+    pages: list[str] = []
     with Progress(run.console, "files") as progress:
-        for seen in bring(index, roots, lambda path: read_file(path, run.options.encoding, run.options.errors).text):
+        for seen in bring(index, roots, lambda path: _text(run.options, path, pages)):
             counts[seen.state] += 1
             progress.update(sum(counts.values()))
             if seen.state == "binary":
@@ -127,10 +129,24 @@ def _read(run: Run, index: Index, roots: list[str]) -> dict[str, int]:
         run.console.note(f"skipped, binary: {shown(path)}")
     if len(skipped) > _NAMED and not run.options.verbose:
         run.console.note(f"… and {len(skipped) - _NAMED} more binary files (-v names all)")
+    if pages and not run.options.html:
+        run.console.note(f"{len(pages)} web pages, read as their text; --html source reads them as they are")
     total, elapsed = sum(counts.values()) - counts["gone"], max(time.monotonic() - started, 1e-6)
     parts = [f"{count} {word}" for word, count in counts.items() if count or word == "read"]
     run.console.note(f"{total} files in {elapsed:.1f} s, {total / elapsed:.0f} files/s: {', '.join(parts)}")
     return counts
+
+
+def _text(options: Options, path: str, pages: list[str]) -> str:
+    """What a file says; `pages` gets those that are web pages. One that a script writes says nothing."""
+    document = read_file(path, options.encoding, options.errors)
+    try:
+        page = page_of(document, options.html)
+    except InputError:
+        return ""
+    if page:
+        pages.append(path)
+    return (page or document).text
 
 
 def _tell_failure(run: Run, seen: FileSeen) -> None:

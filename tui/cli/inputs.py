@@ -10,11 +10,13 @@ from collections.abc import Sequence
 
 from engine.errors import InputError, UsageError
 from engine.schema import Document
-from tui.cli.console import is_terminal
+from tui.cli.console import current, is_terminal
 from tui.files import MAX_BYTES, decode, empty_file, read_file
+from tui.pages import HtmlChoice, page_of
 
 __all__ = [
     "argument_text",
+    "as_read",
     "decode",
     "documents",
     "read_file",
@@ -70,6 +72,16 @@ def read_path(path: str, encoding: str | None = None, errors: str | None = None)
     return read_stdin(encoding, errors) if path == "-" else read_file(path, encoding, errors)
 
 
+def as_read(document: Document, html: HtmlChoice | None = None) -> Document:
+    """A web page as its text, and said so; any other document as it is. Raises InputError for a page without text."""
+    page = page_of(document, html)
+    if page is None:
+        return document
+    if html is None:
+        current()[0].note(f"{document.name}: a web page, read as its text; --html source reads it as it is")
+    return page
+
+
 def stdin_once(paths: Sequence[str]) -> list[str]:
     """The paths. Raises UsageError where they name stdin twice."""
     if paths.count("-") > 1:
@@ -88,7 +100,13 @@ def with_text(document: Document, path: str, purpose: str = "") -> Document:
     raise UsageError(error.message, hint="pipe a text into it, or name a file") if path == "-" else error
 
 
-def documents(paths: Sequence[str] | None, *, encoding: str | None = None, errors: str | None = None) -> list[Document]:
+def documents(
+    paths: Sequence[str] | None,
+    *,
+    encoding: str | None = None,
+    errors: str | None = None,
+    html: HtmlChoice | None = None,
+) -> list[Document]:
     """The files in the order given, then stdin if it holds anything; `-` puts stdin where it stands.
 
     Empty stdin is no document; an empty file is an InputError. Raises InputError, UsageError.
@@ -98,9 +116,9 @@ def documents(paths: Sequence[str] | None, *, encoding: str | None = None, error
     for path in paths:
         document = read_path(path, encoding, errors)
         if path != "-" or document.text.strip():
-            found.append(with_text(document, path))
+            found.append(as_read(with_text(document, path), html))
     if "-" not in paths and stdin_has_input():
         document = read_stdin(encoding, errors)
         if document.text.strip():
-            found.append(document)
+            found.append(as_read(document, html))
     return found

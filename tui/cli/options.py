@@ -16,6 +16,7 @@ import typer
 
 from engine.config import DeviceChoice, Overflow
 from tui.cli.console import ColorChoice
+from tui.pages import HtmlChoice
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 ErrorsChoice = Literal["strict", "replace"]
@@ -45,6 +46,7 @@ class Options:
     file: list[str] | None = None
     encoding: str | None = None
     errors: ErrorsChoice | None = None
+    html: HtmlChoice | None = None
     output: Path | None = None
     json: bool = False
     raw: bool = False
@@ -106,6 +108,9 @@ _TYPES: dict[str, Any] = {
         str | None, _option("--encoding", help="Of the documents; UTF-8 unless told.", metavar="NAME")
     ],
     "errors": Annotated[ErrorsChoice | None, _option("--errors", help="On bytes that are no text.")],
+    "html": Annotated[
+        HtmlChoice | None, _option("--html", help="As the page that a reader sees, or its source; a page is found out.")
+    ],
     "output": Annotated[
         Path | None, _option("-o", "--output", help="Write the answer here, whole or not at all.", metavar="FILE")
     ],
@@ -129,6 +134,7 @@ SAMPLING = (
     "max_tokens", "temperature", "top_p", "top_k", "min_p", "repeat_penalty", "seed", "stop", "timeout",
 )  # fmt: skip
 DECODING = ("encoding", "errors")
+READING = (*DECODING, "html")
 ANSWER = ("output", "json", "raw", "md", "no_stream", "stats")
 
 assert {field.name for field in fields(Options)} == set(_TYPES)

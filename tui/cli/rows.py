@@ -10,12 +10,13 @@ import io
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.errors import InputError, UsageError
 from engine.schema import Document
-from tui.cli.inputs import read_path, stdin_has_input, stdin_once, with_text
+from engine.tasks.breaks import numbered, shown
+from tui.cli.inputs import as_read, read_path, stdin_has_input, stdin_once, with_text
 from tui.cli.options import Options
 
 SPEC = re.compile(r"lines|(csv|tsv|jsonl):(.+)", re.DOTALL)
@@ -34,8 +35,10 @@ class Row:
     """Why there is no text; empty when there is."""
 
 
-def read_rows(options: Options, paths: Sequence[str], spec: str | None) -> list[Row]:
+def read_rows(options: Options, paths: Sequence[str], spec: str | None, *, by_line: bool = False) -> list[Row]:
     """The rows of files (or of stdin without any), each file a row unless `spec` (`--in`) says otherwise.
+
+    `by_line`: whole files keep the line numbers that they have, for what tells lines.
 
     Raises UsageError for a wrong spec or no input, InputError for a single file that can't be read or is empty.
     """
@@ -46,10 +49,12 @@ def read_rows(options: Options, paths: Sequence[str], spec: str | None) -> list[
     if not paths:
         raise UsageError("no input", hint="name files, or pipe text in (more: --help)")
     if spec is None:
-        return [_whole(options, path, alone=len(paths) == 1) for path in paths]
-    rows: list[Row] = []
+        rows = [_whole(options, path, alone=len(paths) == 1) for path in paths]
+        return rows if by_line else [replace(row, text=shown(row.text)) for row in rows]
+    rows = []
     for path in paths:
-        rows += _split(read_path(path, options.encoding, options.errors), spec)
+        document = read_path(path, options.encoding, options.errors)
+        rows += _split(as_read(document, options.html) if spec == "lines" else document, spec)
     if not rows:
         if paths == ["-"]:
             raise UsageError("no rows in the input", hint="pipe rows into it, or name a file")
@@ -65,7 +70,7 @@ def check_spec(spec: str | None) -> None:
 
 def _whole(options: Options, path: str, *, alone: bool) -> Row:
     try:
-        document = read_path(path, options.encoding, options.errors)
+        document = as_read(read_path(path, options.encoding, options.errors), options.html)
     except InputError as error:
         if alone:
             raise
@@ -80,7 +85,7 @@ def _split(document: Document, spec: str) -> Iterator[Row]:
     if not document.text.strip():
         return iter(())
     if spec == "lines":
-        lines = enumerate(document.text.split("\n"), 1)
+        lines = numbered(document.text)
         return (Row(line.strip(), f"{document.name}:{n}", {"text": line.strip()}) for n, line in lines if line.strip())
     kind, _, column = spec.partition(":")
     if kind == "jsonl":

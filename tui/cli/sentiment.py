@@ -11,7 +11,7 @@ from engine.errors import EngineError, UsageError
 from tui.cli.help import HelpfulCommand
 from tui.cli.judging import judge_rows, judged, texts_to_judge
 from tui.cli.opening import Run
-from tui.cli.options import DECODING, MODEL, Options, takes
+from tui.cli.options import MODEL, READING, Options, takes
 from tui.cli.row_output import Result
 from tui.cli.row_run import InSpec, OutSpec, Resume, out_format
 
@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
     app.command("sentiment", cls=HelpfulCommand, epilog=EXAMPLES)(sentiment)
 
 
-@takes(*MODEL, "file", *DECODING, "output", "json", "stats")
+@takes(*MODEL, "file", *READING, "output", "json", "stats")
 def sentiment(
     options: Options,
     texts: Annotated[list[str] | None, typer.Argument(help="Texts, - for stdin.", show_default=False)] = None,

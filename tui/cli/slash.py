@@ -10,11 +10,12 @@ from typing import Any
 
 from engine.errors import InputError, UsageError
 from engine.schema import Chunk, Document
+from engine.tasks.breaks import shown
 from tui import chat_file, commands
 from tui.cli import slash_tasks
 from tui.cli.console import Console
 from tui.cli.deliver import place_of
-from tui.cli.inputs import read_file, text_or_file
+from tui.cli.inputs import as_read, read_file, text_or_file
 from tui.cli.turns import Chat, reply
 from tui.cli.widths import columns as wide
 from tui.cli.widths import left, wrapped
@@ -220,15 +221,16 @@ def _file(chat: Chat, rest: str) -> None:
     document = read_file(str(Path(rest).expanduser()), options.encoding, options.errors)
     if not document.text.strip():
         raise empty_file(rest)
-    chat.pending.append(Document(rest, document.text))
-    count = chat.session.count(document.text)
+    document = as_read(Document(rest, document.text), options.html)
+    chat.pending.append(document)
+    count = chat.session.count(shown(document.text))
     chat.run.console.note(f"{rest}: {count} tokens, given with the next question")
 
 
 def _context(chat: Chat, rest: str) -> None:
     messages = chat.talk.messages()
     used = chat.session.count_messages(messages) if messages else 0
-    waiting = sum(chat.session.count(document.text) for document in chat.pending)
+    waiting = sum(chat.session.count(shown(document.text)) for document in chat.pending)
     total = chat.session.context
     text = f"{used} of {total} tokens used ({used / total:.0%}), {len(chat.talk.path)} messages"
     chat.run.console.note(text + (f"; {waiting} more with the next question" if waiting else ""))

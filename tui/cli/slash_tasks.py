@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from engine.errors import UsageError
 from engine.schema import Chunk, Coverage, Document
-from tui.cli.inputs import read_file, with_text
+from tui.cli.inputs import as_read, read_file, with_text
+from tui.pages import page_of
 from tui.task_words import WORDS, asked, asked_of, document_of, events, given, read_note
 
 if TYPE_CHECKING:
     from tui.cli.turns import Chat
     from tui.talk import Turn
+    from tui.task_words import TaskKind
 
 
 def obey(word: str) -> Callable[[Chat, str], bool]:
@@ -26,7 +28,7 @@ def obey(word: str) -> Callable[[Chat, str], bool]:
         said = given(kind, rest)
         argument = said.argument or ("medium" if kind == "summarize" else "")
         if said.path:
-            _read(chat, said.path)  # what is wrong with it is said before anything is asked
+            _read(chat, kind, said.path)  # what is wrong with it is said before anything is asked
             shown = asked(kind, Path(said.path).name, argument, chat.say)
         elif said.text:
             shown = asked_of(kind, said.text, argument, chat.say)
@@ -47,10 +49,11 @@ def obey(word: str) -> Callable[[Chat, str], bool]:
 def chunks(chat: Chat, question: Turn, notes: list[str]) -> Generator[Chunk, None, None]:
     """What a question that is a task brings; `notes` gets what is said of it."""
     assert question.task is not None
+    kind = cast("TaskKind", question.task[0])
     for event in events(
-        question.task[0],  # type: ignore[arg-type]
+        kind,
         chat.session,
-        document_of(question, lambda path: _read(chat, path)),
+        document_of(question, lambda path: _read(chat, kind, path, tell=True)),
         question.task[2],
         sampling=chat.run.sampling(temperature=0.0, max_tokens=1024),
         cache=chat.run.places.cache / "results.db",
@@ -62,6 +65,9 @@ def chunks(chat: Chat, question: Turn, notes: list[str]) -> Generator[Chunk, Non
             notes.append(read_note(event, chat.say))
 
 
-def _read(chat: Chat, path: str) -> Document:
+def _read(chat: Chat, kind: TaskKind, path: str, *, tell: bool = False) -> Document:
     options = chat.run.options
-    return with_text(read_file(str(Path(path).expanduser()), options.encoding, options.errors), path)
+    document = with_text(read_file(str(Path(path).expanduser()), options.encoding, options.errors), path)
+    if kind == "translate":  # marks stay as they are, a page's too
+        return document
+    return as_read(document, options.html) if tell else page_of(document, options.html) or document

@@ -18,7 +18,7 @@ from tui.cli.deliver import Result, place_of
 from tui.cli.help import HelpfulCommand
 from tui.cli.inputs import argument_text
 from tui.cli.opening import Run
-from tui.cli.options import ANSWER, DECODING, MODEL, SAMPLING, Options, takes
+from tui.cli.options import ANSWER, MODEL, READING, SAMPLING, Options, takes
 from tui.cli.progress import Progress
 from tui.cli.reading import coverage_json, tell_coverage
 from tui.cli.row_output import OutFormat
@@ -72,7 +72,7 @@ class Wanted:
         return f"{GIVEN_WHOLE} (--length {LESS} asks for less)" if more else GIVEN_WHOLE
 
 
-@takes(*MODEL, *SAMPLING, "file", *DECODING, *ANSWER)
+@takes(*MODEL, *SAMPLING, "file", *READING, *ANSWER)
 def summarize(
     options: Options,
     files: Annotated[list[str] | None, typer.Argument(help="Files, - for stdin.", show_default=False)] = None,
@@ -96,7 +96,7 @@ def summarize(
     run = Run(options)
     if spec or out or resume:
         kind = out_format(run, out, resume)
-        rows = read_rows(options, paths, spec)
+        rows = read_rows(options, paths, spec, by_line=True)
         with run.session() as session, _memory(run, no_cache) as memory:
             _rows(run, session, rows, wanted, memory, kind, resume)
         return

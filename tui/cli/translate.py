@@ -56,6 +56,7 @@ def translate(
     resume: Resume = None,
 ) -> None:
     """Translate each text; code, addresses and Markdown's marks stay as they are."""
+    options = replace(options, html="source")  # marks stay as they are, a page's too
     if source and source == to:
         raise UsageError(f"--from and --to are both {to}", hint="one of them is enough")
     if source:

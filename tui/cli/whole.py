@@ -9,7 +9,7 @@ import typer
 from engine.errors import EngineError, UsageError
 from engine.schema import Document
 from tui.cli.deliver import print_json
-from tui.cli.inputs import read_path, stdin_has_input, stdin_once, with_text
+from tui.cli.inputs import as_read, read_path, stdin_has_input, stdin_once, with_text
 from tui.cli.opening import Run
 from tui.cli.options import Options
 
@@ -28,7 +28,8 @@ def or_stdin(paths: list[str], purpose: str, example: str) -> list[str]:
 
 def read_whole(options: Options, path: str, purpose: str) -> Document:
     """A file, or stdin for `-`. Raises InputError, and UsageError for stdin without a text."""
-    return with_text(read_path(path, options.encoding, options.errors), path, purpose)
+    document = with_text(read_path(path, options.encoding, options.errors), path, purpose)
+    return as_read(document, options.html)
 
 
 def in_turn(run: Run, model: str, paths: list[str], purpose: str, one: Callable[[Document], object]) -> None:

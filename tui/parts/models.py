@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from engine import catalog
 from engine.catalog import resolve
 from engine.errors import EngineError
+from engine.tasks.breaks import shown
 from tui.jobs import Load, Take, Unload
 from tui.parts.pulls import Pulls
 from tui.screens.models import ModelsScreen
@@ -95,8 +96,8 @@ class Models:
         return f"{self.memory / 1e6:.0f} MB"
 
     def count(self, text: str) -> int:
-        """Tokens of a text; 0 while no model is loaded."""
-        return self._counter.count(text) if self._counter else 0
+        """Tokens of a text as it is read; 0 while no model is loaded."""
+        return self._counter.count(shown(text)) if self._counter else 0
 
     # The models on this machine, and those on their way
 

@@ -34,9 +34,13 @@ class Tasks:
         """The answer to a question that is a task. Raises InputError for a file that can't be read."""
         assert question.task is not None
         kind, _, argument = question.task
-        task = self._job(cast("TaskKind", kind), document_of(question, self._app.read_document), argument)
+        task = self._job(cast("TaskKind", kind), document_of(question, lambda path: self._read(kind, path)), argument)
         turn = self._app.chat.talk.begin_answer(question)
         self._app.chat.call_later(self._app.chat.write, task, turn, question.text)
+
+    def _read(self, kind: str, path: str) -> Document:
+        """The file of a task; a translation keeps a page's marks."""
+        return Document(path, self._app.read_source(path)) if kind == "translate" else self._app.read_document(path)
 
     def _job(self, kind: TaskKind, document: Document, argument: str) -> Task:
         drawn = sampling(self._app.settings, temperature=0.0, max_tokens=1024)
@@ -46,8 +50,9 @@ class Tasks:
         """A task on a file, as a question of its own at the end of the conversation. Raises EngineError."""
         chat = self._app.chat
         chat.refuse_while_answering()
-        self._app.read_document(path)  # what is wrong with it is said before anything is changed
         name = Path(path).name
+        if self._read(kind, path).page:  # what is wrong with it is said before anything is changed
+            self._app.note(self._app.strings("said.page", name=name))
         shown = f"{argument} ({name})" if kind == "ask" else asked(kind, name, argument, self._app.strings)
         self._begin(kind, shown, str(Path(path).expanduser().absolute()), argument)
 

@@ -156,7 +156,7 @@ async def _system(chat: ChatScreen, rest: str) -> None:
     elif rest == "-":
         changed("")
     else:
-        changed(chat.app.read_document(rest[1:]).text if rest.startswith("@") else rest)
+        changed(chat.app.read_source(rest[1:]) if rest.startswith("@") else rest)
         chat.app.note(chat.app.strings("said.system", text=chat.talk.system or chat.app.strings("said.none")))
 
 

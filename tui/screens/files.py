@@ -10,7 +10,6 @@ from textual import on, work
 from textual.widgets import Label, OptionList
 
 from engine.errors import EngineError
-from tui.files import read_file
 from tui.finding import files_below
 from tui.screens.choosing import Choice, ChoosingScreen
 from tui.strings import Strings
@@ -21,6 +20,7 @@ class FilesScreen(ChoosingScreen):
     """Returns a path relative to the working folder or as it was typed, or None."""
 
     def __init__(self, folder: Path, count: Callable[[str], int], strings: Strings, begun: str = "") -> None:
+        """`count`: of the tokens of a file, by its path."""
         super().__init__(strings("title.files"), [], strings, begun)
         self._folder, self._count = folder, count
 
@@ -49,7 +49,7 @@ class FilesScreen(ChoosingScreen):
     @work(thread=True, exclusive=True, group="count")
     def _measure(self, path: str) -> None:
         try:
-            count = self._count(read_file(str(self._folder / path)).text)
+            count = self._count(str(self._folder / path))
             text = f"{path}: {self._strings('files.tokens', count=count)}"
         except EngineError as error:
             text = self._strings.error(error.message)

@@ -74,6 +74,8 @@ TEXTS = {
     "said.nothing_more": "the model has nothing to add",
     "said.busy": "an answer is being written: {key[stop]} stops it first",
     "said.attached": "{name}: {count} tokens, given with the next question",
+    "said.attached_page": "{name}: a web page, read as its text ({count} tokens), given with the next question",
+    "said.page": "{name}: a web page, read as its text",
     "said.no_file": "there is no file {name}: sent as it was written",
     "said.editor_failed": "the editor could not be run: {reason}",
     "said.pinned": "pinned: it stays at the head of the list",

@@ -73,6 +73,8 @@ TEXTS = {
     "said.nothing_more": "模型没有要补充的了",
     "said.busy": "正在回答：请先按 {key[stop]} 停止",
     "said.attached": "{name}：{count} 词元，随下一个问题一起发",
+    "said.attached_page": "{name}：网页，按正文读取（{count} 词元），随下一个问题一起发",
+    "said.page": "{name}：网页，按正文读取",
     "said.no_file": "没有文件 {name}：按原文发送了",
     "said.editor_failed": "编辑器没能运行：{reason}",
     "said.autosaved": "对话自动保存；/save 标题 给它起名",

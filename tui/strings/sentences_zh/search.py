@@ -5,6 +5,8 @@ FORMS = (
      "还没有安装模型：只按字词；要按意思：先 {1}，再 {2}"),
     (r"files", "文件"),
     (r"passages", "段落"),
+    (r"(\d+) web pages, read as their text; --html source reads them as they are",
+     "{1} 个网页，按正文读取；--html source 则读源码"),
     (r"skipped, binary: (.+)", "跳过了二进制文件：{1!s}"),
     (r"… and (\d+) more binary files \(-v names all\)", "… 还有 {1} 个二进制文件（-v 列出全部）"),
     (r"(\d+) files in (\S+) s, (\d+) files/s: (.+)", "{1} 个文件，用了 {2} 秒，每秒 {3} 个：{4}"),
