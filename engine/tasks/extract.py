@@ -16,6 +16,7 @@ from engine.config import SamplingConfig
 from engine.errors import InputError
 from engine.language import HAN, language_of
 from engine.schema import Chunk, Coverage, Document
+from engine.tasks.addresses import without_addresses
 from engine.tasks.breaks import LINE, PARAGRAPH
 from engine.tasks.length import Length, words_in
 from engine.tasks.sentences import sentences
@@ -54,7 +55,7 @@ def extract(
 
     `focus`: what they should be about. Raises InputError for an empty text.
     """
-    found = [sentence for sentence in sentences_of(document.text) if words_in(sentence.text) >= 1]
+    found = [sentence for sentence in sentences_of(without_addresses(document.text)) if words_in(sentence.text) >= 1]
     if not found:
         raise InputError(f"{document.name} is empty: nothing to summarize")
     if stays_whole(session, document.text, length):

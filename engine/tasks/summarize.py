@@ -16,6 +16,7 @@ from engine.errors import EngineError, InputError, InputTooLong
 from engine.language import language_of
 from engine.loops import Watch, ended_at_loops
 from engine.schema import Chunk, Coverage, Document, FinishReason, Language, Message
+from engine.tasks.addresses import without_addresses
 from engine.tasks.breaks import shown
 from engine.tasks.length import Length, words_in
 from engine.tasks.passages import Passage, split
@@ -138,11 +139,12 @@ def summarize(
         yield from given(session, document, wish.language, sampling, bullets=bullets)
         return
     room = _room(session, wish.length, sampling)
-    passages, wanted = _passages(session, document.text, wish, room)
+    text = without_addresses(document.text)
+    passages, wanted = _passages(session, text, wish, room)
     writer = _Writer(session, sampling, memory)
     whole = len(passages) == 1 and not bullets
     # Who had nothing of its own to say of a whole text has something of a part of one: it is asked in other words.
-    if not (whole and (yield from _in_one_pass(session, document.text.strip(), wish, sampling))):
+    if not (whole and (yield from _in_one_pass(session, text.strip(), wish, sampling))):
         yield from _in_parts(writer, passages, wish, wanted, min(PASSAGE_TOKENS, room))
     tokens = sum(passage.tokens for passage in passages)
     lines = document.text.count("\n") + (not document.text.endswith("\n"))
@@ -164,7 +166,7 @@ def summarize_rows(
         one = not wish.get("bullets") and tokens <= SINGLE_TOKENS // 2 and length.sections(tokens) == 1
         if one and text.strip() and not stays_whole(session, text, wish.get("length", "medium")):
             asked = Wish(wish.get("language") or language_of(text), length, focus=wish.get("focus", ""))
-            short.setdefault(length, []).append((number, asked.ask(WHOLE, text.strip(), length)))
+            short.setdefault(length, []).append((number, asked.ask(WHOLE, without_addresses(text).strip(), length)))
         else:
             long.append(number)
     for length, asks in short.items():  # a share of each text is a length of its own
