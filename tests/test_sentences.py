@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,3 +45,10 @@ def test_the_sentences_joined_are_the_text(text: str) -> None:
 )
 def test_a_text_is_cut_where_its_sentences_end(text: str, count: int) -> None:
     assert len(list(sentences(text))) == count
+
+
+@pytest.mark.parametrize("text", ["." * 100_000, "…" * 100_000, "a." + '"' * 100_000, "a!?" + "_" * 100_000, ".*" * 50_000])
+def test_hostile_texts_take_no_longer_than_their_length_asks(text: str) -> None:
+    began = time.monotonic()
+    assert "".join(sentences(text)) == text
+    assert time.monotonic() - began < 5

@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _HAN = r"\u3400-\u9fff"
-_CLOSING = r"[\"'”’)\]*_]*"
+_CLOSING = r"[\"'”’)\]*_]*+"
 _END = re.compile(
-    rf"[.!?…]+{_CLOSING}\s+|[。．！？…]+[”’」』）》\"*_]*\s*|[.!?]+[\"'”’)\]）》]*(?=[“‘《（(\[\"']*[{_HAN}A-Z])"
+    rf"(?<![.!?])(?<![.!?…]…)[.!?…]++{_CLOSING}\s+|[。．！？…]+[”’」』）》\"*_]*\s*"
+    rf"|(?<![.!?])[.!?]++[\"'”’)\]）》]*+(?=[“‘《（(\[\"']*[{_HAN}A-Z])"
 )
+"""A run of stops is looked at once, from its first, and nothing of it is given back: or a line of dots took hours."""
 _SHORT = r"(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|cf|al|e\.g|i\.e|etc|approx|Nos?|Figs?|Eqs?|Vol|pp|[A-Z])"
 _ABBREVIATION = re.compile(rf"(?:^|[\s(\"“]){_SHORT}\.\s+$")
 _NEXT = re.compile(rf"[\"'“‘(\[*_`]*[A-Z0-9{_HAN}]")
