@@ -114,7 +114,8 @@ def test_an_indented_paragraph_is_text_and_an_indented_block_is_code() -> None:
 @pytest.mark.parametrize(
     "text",
     ["x" + " " * 200_000 + "y", "`" * 100_001, "|" * 100_000, "> " * 100_000, "- a\n" * 50_000, "[^" * 100_000 + "a",
-     "\n\n    a\n" * 30_000, "```\n" * 60_000, "<!--\n" * 30_000, "# " * 100_000, "a" * 300_000],
+     "\n\n    a\n" * 30_000, "```\n" * 60_000, "<!--\n" * 30_000, "# " * 100_000, "a" * 300_000,
+     "|a|\n" + "|-" * 3_000 + "x\n", " " * 200_000 + "a\n" + "b\n" * 20_000],
 )  # fmt: skip
 def test_hostile_documents_take_no_longer_than_their_length_asks(text: str) -> None:
     began = time.monotonic()

@@ -22,8 +22,8 @@ _MARKS = re.compile(
 """What may stand before a line's words: indentation, quotes, list marks, headings, boxes."""
 _CLOSING = re.compile(r"(?<=\s)#+$")
 _FENCE = re.compile(r"(`{3,}(?=[^`]*$)|~{3,})", re.MULTILINE)
-_RULER = re.compile(r"[\s>|:-]*\|[\s|:-]*-[\s|:-]*")
-"""The line under a table's heading."""
+_RULER = re.compile(r"(?:[\s|:-]*+>)*+[\s:-]*+\|[\s|:]*+-[\s|:-]*")
+"""The line under a table's heading, read in one way alone: or one that is nearly such takes time with its cube."""
 _BAR = re.compile(r"(?<!\\)\|")
 _DEFINITION = re.compile(r"\[[^\]\n]+\]:\s*\S")
 _OPENERS = {"<!--": "-->", "<pre": "</pre>", "<script": "</script>", "<style": "</style>", "$$": "$$", r"\[": r"\]"}
@@ -172,10 +172,9 @@ def _codeless(line: str) -> str:
 
 def _paragraph(lines: Sequence[str], at: int) -> int:
     """After the last line that goes on with the paragraph of this one."""
-    end = at + 1
+    end, quotes = at + 1, _marks(lines[at]).count(">")
     while end < len(lines) and not _has_mark(lines[end]) and lines[end].strip(" \t>\n"):
-        quoted = _marks(lines[end]).count(">") == _marks(lines[at]).count(">")
-        if not quoted or _untouched(lines, end) > end or _table(lines, end) > end:
+        if _marks(lines[end]).count(">") != quotes or _untouched(lines, end) > end or _table(lines, end) > end:
             break
         end += 1
     return end
