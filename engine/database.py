@@ -73,14 +73,15 @@ class Database:
             if self.connection.in_transaction:  # ours: others wait for the lock
                 yield
                 return
-            self.connection.execute("BEGIN IMMEDIATE")
             try:
+                self.connection.execute("BEGIN IMMEDIATE")
                 yield
+                self.connection.execute("COMMIT")
             except BaseException:
+                # One left open, by a full disk or a Ctrl-C at its end, would take all that follows for parts of itself.
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
                 raise
-            self.connection.execute("COMMIT")
 
     def _version(self) -> int:
         (version,) = self.connection.execute("PRAGMA user_version").fetchone()

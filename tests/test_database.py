@@ -1,0 +1,92 @@
+"""A file of the user's own: a change is all there or not at all, and what fails leaves nothing open behind it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from engine.database import Database, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import FrameType
+
+MIGRATIONS = (
+    "CREATE TABLE shelves (id INTEGER PRIMARY KEY);"
+    "CREATE TABLE books (title TEXT, shelf INTEGER REFERENCES shelves DEFERRABLE INITIALLY DEFERRED)",
+)
+
+
+def opened(path: Path) -> Database:
+    return Database(path, MIGRATIONS, name="library", mend="delete it", patience=1)
+
+
+def titles(path: Path) -> list[str]:
+    """As another process finds them."""
+    database = opened(path)
+    try:
+        return [title for (title,) in database.connection.execute("SELECT title FROM books ORDER BY title")]
+    finally:
+        database.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "library.db"
+
+
+@pytest.fixture
+def database(path: Path) -> Iterator[Database]:
+    database = opened(path)
+    yield database
+    database.close()
+
+
+def put(database: Database, title: str, shelf: int | None = None) -> None:
+    with database.change():
+        database.connection.execute("INSERT INTO books VALUES (?, ?)", (title, shelf))
+
+
+def test_a_change_that_fails_at_its_very_end_takes_no_later_one_with_it(database: Database, path: Path) -> None:
+    with pytest.raises(StoreError):
+        put(database, "on no shelf", shelf=7)  # looked at when the transaction ends
+    put(database, "kept")
+    assert titles(path) == ["kept"]
+
+
+def test_a_ctrl_c_at_any_line_of_a_change_takes_no_later_one_with_it(database: Database, path: Path) -> None:
+    for stop in range(100):
+        if _interrupted(stop, put, database, f"cut {stop}"):
+            put(database, f"kept {stop:02}")
+            continue
+        break
+    assert stop > 5
+    assert [title for title in titles(path) if title.startswith("kept")] == [f"kept {n:02}" for n in range(stop)]
+
+
+def _interrupted(stop: int, work: Any, *arguments: Any) -> bool:
+    """Whether the work came so far as the line at which a Ctrl-C was to arrive."""
+    lines = 0
+
+    def trace(frame: FrameType, event: str, _argument: Any) -> Any:
+        nonlocal lines
+        if not frame.f_code.co_filename.endswith("database.py"):
+            return None
+        if event == "line":
+            lines += 1
+            if lines == stop + 1:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work(*arguments)
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
