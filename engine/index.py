@@ -6,6 +6,7 @@ It reads no files and runs no model. Each change of a file is one transaction, s
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
 from dataclasses import dataclass
@@ -253,11 +254,15 @@ class Index:
 
 
 def _below(column: str, under: Sequence[str], condition: str = "") -> tuple[str, tuple[str, ...]]:
-    """A WHERE clause for a condition and for being at or below one of some paths, and its values for the paths."""
-    each = f"({column} = ? OR substr({column}, 1, length(?)) = ?)"
+    """A WHERE clause for a condition and for being at or below one of some paths, and its values for the paths.
+
+    The paths are two values however many they are: SQLite takes no chain of a thousand conditions.
+    """
     parts = [condition] if condition else []
+    values: tuple[str, ...] = ()
     if under:
-        parts.append(f"({' OR '.join([each] * len(under))})")
-    folders = [(path, path.rstrip(os.sep) + os.sep) for path in under]
-    values = tuple(value for path, folder in folders for value in (path, folder, folder))
+        folders = "(SELECT value AS folder FROM json_each(?))"  # which has a column `path` as well
+        below = f"EXISTS (SELECT 1 FROM {folders} WHERE substr({column}, 1, length(folder)) = folder)"
+        parts.append(f"({column} IN (SELECT value FROM json_each(?)) OR {below})")
+        values = (json.dumps(list(under)), json.dumps([path.rstrip(os.sep) + os.sep for path in under]))
     return f"WHERE {' AND '.join(parts)}" if parts else "", values

@@ -305,6 +305,26 @@ def test_a_vector_of_a_passage_that_is_gone_is_left_out(index: Index, folder: Pa
     assert index.models() == {}
 
 
+def test_thousands_of_paths_can_be_asked_about_at_once(index: Index, folder: Path) -> None:
+    states(index, folder)
+    others = [f"/nowhere/{number}" for number in range(12_000)]
+    assert len(index.without_vector("m", [*others, str(folder / "a.txt")])) == 1
+    assert index.count("m", [*others, f"{folder}/"]) == (2, 0)
+    assert index.match("passport", others) == {}
+    assert index.remove_below([*others, str(folder)]) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are Unicode")
+def test_a_name_that_is_not_utf8_is_told_and_the_others_are_read(index: Index, folder: Path) -> None:
+    named = folder / os.fsdecode(b"caf\xe9.txt")
+    named.write_text("words")
+    seen = list(add(index, [str(named), str(folder / "a.txt")], read))
+    assert [one.state for one in seen] == ["failed", "read"]
+    assert "UTF-8" in seen[0].reason
+    assert seen[0].path.encode(), "it can be printed"
+    assert index.without_vector("m", [str(named)]) == []
+
+
 def test_errors_of_the_store_are_ours() -> None:
     assert issubclass(StoreError, EngineError)
 

@@ -47,7 +47,9 @@ def test_a_text_is_cut_where_its_sentences_end(text: str, count: int) -> None:
     assert len(list(sentences(text))) == count
 
 
-@pytest.mark.parametrize("text", ["." * 100_000, "…" * 100_000, "a." + '"' * 100_000, "a!?" + "_" * 100_000, ".*" * 50_000])
+@pytest.mark.parametrize(
+    "text", ["." * 100_000, "…" * 100_000, "a." + '"' * 100_000, "a!?" + "_" * 100_000, ".*" * 50_000]
+)
 def test_hostile_texts_take_no_longer_than_their_length_asks(text: str) -> None:
     began = time.monotonic()
     assert "".join(sentences(text)) == text

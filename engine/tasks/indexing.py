@@ -34,6 +34,8 @@ SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__", "venv", "site-packag
 _SNIFFED = 8192
 """Bytes looked at to tell a binary file."""
 
+_NOT_UTF8 = "its name is not valid UTF-8"
+
 State = Literal["read", "unchanged", "binary", "failed", "gone"]
 
 
@@ -62,6 +64,9 @@ def add(index: Index, paths: Sequence[str], read: Reader) -> Generator[FileSeen,
     Under these paths, files that are gone or have become binary leave the index. Paths must be absolute.
     """
     for path in paths:
+        if (shown := _shown(path)) != path:
+            yield FileSeen(shown, "failed", _NOT_UTF8)
+            continue
         if not os.path.lexists(path) and not index.files([path]):
             yield FileSeen(path, "failed", "no such file or folder")
             continue
@@ -94,7 +99,7 @@ def _bring(index: Index, path: str, read: Reader) -> Iterator[FileSeen]:
                 yield _file(index, where, read)
         while failures:
             error = failures.pop()
-            yield FileSeen(str(error.filename), "failed", error.strerror or str(error))
+            yield FileSeen(_shown(str(error.filename)), "failed", error.strerror or str(error))
 
 
 def _is_regular(path: str) -> bool:
@@ -109,11 +114,16 @@ def _file(index: Index, path: str, read: Reader) -> FileSeen:
     try:
         return FileSeen(path, _settle(index, path, read))
     except UnicodeEncodeError:
-        return FileSeen(path.encode(errors="replace").decode(), "failed", "its name is not valid UTF-8")
+        return FileSeen(_shown(path), "failed", _NOT_UTF8)
     except OSError as error:
         return FileSeen(path, "failed", error.strerror or str(error))
     except InputError as error:
         return FileSeen(path, "failed", error.message)
+
+
+def _shown(path: str) -> str:
+    """A path that can be printed and stored: itself, unless bytes of it are no UTF-8."""
+    return path.encode(errors="replace").decode()
 
 
 def _settle(index: Index, path: str, read: Reader) -> State:
