@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import InputError
-from tui.paths import PlaceError, ensure, places, write_output, write_private
+from tui.paths import PlaceError, at_home, ensure, places, write_output, write_private
 
 posix = pytest.mark.skipif(os.name != "posix", reason="modes and XDG are Unix's")
 
@@ -96,6 +96,34 @@ def test_a_failed_write_leaves_the_old_file_whole(tmp_path: Path, monkeypatch: p
         write_output(path, b"new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@posix
+@pytest.mark.parametrize("name", ["a" * 300, "nul\0byte", "round"])
+def test_a_name_that_can_be_none_is_an_input_error(tmp_path: Path, name: str) -> None:
+    (tmp_path / "round").symlink_to(tmp_path / "round")
+    with pytest.raises(InputError, match="can't write"):
+        write_output(tmp_path / name, b"text")
+    if name != "round":
+        with pytest.raises(PlaceError, match="can't write"):
+            write_private(tmp_path / name, b"text")
+
+
+@posix
+def test_the_home_of_nobody_is_a_name_like_any_other() -> None:
+    assert at_home("~nobody.of.that.name/x") == Path("~nobody.of.that.name/x")
+    assert places({"LOCAL_LLM_HOME": "~nobody.of.that.name/x"}).data == Path.cwd() / "~nobody.of.that.name/x"
+
+
+@posix
+def test_a_relative_home_counted_from_a_folder_that_is_gone_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(PlaceError, match="is gone"):
+        places({"LOCAL_LLM_HOME": "here"})
 
 
 @posix

@@ -29,6 +29,7 @@ from tui.parts.meter import Meter
 from tui.parts.models import Models
 from tui.parts.tasks import Tasks
 from tui.parts.values import Values
+from tui.paths import at_home
 from tui.runner import Runner
 from tui.screens.asking import AskingScreen
 from tui.screens.chat import ChatScreen
@@ -256,7 +257,7 @@ class LlmApp(App[int]):
 
     def read_source(self, path: str) -> str:
         """A file's text, a web page's as it is. Raises InputError."""
-        document = read_file(str(Path(path).expanduser()))
+        document = read_file(str(at_home(path)))
         if not document.text.strip():
             raise empty_file(path)
         return document.text

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError, UsageError
-from tui.paths import write_output, write_private
+from tui.paths import at_home, write_output, write_private
 from tui.talk import Talk, Turn
 
 FORMAT = 1
@@ -60,7 +60,7 @@ def _turn(data: Any) -> Turn:
 def place_of(name: str, folder: Path) -> Path:
     """Where a conversation of that name is kept; a path stays a path. Raises UsageError for a name that is no name."""
     if "/" in name or "\\" in name or name.endswith(".json"):
-        return Path(name).expanduser()
+        return at_home(name)
     if not re.fullmatch(r"[\w][\w .+-]*", name):
         raise UsageError(f"{name!r} can't be a name: letters, digits, space, . + - _ can")
     return folder / f"{name}.json"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from engine.errors import InputError, UsageError
 from engine.schema import Document
+from tui.paths import at_home
 
 MAX_BYTES = 64 * 1024 * 1024
 _MARKS = (
@@ -54,8 +55,8 @@ def _way_on(error: Exception) -> str:
 def is_file(path: str) -> bool:
     """Whether a text names a file that is there; no text is too long or too odd to ask that of."""
     try:
-        return Path(path).expanduser().is_file()
-    except (OSError, RuntimeError, ValueError):  # too long for a name; no home of such a user; a NUL
+        return at_home(path).is_file()
+    except (OSError, ValueError):  # too long for a name; a NUL
         return False
 
 

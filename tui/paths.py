@@ -101,13 +101,26 @@ def places(environ: Mapping[str, str] | None = None) -> Places:
     """The folders that the environment names. Raises PlaceError where no home can be found."""
     environ = os.environ if environ is None else environ
     if home := environ.get(HOME_VARIABLE):
-        root = Path(home).expanduser().absolute()
+        root = _from_here(at_home(home))
         state = root / "state"
         return Places(config=root, data=root, state=state, cache=root / "cache", runtime=_runtime(state))
     config, data, state, cache = (_folder(kind, environ) for kind in ("config", "data", "state", "cache"))
     session = environ.get("XDG_RUNTIME_DIR", "")
     runtime = Path(session) / APP if os.path.isabs(session) else _runtime(state)
     return Places(config, data, state, cache, runtime)
+
+
+def at_home(path: str) -> Path:
+    """A path as a shell has it, `~` a home folder; `~nobody/x`, of no user's, is a name like any other."""
+    return Path(os.path.expanduser(path))
+
+
+def _from_here(path: Path) -> Path:
+    try:
+        return path.absolute()
+    except OSError as error:  # the working directory was deleted
+        hint = f"go to another folder, or set {HOME_VARIABLE} to a whole path"
+        raise PlaceError(f"can't find {path}: the folder that it is counted from is gone", hint=hint) from error
 
 
 def _runtime(state: Path) -> Path:
@@ -166,8 +179,8 @@ def ensure_private(folder: Path) -> Path:
     return folder
 
 
-def _unwritable(path: Path, error: OSError) -> PlaceError:
-    reason = error.strerror or type(error).__name__
+def _unwritable(path: Path, error: OSError | ValueError) -> PlaceError:
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return PlaceError(f"can't write {path}: {reason}", hint=f"set {HOME_VARIABLE} to a folder that can be written")
 
 
@@ -176,7 +189,7 @@ def write_private(path: Path, data: bytes) -> None:
     ensure(path.parent)
     try:
         _replace(path, data, mode=0o600)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # also a NUL in the name
         raise _unwritable(path, error) from error
 
 
@@ -185,14 +198,14 @@ def write_output(path: Path, data: bytes) -> None:
 
     Raises InputError where the folder is missing or can't be written.
     """
-    target = path.resolve() if path.is_symlink() else path
     try:
+        target = path.resolve() if path.is_symlink() else path
         if target.exists() and not target.is_file():  # a device or a named pipe: nothing to rename
             target.write_bytes(data)
         else:
             _replace(target, data, mode=_mode_for(target))
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
+    except (OSError, RuntimeError, ValueError) as error:  # also links that go round, and a NUL in the name
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise InputError(f"can't write {path}: {reason}", hint="check the folder, its permissions and space") from error
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from engine.errors import EngineError, UsageError
 from engine.schema import ModelSummary
+from tui.paths import at_home
 
 if TYPE_CHECKING:
     from engine.session import Session
@@ -55,7 +55,7 @@ def _key(run: Run) -> str:
         return _sound(key, KEY_VARIABLE)
     if not (name := run.settings["api_key_file"]):
         return ""
-    path = Path(name).expanduser()
+    path = at_home(name)
     try:
         if os.name == "posix" and path.stat().st_mode & 0o077:
             raise EngineError(f"{path} can be read by others", hint=f"chmod 600 {path}")

@@ -22,7 +22,8 @@ from tui.cli.widths import left, wrapped
 from tui.clipboard import copy as copy_text
 from tui.commands import Command
 from tui.editor import run_editor
-from tui.files import empty_file
+from tui.files import empty_file, is_file
+from tui.paths import at_home
 from tui.settings import SETTINGS, find_key, parse
 from tui.talk import Talk
 from tui.task_words import WORDS
@@ -183,7 +184,7 @@ def _load(chat: Chat, rest: str) -> None:
         chat.run.console.note(f"resumed {rest}: {len(chat.talk.path)} messages")
         return
     path = chat_file.place_of(rest, folder)
-    if not path.is_file():
+    if not is_file(str(path)):
         raise InputError(f"no kept conversation {rest!r}", hint="/load lists them")
     chat.talk, chat.pending = chat_file.from_json(read_file(str(path)).text, rest), []
     chat.run.console.note(f"loaded {rest}: {len(chat.talk.path)} messages")
@@ -198,7 +199,7 @@ def _recent(chat: Chat) -> list[str]:
 def _export(chat: Chat, rest: str) -> None:
     if not rest:
         raise UsageError("/export needs a file", hint="/export chat.md or /export chat.json")
-    path = Path(rest).expanduser()
+    path = at_home(rest)
     chat_file.export(chat.talk, chat.session.name, path)
     chat.run.console.note(f"wrote {path}")
 
@@ -218,7 +219,7 @@ def _file(chat: Chat, rest: str) -> None:
     if not rest:
         raise UsageError("/file needs a file", hint="/file notes.txt")
     options = chat.run.options
-    document = read_file(str(Path(rest).expanduser()), options.encoding, options.errors)
+    document = read_file(str(at_home(rest)), options.encoding, options.errors)
     if not document.text.strip():
         raise empty_file(rest)
     document = as_read(Document(rest, document.text), options.html)

@@ -10,6 +10,7 @@ from engine.errors import UsageError
 from engine.schema import Chunk, Coverage, Document
 from tui.cli.inputs import as_read, read_file, with_text
 from tui.pages import page_of
+from tui.paths import at_home
 from tui.task_words import WORDS, asked, asked_of, document_of, events, given, read_note
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def obey(word: str) -> Callable[[Chat, str], bool]:
             count = f"{len(chat.pending)} wait" if chat.pending else "got none"
             raise UsageError(f"/{word} needs a file or a text, {count}", hint=f"/{word} notes.txt")
         question = chat.talk.ask(shown, documents)
-        question.task = (kind, str(Path(said.path).expanduser().absolute()) if said.path else "", argument)
+        question.task = (kind, str(at_home(said.path).absolute()) if said.path else "", argument)
         chat.pending = [] if documents else chat.pending
         return reply(chat)
 
@@ -67,7 +68,7 @@ def chunks(chat: Chat, question: Turn, notes: list[str]) -> Generator[Chunk, Non
 
 def _read(chat: Chat, kind: TaskKind, path: str, *, tell: bool = False) -> Document:
     options = chat.run.options
-    document = with_text(read_file(str(Path(path).expanduser()), options.encoding, options.errors), path)
+    document = with_text(read_file(str(at_home(path)), options.encoding, options.errors), path)
     if kind == "translate":  # marks stay as they are, a page's too
         return document
     return as_read(document, options.html) if tell else page_of(document, options.html) or document

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import EngineError, InputError, UsageError
 from tui import transfer
 from tui.files import read_file
+from tui.paths import at_home
 from tui.screens.asking import AskingScreen
 from tui.screens.confirming import ConfirmingScreen
 from tui.screens.history_list import HistoryList
@@ -78,7 +78,7 @@ class Keeping:
         try:
             if store is None:
                 raise UsageError(app.strings("said.not_kept"))
-            text = read_file(str(Path(path).expanduser())).text
+            text = read_file(str(at_home(path))).text
             incoming = [found for found in transfer.read(text, path) if found.nodes]
             if not incoming:
                 raise InputError(app.strings("said.nothing_in", name=path))

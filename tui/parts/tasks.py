@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from engine.errors import EngineError, UsageError
 from engine.schema import Document
 from tui.files import is_file
+from tui.paths import at_home
 from tui.screens.asking import AskingScreen
 from tui.screens.choosing import Choice, ChoosingScreen
 from tui.settings import sampling
@@ -54,7 +55,7 @@ class Tasks:
         if self._read(kind, path).page:  # what is wrong with it is said before anything is changed
             self._app.note(self._app.strings("said.page", name=name))
         shown = f"{argument} ({name})" if kind == "ask" else asked(kind, name, argument, self._app.strings)
-        self._begin(kind, shown, str(Path(path).expanduser().absolute()), argument)
+        self._begin(kind, shown, str(at_home(path).absolute()), argument)
 
     def _begin(self, kind: TaskKind, shown: str, path: str, argument: str, given: Sequence[Document] = ()) -> None:
         question = self._app.chat.talk.ask(shown, given)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import EngineError, UsageError
 from tui import chat_file
 from tui.code_blocks import code_blocks
 from tui.commands import Command
+from tui.files import is_file
+from tui.paths import at_home
 from tui.screens.confirming import ConfirmingScreen
 from tui.screens.editing import EditingScreen
 from tui.settings import SETTINGS, find_key, parse
@@ -196,7 +197,7 @@ async def _load(chat: ChatScreen, rest: str) -> None:
 async def _export(chat: ChatScreen, rest: str) -> None:
     if not rest:
         raise UsageError("/export needs a file", hint="/export chat.md or /export chat.json")
-    path, app = Path(rest).expanduser(), chat.app
+    path, app = at_home(rest), chat.app
 
     def write(yes: bool | None = True) -> None:
         if not yes:
@@ -207,7 +208,7 @@ async def _export(chat: ChatScreen, rest: str) -> None:
         except EngineError as error:
             app.tell(error)
 
-    if path.is_file():  # it may be another conversation's
+    if is_file(rest):  # it may be another conversation's
         question = app.strings("export.over", path=str(path))
         app.push_screen(ConfirmingScreen(question, app.strings("key.write_over"), app.strings), write)
     else:

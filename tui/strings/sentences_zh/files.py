@@ -45,6 +45,8 @@ FORMS = (
      "{1} 是更新的版本写的（格式 {2}，这里只认到 {3}）"),
     (r"update this program, or (.+)", "请更新本程序，或{1}"),
     (r"no home folder is known for this user", "不知道这个用户的主文件夹"),
+    (r"can't find (.+): the folder that it is counted from is gone", "找不到 {1}：它所在的当前文件夹已经没有了"),
+    (r"go to another folder, or set (\w+) to a whole path", "请到别的文件夹，或把 {1} 设为完整路径"),
     (r"set (\w+) to a folder(?: that can be written)?", "请把 {1} 设为能写的文件夹"),
     (r"(.+) belongs to someone else", "{1} 是别人的"),
     (r"remove it, or set XDG_RUNTIME_DIR", "请删除它，或设置 XDG_RUNTIME_DIR"),
