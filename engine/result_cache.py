@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MOST = 20_000
 """Results kept; the oldest go first."""
+PATIENCE = 5.0
+"""Seconds to wait for another process that writes."""
 
 
 class ResultCache:
@@ -28,14 +30,15 @@ class ResultCache:
         with contextlib.suppress(OSError, sqlite3.Error):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            connection = sqlite3.connect(path, timeout=5, isolation_level=None)
+            connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
             try:
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute("PRAGMA synchronous=NORMAL")
                 connection.execute("CREATE TABLE IF NOT EXISTS results (key BLOB PRIMARY KEY, text TEXT, at REAL)")
-            except sqlite3.DatabaseError:
+            except sqlite3.DatabaseError as error:
                 connection.close()
-                path.unlink()  # damaged; the next run makes a new one
+                if not isinstance(error, sqlite3.OperationalError):  # that one says: in use, or no room
+                    path.unlink()  # damaged; the next run makes a new one
                 raise
             self._connection = connection
 

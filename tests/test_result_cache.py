@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,21 @@ def test_a_damaged_file_is_replaced_and_a_folder_in_the_way_is_left(tmp_path: Pa
     with ResultCache(tmp_path / "folder") as cache:
         cache.put("a", "b")
         assert cache.get("a") is None
+
+
+def test_a_file_that_another_process_holds_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(result_cache, "PATIENCE", 0.01)
+    path = tmp_path / "results.db"
+    with ResultCache(path) as cache:
+        cache.put("a", "kept")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("DELETE FROM results WHERE at < 0")
+    with ResultCache(path) as cache:
+        assert cache.get("a") is None, "it forgets where the file can't be used"
+    other.close()
+    with ResultCache(path) as cache:
+        assert cache.get("a") == "kept"
 
 
 def run(session: Session, text: str, memory: Any, **settings: Any) -> tuple[str, Coverage]:
