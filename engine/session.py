@@ -7,7 +7,9 @@ prompts. One thread at a time may use it. Importing this file does not import to
 from __future__ import annotations
 
 import copy
+import itertools
 from functools import cached_property
+from operator import itemgetter
 from typing import TYPE_CHECKING, Self, cast
 
 from engine import ahead, manifest, transcript
@@ -254,7 +256,7 @@ class Session(TextCounter):
         The prompt is computed once for all, and labels of one token cost nothing more. Raises InputTooLong if the
         longest does not fit.
         """
-        start = "" if self.is_chat else transcript.reply_start(messages)
+        start = self._reply_start(messages)
         encoded = [self._tokenizer.encode(start + text) for text in continuations]
         return self._score(self._chat.encode(messages), encoded)
 
@@ -283,12 +285,16 @@ class Session(TextCounter):
         """
         from engine.many import score_together
 
+        starts = (self._reply_start(messages) for messages in conversations)
         prompts = [self._chat.encode(messages) for messages in conversations]
-        starts = {"" if self.is_chat else transcript.reply_start(messages) for messages in conversations}
-        if len(starts) > 1:
-            raise UsageError("score_many takes conversations in one language")
-        encoded = [self._tokenizer.encode("".join(starts) + text) for text in continuations]
-        yield from score_together(self._model, self._held, prompts, encoded, self.context)
+        # What stands before the reply depends on the language: who follows in the same one goes on in the same pass.
+        for start, run in itertools.groupby(zip(starts, prompts, strict=True), key=itemgetter(0)):
+            encoded = [self._tokenizer.encode(start + text) for text in continuations]
+            yield from score_together(self._model, self._held, [prompt for _, prompt in run], encoded, self.context)
+
+    def _reply_start(self, messages: Sequence[Message]) -> str:
+        """What stands between the prompt and a reply that is scored."""
+        return "" if self.is_chat else transcript.reply_start(messages)
 
     def likeliest(self, messages: Sequence[Message], count: int) -> list[tuple[int, float]]:
         """The tokens that the assistant's reply most probably begins with, and their log-probabilities."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from toy_sessions import joined
 
+from engine.chat_format import ChatFormat
 from engine.config import SamplingConfig
 from engine.errors import InputTooLong
 from engine.schema import Chunk, Message
@@ -76,6 +77,17 @@ def test_scores_of_many_conversations_are_those_of_each(session: Session) -> Non
     asked = several(12)
     together = list(session.score_many(asked, labels))
     for messages, rows in zip(asked, together, strict=True):
+        assert not isinstance(rows, InputTooLong)
+        for row, twin in zip(rows, session.score(messages, labels), strict=True):
+            assert row == pytest.approx(twin, abs=5e-4)
+
+
+def test_conversations_of_both_languages_are_scored_together(session: Session) -> None:
+    labels = ["good", "正面"]
+    asked = [[Message("user", text)] for text in ("It rains.", "下雨了。", "天晴了。", "The sun shines.")]
+    # A transcript has a space before an English reply, and none before a Chinese one.
+    session._chat, session.is_chat = ChatFormat(session._tokenizer, None), False
+    for messages, rows in zip(asked, session.score_many(asked, labels), strict=True):
         assert not isinstance(rows, InputTooLong)
         for row, twin in zip(rows, session.score(messages, labels), strict=True):
             assert row == pytest.approx(twin, abs=5e-4)
