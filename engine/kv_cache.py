@@ -7,6 +7,7 @@ Sequences that decode together have a cache of their own kind: `engine.row_cache
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 STEP = 512
 """Positions by which a global layer's buffer grows."""
+_LOST = sys.maxsize
+"""The first position of a layer whose entries are on the move: interrupted there, it holds none that can be kept."""
 
 
 class Cache(Protocol):
@@ -56,13 +59,14 @@ class _LayerCache:
 
     def _allocate(self, capacity: int) -> None:
         batch, heads, dim = self.shape
-        old_keys, old_values = self.keys, self.values
-        self.moves += 1
-        self.keys = torch.empty(batch, heads, capacity, dim, dtype=self.dtype, device=self.device)
-        self.values = torch.empty_like(self.keys)
+        keys = torch.empty(batch, heads, capacity, dim, dtype=self.dtype, device=self.device)
+        values = torch.empty_like(keys)
         if self.filled:
-            self.keys[:, :, : self.filled] = old_keys[:, :, : self.filled]
-            self.values[:, :, : self.filled] = old_values[:, :, : self.filled]
+            keys[:, :, : self.filled] = self.keys[:, :, : self.filled]
+            values[:, :, : self.filled] = self.values[:, :, : self.filled]
+        # Both at once: a Ctrl-C between them would leave keys whose values are noise.
+        self.moves += 1
+        self.keys, self.values = keys, values
 
     def make_room(self, tokens: int) -> None:
         """Let so many more fit."""
@@ -74,11 +78,12 @@ class _LayerCache:
             kept = min(self.filled, self.window - 1 + spare)
             start = self.filled - kept
             if start:
+                self.moves += 1
+                first, self.first = self.first + start, _LOST
                 # Source and target may overlap: clone.
                 self.keys[:, :, :kept] = self.keys[:, :, start : self.filled].clone()
                 self.values[:, :, :kept] = self.values[:, :, start : self.filled].clone()
-                self.first, self.filled = self.first + start, kept
-                self.moves += 1
+                self.first, self.filled = first, kept
         if self.filled + tokens > self.capacity:
             self._allocate(-(-(self.filled + tokens) // STEP) * STEP)
 
@@ -199,7 +204,7 @@ class KVCache:
         length = min(length, self.length)
         if not all(layer.can_truncate(length) for layer in self._layers):
             length = 0
+        self.length = length  # first: who is interrupted below has forgotten at least what is forgotten
         for layer in self._layers:
             layer.truncate(length)
-        self.length = length
         return length

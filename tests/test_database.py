@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
+from interrupts import interrupted
 
 from engine.database import Database, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-    from types import FrameType
 
 MIGRATIONS = (
     "CREATE TABLE shelves (id INTEGER PRIMARY KEY);"
@@ -59,34 +59,9 @@ def test_a_change_that_fails_at_its_very_end_takes_no_later_one_with_it(database
 
 def test_a_ctrl_c_at_any_line_of_a_change_takes_no_later_one_with_it(database: Database, path: Path) -> None:
     for stop in range(100):
-        if _interrupted(stop, put, database, f"cut {stop}"):
+        if interrupted("database.py", stop, partial(put, database, f"cut {stop}")):
             put(database, f"kept {stop:02}")
             continue
         break
     assert stop > 5
     assert [title for title in titles(path) if title.startswith("kept")] == [f"kept {n:02}" for n in range(stop)]
-
-
-def _interrupted(stop: int, work: Any, *arguments: Any) -> bool:
-    """Whether the work came so far as the line at which a Ctrl-C was to arrive."""
-    lines = 0
-
-    def trace(frame: FrameType, event: str, _argument: Any) -> Any:
-        nonlocal lines
-        if not frame.f_code.co_filename.endswith("database.py"):
-            return None
-        if event == "line":
-            lines += 1
-            if lines == stop + 1:
-                raise KeyboardInterrupt
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        work(*arguments)
-    except KeyboardInterrupt:
-        return True
-    finally:
-        sys.settrace(before)
-    return False

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from interrupts import interrupted
 from toy_decoders import BIASED, CONFIGS, PLAIN, decoder, some_ids, windowed
 
 from engine import kv_cache
@@ -181,3 +182,34 @@ def test_half_precision_caches_stay_close() -> None:
         found = feed(model, KVCache(CONFIGS[name], dtype=torch.bfloat16), ids, [20, 1])
         expected = whole(model, ids)
         assert float((found - expected).abs().mean()) < 0.02 * float(expected.std())
+
+
+@pytest.mark.parametrize("length", [3, 11, 30])
+def test_a_ctrl_c_at_any_line_leaves_nothing_that_is_wrongly_taken_for_held(length: int) -> None:
+    """Such as between the keys that were moved and their values: the next prompt would be answered from noise."""
+    config = windowed(5, ("local", "global"))
+    new = torch.randn(2, 2, 1, 2, length + 16, 8, generator=torch.Generator().manual_seed(0))
+
+    def fed(cache: KVCache, end: int, piece: int) -> None:
+        while cache.length < end:
+            size = min(piece, end - cache.length)
+            stretch = slice(cache.length, cache.length + size)
+            for layer in range(2):
+                cache.append(layer, *new[layer, :, :, :, stretch])
+            cache.advance(size)
+
+    for stop in range(2_000):
+        cache = KVCache(config)
+        fed(cache, length, piece=3)
+        done = not interrupted("kv_cache.py", stop, lambda: (fed(cache, length + 8, piece=4), cache.truncate(0)))  # noqa: B023
+        kept = cache.truncate(length)
+        for layer in range(2):
+            keys, values, first = cache.held(layer)
+            assert first + keys.shape[2] == kept
+            assert torch.equal(keys, new[layer, 0, :, :, first:kept]), stop
+            assert torch.equal(values, new[layer, 1, :, :, first:kept]), stop
+        fed(cache, length + 16, piece=2)
+        assert torch.equal(cache.held(1)[0], new[1, 0]), stop
+        if done:
+            return
+    pytest.fail("it never ended")
