@@ -232,6 +232,22 @@ def test_migrations_run_once_and_a_newer_format_is_refused(tmp_path: Path) -> No
         Index(path)
 
 
+def test_pages_that_were_indexed_as_their_marks_are_read_again(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "page.HTML").write_text("<p class=seen>passport</p>", "utf-8")
+    with monkeypatch.context() as earlier:
+        earlier.setattr("engine.index.MIGRATIONS", MIGRATIONS[:1])
+        with Index(tmp_path / "index.db") as store:
+            states(store, folder)
+            assert found(store, "class") == ["page.HTML"]
+    with Index(tmp_path / "index.db") as store:
+        assert [seen.path for seen in add(store, [str(folder)], lambda _: "passport") if seen.state == "read"] == [
+            str(folder / "page.HTML")
+        ]
+        assert found(store, "class") == []
+
+
 def test_an_older_format_is_brought_up_to_date(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Index(tmp_path / "index.db") as store:
         states(store, folder)

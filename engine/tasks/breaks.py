@@ -19,11 +19,12 @@ _SHOWN = {LINE: "\n", PARAGRAPH: "\n\n"}
 
 
 def shown(text: str) -> str:
-    """The text as it is read: a break, with the white space before it, is one newline, or two."""
+    """The text as it is read: a break, with the white space before it, is one newline, or two; the end is one."""
     if LINE not in text and PARAGRAPH not in text:
         return text
     *before, last = _BREAK.split(text)
-    return "".join(_SHOWN.get(part) or part.rstrip() for part in before) + last
+    end = "\n" if last.endswith("\n") else ""
+    return "".join(_SHOWN.get(part) or part.rstrip() for part in before) + last.rstrip("\n") + end
 
 
 def numbered(text: str, first: int = 1) -> Iterator[tuple[int, str]]:

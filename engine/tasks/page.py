@@ -338,7 +338,9 @@ class _Reader:
             return " " if said.gap else ""
         lines = said.lines + said.owed
         said.lines = said.owed = 0
-        if not self._out or (said.code and not said.gap):
+        if not self._out:
+            return "\n" * lines + (breaks.LINE if lines > 1 else "")
+        if said.code and not said.gap:
             return "\n" * lines
         if said.row == "simple":
             said.row = "broken"

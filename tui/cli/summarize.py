@@ -29,7 +29,7 @@ from tui.cli.whole import in_turn, named, or_stdin, read_whole
 EXAMPLES = """
 llm summarize report.txt
 llm summarize 报告.txt --language en --length short
-curl -s https://example.org/long.txt | llm summarize
+curl -s https://example.org/page.html | llm summarize
 llm summarize contract.md --bullets --focus "notice periods"
 llm summarize *.txt --out jsonl --resume summaries.jsonl
 """
