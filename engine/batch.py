@@ -101,12 +101,14 @@ class Together:
     def leave(self, row: Row, cache: KVCache | None = None) -> None:
         """Give a row's place free; a cache that holds its beginning receives the rest."""
         at = self.rows.index(row)
-        if cache is not None:
-            self._cache.give(at, cache)
-        self._cache.drop(at)
-        last = self.rows.pop()
-        if last is not row:
-            self.rows[at] = last
+        try:
+            if cache is not None:
+                self._cache.give(at, cache)
+        finally:  # there may be no memory for it
+            self._cache.drop(at)
+            last = self.rows.pop()
+            if last is not row:
+                self.rows[at] = last
 
 
 def decode_in_row(
@@ -131,8 +133,9 @@ def decode_in_row(
             ((_, token),) = rows.step()
             yield token
     finally:
-        rows.leave(row, cache if returns() else None)
-        model.spare[:] = [rows]
+        if row in rows.rows:  # else it could not be taken in, and the rows are good for nobody
+            rows.leave(row, cache if returns() else None)
+            model.spare[:] = [rows]
 
 
 def _draw(row: Row, logits: Tensor) -> Token:

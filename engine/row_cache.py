@@ -50,18 +50,17 @@ class RowCache:
         return self._keys, self._values
 
     @torch.inference_mode()
-    def add(self, cache: KVCache) -> int:
-        """Take a row into use with what a cache of one sequence holds; returns its index."""
+    def add(self, cache: KVCache) -> None:
+        """Take a row into use, the last, with what a cache of one sequence holds."""
         row = self.active
         self._reserve(row + 1, cache.length + 1)
-        self.lengths.append(cache.length)
         for layer in range(len(self._keys)):
             keys, values, first = cache.held(layer)
             # Before `first` a sliding window can't look; those entries stay, and must be numbers.
             self._keys[layer, row, :, :first] = self._values[layer, row, :, :first] = 0
             self._keys[layer, row, :, first : cache.length] = keys[0]
             self._values[layer, row, :, first : cache.length] = values[0]
-        return row
+        self.lengths.append(cache.length)  # last: what fails on the way leaves the rows as they were
 
     @torch.inference_mode()
     def give(self, row: int, cache: KVCache) -> None:
@@ -93,15 +92,14 @@ class RowCache:
         return held_rows, held_positions
 
     @torch.inference_mode()
-    def drop(self, row: int) -> int:
-        """Give a row up; the last row takes its index. Returns the index that the row had which moved."""
+    def drop(self, row: int) -> None:
+        """Give a row up; the last row takes its index."""
         last = self.active - 1
         length = self.lengths.pop()
         if row != last:
             self.lengths[row] = length
             self._keys[:, row, :, :length] = self._keys[:, last, :, :length]
             self._values[:, row, :, :length] = self._values[:, last, :, :length]
-        return last
 
     def reserve(self) -> None:
         """Make room for one more token in every row in use."""
@@ -112,12 +110,14 @@ class RowCache:
         size = self._sizes(rows, positions)
         if size == (old_rows, old):
             return
-        for name in ("_keys", "_values"):
-            before: Tensor = getattr(self, name)
+        grown = []
+        for before in (self._keys, self._values):
             # Zeros: what a mask hides is still multiplied by 0, and 0 * NaN would spread.
-            grown = torch.zeros(layers, size[0], heads, size[1], dim, dtype=before.dtype, device=self._device)
-            grown[:, : self.active, :, :old] = before[:, : self.active]
-            setattr(self, name, grown)
+            after = torch.zeros(layers, size[0], heads, size[1], dim, dtype=before.dtype, device=self._device)
+            after[:, : self.active, :, :old] = before[:, : self.active]
+            grown.append(after)
+        # Both at once: native code takes the values to have the shape of the keys.
+        self._keys, self._values = grown
 
     def layout(self, tokens: int) -> Rows:
         """One new token a row, at the row's end."""

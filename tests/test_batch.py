@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from interrupts import interrupted
 from toy_decoders import CONFIGS, decoder, some_ids, windowed
 
 from engine import batch, row_cache
-from engine.batch import Row, Together, score_packed
+from engine.batch import Row, Together, decode_in_row, score_packed
 from engine.config import SamplingConfig
 from engine.generate import Drawing, decode, generate_naive, last_logits, logits_after, prefill, score
 from engine.kv_cache import KVCache
@@ -134,6 +137,46 @@ def test_a_sequence_goes_into_rows_and_out_again_as_if_it_had_stayed_alone(name:
         assert cache.length == len(prompt) + len(row.ids) - 1
         next(decode(drawing, None))
     assert row.ids[:25] == expected
+
+
+def test_what_fails_at_any_line_of_joining_leaves_the_other_rows_as_they_were() -> None:
+    """Such as for want of memory; native code would write beyond values that have grown less than the keys."""
+    model, prompt = MODELS["windowed"], some_ids(9)
+    expected = alone(model, prompt, 4, GREEDY)
+    cache, other = KVCache(model.config), KVCache(model.config)
+    logits = logits_after(model, cache, prompt)
+    for _ in prefill(model, other, some_ids(30, seed=2)):
+        pass
+    for stop in range(200):
+        buffers = RowCache(model.config, 2, dtype=torch.float32, device=CPU)
+        rows, row = Together(model, buffers, 2), Row(0, Sampler(GREEDY))
+        rows.join(row, cache, logits)
+        failed = interrupted("row_cache.py", stop, lambda: rows.enter(Row(1, Sampler(GREEDY), [1]), other))  # noqa: B023
+        assert [len(rows.rows), buffers.active] == [2 - failed] * 2
+        assert buffers.buffers[0].shape == buffers.buffers[1].shape
+        for _ in range(3):
+            rows.step()
+        assert row.ids == expected
+        if not failed:
+            return
+    pytest.fail("it never ended")
+
+
+def test_a_ctrl_c_while_a_row_of_its_own_is_made_is_a_ctrl_c_and_the_next_is_right() -> None:
+    model, prompt = MODELS["plain"], some_ids(9)
+    expected = alone(model, prompt, 4, GREEDY)
+
+    def drawn() -> list[int]:
+        drawing = Drawing(model, KVCache(model.config), Sampler(GREEDY), frozenset())
+        logits = logits_after(model, drawing.cache, prompt)
+        with contextlib.closing(decode_in_row(drawing, logits)) as tokens:
+            return [token.id for token in islice(tokens, 4)]
+
+    stop = 0
+    while interrupted("row_cache.py", stop, drawn):
+        assert drawn() == expected
+        stop += 1
+    assert stop > 10
 
 
 @pytest.mark.parametrize(("held", "wanted", "copied"), [(0, 30, True), (10, 30, True), (3, 9, True), (30, 40, True)])
