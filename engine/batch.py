@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from engine.errors import EngineError
 from engine.fixed_step import FixedSteps
 from engine.generate import Drawing, Sample, Token, prefill, score_all
 from engine.kernels import graph
@@ -81,14 +82,19 @@ class Together:
         return not self.full and self._cache.bytes_with(cache.length) <= most_bytes
 
     @torch.inference_mode()
-    def step(self) -> list[tuple[Row, Token]]:
-        """The next token of every row."""
+    def step(self) -> list[tuple[Row, Token | EngineError]]:
+        """The next token of every row, or why none could be drawn, which is no matter of the other rows."""
         logits = self._logits([row.ids[-1] for row in self.rows])
         greedy = [isinstance(row.sample, Sampler) and row.sample.takes_best(row.ids) for row in self.rows]
         best = self._fixed.best() if self._fixed is not None and any(greedy) else None
-        drawn = []
+        drawn: list[tuple[Row, Token | EngineError]] = []
         for at, row in enumerate(self.rows):
-            drawn.append((row, _draw(row, logits[at]) if best is None or not greedy[at] else _take(row, best[at])))
+            try:
+                token = _draw(row, logits[at]) if best is None or not greedy[at] else _take(row, best[at])
+            except EngineError as error:  # its schema could not be followed, for one
+                drawn.append((row, error))
+            else:
+                drawn.append((row, token))
         return drawn
 
     def _logits(self, last: list[int]) -> Tensor:
@@ -131,6 +137,8 @@ def decode_in_row(
             yield rows.join(row, cache, logits)
         while ids[-1] not in drawing.stop_ids and rows.longest < model.config.max_context:
             ((_, token),) = rows.step()
+            if isinstance(token, EngineError):
+                raise token
             yield token
     finally:
         if row in rows.rows:  # else it could not be taken in, and the rows are good for nobody

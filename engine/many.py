@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.batch import Row, score_packed, shared_prefix
-from engine.errors import InputTooLong
+from engine.errors import EngineError, InputTooLong
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
     from engine.batch import Together
+    from engine.generate import Token
     from engine.generation import Generation
     from engine.held import Held
     from engine.model import Decoder
@@ -28,7 +29,7 @@ def stream_together(
     running: dict[int, Generation] = {}
     more = True
     while more or rows.rows:
-        drawn = []
+        drawn: list[tuple[Row, Token | EngineError]] = []
         while more and not rows.full:
             index, generation = next(waiting, (-1, None))
             if generation is None:
@@ -44,6 +45,8 @@ def stream_together(
         if rows.rows and not drawn:
             drawn = rows.step()
         for row, token in drawn:
+            if isinstance(token, EngineError):
+                raise token
             chunk = running[row.index].take(token)
             if chunk.finish_reason:
                 rows.leave(row)

@@ -15,7 +15,7 @@ from warm_server import wait_until
 
 from engine.batch import Together
 from engine.config import SamplingConfig
-from engine.errors import EngineError
+from engine.errors import EngineError, OutputError
 from engine.generation import Generation
 from engine.held import Held
 from engine.schema import Message
@@ -311,6 +311,38 @@ def test_an_error_in_a_shared_step_is_told_to_each_and_the_server_goes_on(
         patch.setattr(Together, "step", broken)
         assert at_once([lambda: ask("one"), lambda: ask("two")]) == ["told", "told"]
     assert whole(pool, "three", GREEDY) == facts(tiny_session.stream([Message("user", "three")], GREEDY))
+
+
+def test_a_reply_that_can_not_follow_its_schema_ends_no_other(pool: Pool, tiny_session: Session) -> None:
+    begun = threading.Barrier(2)
+
+    def fail() -> str:
+        with pool.session("one", None) as session:
+            chunks = session.stream([Message("user", "one")], NEVER_ENDS)
+            assert isinstance(chunks, Generation)
+            draw = chunks.sample
+
+            def sample(logits: Any, present: Sequence[int]) -> tuple[int, float]:
+                if len(present) == 30:
+                    raise OutputError("the schema could not be followed")
+                return draw(logits, present)
+
+            chunks.sample = sample
+            with contextlib.closing(pool.steps(chunks)) as steps:
+                next(steps)
+                begun.wait(30)
+                with pytest.raises(OutputError):
+                    list(steps)
+        return "told"
+
+    def go_on() -> list[tuple[Any, ...]]:
+        with asked(pool, "two", GREEDY) as steps:
+            first = next(steps)
+            begun.wait(30)
+            return facts(iter([first, *steps]))
+
+    expected = facts(tiny_session.stream([Message("user", "two")], GREEDY))
+    assert at_once([fail, go_on]) == ["told", expected]
 
 
 def test_who_waits_is_told_when_the_server_ends(pool: Pool) -> None:

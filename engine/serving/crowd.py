@@ -156,10 +156,12 @@ class Crowd:
         """Take a reply out of its row, with what the row holds."""
         assert self._rows is not None
         assert seat.row is not None
-        seat.generation.leave(self._rows, seat.row)
-        seat.row = None
-        if not self._rows.rows:
-            self._rows = None  # its memory with it
+        try:
+            seat.generation.leave(self._rows, seat.row)
+        finally:
+            seat.row = None
+            if not self._rows.rows:
+                self._rows = None  # its memory with it
 
     def _read(self, seat: _Seat, *, beside: bool) -> None:
         seat.served = next(self._turns)
@@ -179,6 +181,10 @@ class Crowd:
             return
         for row, token in drawn:
             seat = seats[row.index]
+            if isinstance(token, EngineError):
+                self._part(seat)
+                self._end(seat, token)
+                continue
             chunk = seat.generation.take(token)
             if chunk.finish_reason:
                 self._part(seat)
@@ -212,8 +218,10 @@ class Crowd:
 
     def _dismiss(self, seat: _Seat) -> None:
         """In the computing thread: what was drawn stays in the session's cache, for the next prompt."""
-        if seat.row is not None:
-            self._part(seat)
-        seat.generation.close()
-        with self._lock:
-            self._seats.remove(seat)
+        try:
+            if seat.row is not None:
+                self._part(seat)
+            seat.generation.close()
+        finally:
+            with self._lock:
+                self._seats.remove(seat)
