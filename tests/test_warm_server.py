@@ -138,6 +138,26 @@ def test_many_streams_are_the_same_and_conversations_are_taken_as_rows_are_free(
     assert run(warm) == run(tiny_session)
 
 
+def test_a_conversation_may_be_made_of_the_reply_to_another(warm: RemoteSession, tiny_session: Session) -> None:
+    """The server asks for it in the middle of a step: a reply that waited for that step's end would wait for ever."""
+
+    def run(session: Session | RemoteSession) -> list[str]:
+        short = SamplingConfig(max_tokens=9)
+
+        def asked() -> Iterator[list[Message]]:
+            for text in ("a", "b"):
+                reply = session.stream(hello(text), short, enough=lambda said: len(said) > 12)
+                yield hello("".join(chunk.text for chunk in reply))
+
+        said = ["", ""]
+        for index, chunk in session.stream_many(asked(), short):
+            assert not isinstance(chunk, EngineError)
+            said[index] += chunk.text
+        return said
+
+    assert run(warm) == run(tiny_session)
+
+
 def test_errors_keep_their_kind_and_their_hint(warm: RemoteSession) -> None:
     with pytest.raises(InputTooLong, match="the context is") as caught:
         warm.stream(hello("x" * 20_000), SamplingConfig())

@@ -187,6 +187,7 @@ class Client:
         self._link.send(question)
         while "answer" not in (message := self._link.receive()[0]):
             self._reply(message)
+            self._link.wait_at_most(PATIENCE)  # what it asked for may have had a question of its own
         self._link.wait_at_most(None)
         return message["answer"]
 

@@ -6,10 +6,10 @@ sees another's cache, but what prompts begin with alike is computed once.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from engine.errors import EngineError
@@ -57,9 +57,17 @@ class Pool:
             raise
 
     def steps(self, generator: Generator[Result, Any, Any]) -> Generator[Result, None, None]:
-        """A generator's items, each computed in the computing thread; it is closed there. Replies decode together."""
+        """A generator's items, each computed in the computing thread; it is closed there. Replies decode together.
+
+        Asked for in that thread itself, by who answers a question in the middle of a step, they come alone: there is
+        nobody else to wait for.
+        """
         from engine.generation import Generation
 
+        if threading.current_thread() is self._computing:
+            with contextlib.closing(generator):
+                yield from generator
+            return
         if isinstance(generator, Generation):
             yield from cast("Generator[Result, None, None]", self._crowd.follow(generator, self.compute))
             return
@@ -69,7 +77,7 @@ class Pool:
         finally:
             self.compute(generator.close)
 
-    @contextmanager
+    @contextlib.contextmanager
     def session(self, begins: str, context: int | None) -> Iterator[Session]:
         """A session for one prompt that begins so: the idle one whose cache probably holds most of it."""
         session = self._take(begins)
