@@ -34,6 +34,7 @@ from engine.structure import compile_schema
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from engine.schema import Message
     from engine.session import Session
 
 pytestmark = pytest.mark.skipif(not wire.available(), reason="no unix sockets here")

@@ -17,7 +17,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import EngineError, InputTooLong, UsageError
+from engine.errors import EngineError, InputError, InputTooLong, UsageError
 from engine.serving.api import UnknownModel
 from engine.serving.requests import BadRequest
 
@@ -143,7 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._error(404, error.message, "model", "model_not_found")
         except InputTooLong as error:
             self._error(400, error.message, "messages", "context_length_exceeded")
-        except UsageError as error:
+        except (UsageError, InputError) as error:
             self._error(400, error.message)
         except EngineError as error:
             self._error(500, error.message, kind="server_error")

@@ -95,7 +95,7 @@ def chat_request(data: dict[str, Any]) -> ChatRequest:
 def completion_request(data: dict[str, Any]) -> CompletionRequest:
     """A checked request. Raises BadRequest."""
     _known(data, _DRAWING | {"prompt", "logprobs"})
-    if data.get("logprobs") not in {None, 0}:
+    if data.get("logprobs") not in (None, 0):  # a list is in no set
         raise BadRequest("logprobs are given by /v1/chat/completions alone", "logprobs")
     prompt = data.get("prompt")
     if isinstance(prompt, list) and len(prompt) == 1:
@@ -151,7 +151,7 @@ def _messages(given: Any) -> list[Message]:
         if extra := item.keys() - {"role", "content", "name"}:
             raise BadRequest(f"{where}: unknown field {sorted(extra)[0]}", where)
         role: Any = "system" if item.get("role") == "developer" else item.get("role")
-        if role not in {"system", "user", "assistant"}:
+        if role not in ("system", "user", "assistant"):
             raise BadRequest(f"{where}.role must be system, user or assistant, got {role!r:.60}", where)
         found.append(Message(role, _content(item.get("content"), where)))
     return found
