@@ -109,7 +109,7 @@ _TYPES: dict[str, Any] = {
     ],
     "errors": Annotated[ErrorsChoice | None, _option("--errors", help="On bytes that are no text.")],
     "html": Annotated[
-        HtmlChoice | None, _option("--html", help="As the page that a reader sees, or its source; a page is found out.")
+        HtmlChoice | None, _option("--html", help="Read web pages as the text that is seen, or as source.")
     ],
     "output": Annotated[
         Path | None, _option("-o", "--output", help="Write the answer here, whole or not at all.", metavar="FILE")

@@ -162,8 +162,7 @@ OPTIONS = {
     "A document, - for stdin; can be repeated.": "文档，- 为标准输入；可写多次",
     "Of the documents; UTF-8 unless told.": "文档的编码；默认 UTF-8",
     "On bytes that are no text.": "遇到不是文本的字节时怎么办",
-    "As the page that a reader sees, or its source; a page is found out.":
-        "网页读成读者看到的正文（page），还是源码（source）；是不是网页会自动识别",
+    "Read web pages as the text that is seen, or as source.": "网页按看到的正文读（page），还是按源码读（source）",
     "Write the answer here, whole or not at all.": "把答案写入这个文件，要么写全，要么不写",
     "One JSON object.": "输出一个 JSON 对象",
     "Print the text as it is.": "原样输出文本",
