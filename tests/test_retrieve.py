@@ -13,6 +13,7 @@ from engine.config import SamplingConfig
 from engine.schema import Chunk, Citation, Coverage, Document
 from engine.tasks.answer import answer
 from engine.tasks.cite import cite
+from engine.tasks.retrieve import retrieve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,6 +63,17 @@ def test_the_passage_that_answers_is_put_before_the_model(
 def test_what_fits_is_read_whole(tiny_session: Session) -> None:
     events = list(answer(tiny_session, "Who?", [Document("a", FACT)], SHORT, overflow="search"))
     assert not any(isinstance(event, Coverage) for event in events)
+
+
+def test_a_passage_after_blank_lines_with_spaces_has_the_lines_of_its_text(tiny_session: Session) -> None:
+    text = " \n\t\n" + FACT + "".join(FILLER)
+    search = retrieve(tiny_session, "Who was the lighthouse keeper of Arnholm?", [Document("a", text)], 400)
+    with pytest.raises(StopIteration) as done:
+        while True:
+            next(search)
+    [first, *_], _ = done.value.value
+    [found] = cite("Berta Quist.", "Who was the lighthouse keeper?", [first])
+    assert (found.line, found.text) == (3, FACT.strip())
 
 
 def test_an_answer_cites_the_lines_that_it_rests_on() -> None:

@@ -75,7 +75,8 @@ def _runs(passages: Sequence[tuple[int, Passage]], chosen: set[int]) -> list[lis
 def _document(documents: Sequence[Document], run: Sequence[tuple[int, Passage]]) -> Document:
     number, first = run[0]
     text = "".join(passage.text for _, passage in run)
-    return Document(documents[number].name, text.strip("\n"), first_line=first.first_line)
+    blank = text[: len(text) - len(text.lstrip())].rfind("\n") + 1  # a passage's first line is the first that is not
+    return Document(documents[number].name, text[blank:].rstrip("\n"), first_line=first.first_line)
 
 
 def _merged(stretches: Generator[tuple[int, int], None, None]) -> list[tuple[int, int]]:
