@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from asked import Asked
@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.config import SamplingConfig
+from engine.errors import InputTooLong
 from engine.schema import Chunk, Citation, Coverage, Document
-from engine.tasks.answer import answer
+from engine.tasks.answer import answer, prompt
 from engine.tasks.cite import cite
 from engine.tasks.retrieve import retrieve
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from pathlib import Path
 
     from engine.session import Session
@@ -60,18 +62,32 @@ def test_the_passage_that_answers_is_put_before_the_model(
         assert not any(first <= position + 1 <= last for first, last in read.unread_lines)
 
 
+def returned(generator: Generator[object, None, Any]) -> Any:
+    """What comes of it, once all is done."""
+    try:
+        while True:
+            next(generator)
+    except StopIteration as done:
+        return done.value
+
+
 def test_what_fits_is_read_whole(tiny_session: Session) -> None:
     events = list(answer(tiny_session, "Who?", [Document("a", FACT)], SHORT, overflow="search"))
     assert not any(isinstance(event, Coverage) for event in events)
 
 
+def test_where_no_passage_fits_nothing_is_answered(tiny_session: Session) -> None:
+    question, text = "Who was the keeper?", "".join(FILLER)
+    frame = tiny_session.count_messages(prompt(question, [Document("a", "")]))
+    tiny_session.context = frame + SHORT.max_tokens + 60
+    with pytest.raises(InputTooLong, match="for the reply"):
+        list(answer(tiny_session, question, [Document("a", text)], SHORT, overflow="search"))
+
+
 def test_a_passage_after_blank_lines_with_spaces_has_the_lines_of_its_text(tiny_session: Session) -> None:
     text = " \n\t\n" + FACT + "".join(FILLER)
     search = retrieve(tiny_session, "Who was the lighthouse keeper of Arnholm?", [Document("a", text)], 400)
-    with pytest.raises(StopIteration) as done:
-        while True:
-            next(search)
-    [first, *_], _ = done.value.value
+    [first, *_], _ = returned(search)
     [found] = cite("Berta Quist.", "Who was the lighthouse keeper?", [first])
     assert (found.line, found.text) == (3, FACT.strip())
 

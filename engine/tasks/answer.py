@@ -141,6 +141,8 @@ def _fitted(
         return (yield from _summaries(session, documents, budget, sampling)), []
     if overflow == "search":
         found, coverage = yield from retrieve(session, question, documents, min(budget, PASSAGES_TOKENS))
+        if not found:  # asked without a passage, a model answers from what it has heard
+            raise _too_long(session, tokens, sampling.max_tokens, False)
         yield coverage
         return found, found
     kept, coverage = cut_documents(documents, session.count, budget, overflow)
