@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.batch import decode_in_row
 from engine.drafts import Drafts
+from engine.errors import EngineError
 from engine.generate import Drawing, Token, decode, last_logits
 from engine.kernels import graph
 from engine.schema import Chunk
@@ -80,6 +81,7 @@ class Generation(Generator[Chunk, None, None]):
     def read(self, tokens: int | None = None) -> Chunk:
         """Run the next so many tokens of the prompt; returns an empty chunk."""
         self._begin()
+        self._require_cache()
         hidden = self.held.read(self._model, self.prompt, tokens)
         if self.held.cache.length == len(self.prompt):
             self._read = last_logits(self._model, hidden)
@@ -115,6 +117,7 @@ class Generation(Generator[Chunk, None, None]):
             raise
 
     def _drawn(self) -> Token:
+        self._require_cache()
         if self._alone is None:
             logits = None if self.ids else self.logits
             self._alone = decode_alone(self._drawing, logits, self.prompt, self._holds)
@@ -136,6 +139,11 @@ class Generation(Generator[Chunk, None, None]):
     def _holds(self) -> bool:
         """Whether the cache is still this reply's: one that was left open may be closed after the next has begun."""
         return self.held.turn == self._turn
+
+    def _require_cache(self) -> None:
+        """Raises EngineError where another prompt has been read into the cache: what came now would continue that."""
+        if not self._holds():
+            raise EngineError("the session has begun another reply since: this one can't go on", hint="ask again")
 
     def enter(self, rows: Together, row: Row) -> None:
         """Go on in a batch; at least one token was drawn."""

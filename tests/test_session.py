@@ -17,7 +17,7 @@ from engine.chat_format import ChatFormat
 from engine.config import SamplingConfig
 from engine.counter import load_tokenizer
 from engine.devices import devices
-from engine.errors import CheckpointError, InputTooLong, UsageError
+from engine.errors import CheckpointError, EngineError, InputTooLong, UsageError
 from engine.kernels.reference import ReferenceKernel
 from engine.schema import Chunk, Message
 from engine.session import Session
@@ -174,6 +174,18 @@ def test_a_ctrl_c_inside_the_model_leaves_a_session_that_answers_as_a_fresh_one(
             session.score(messages, ["yes of course", "no", "maybe not", "perhaps it is so"])
         hook.remove()
         assert joined(session.stream(messages, GREEDY)) == expected[id(messages)]
+
+
+@pytest.mark.parametrize("taken", [1, 4])
+def test_a_reply_that_another_has_overtaken_is_refused_and_not_made_up(session: Session, taken: int) -> None:
+    first = session.stream(HELLO, GREEDY)
+    for _ in range(taken):
+        next(first)
+    other = [Message("user", "Something else altogether.")]
+    second = joined(session.stream(other, GREEDY))
+    with pytest.raises(EngineError, match="another reply"):
+        list(first)
+    assert joined(session.stream(other, GREEDY)) == second == joined(fresh(session).stream(other, GREEDY))
 
 
 def test_a_long_prompt_lets_its_caller_in_between_and_can_be_left_there(session: Session) -> None:
