@@ -8,7 +8,10 @@ from engine.errors import UsageError
 from engine.tasks.length import LONGEST_PASS, Length, words_in
 
 
-@pytest.mark.parametrize("text", ["", "short ", "0w", "0%", "-5w", "5", "5 %", "1.5w", "%", "w", "long!", "10W"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "short ", "0w", "0%", "-5w", "5", "5 %", "1.5w", "%", "w", "long!", "10W", "9" * 400 + "%", "9" * 5_000 + "w"],
+)
 def test_anything_else_is_refused_with_what_was_expected(text: str) -> None:
     with pytest.raises(UsageError, match="short, medium, long, N% or Nw"):
         Length.parse(text, "document")

@@ -63,7 +63,7 @@ class Length:
     @classmethod
     def parse(cls, text: str, document: str) -> Self:
         """From short, medium, long, N% of the document or Nw. Raises UsageError."""
-        match = re.fullmatch(r"(\d+)(%|w)", text)
+        match = re.fullmatch(r"(\d{1,9})(%|w)", text)
         if text not in _NAMED and (not match or int(match[1]) < 1):
             raise UsageError(f"a length is short, medium, long, N% or Nw, got {text!r}")
         words = words_in(document)
