@@ -16,6 +16,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from engine.errors import EngineError
 from engine.language import HAN
 from engine.schema import Chunk
 
@@ -92,13 +93,17 @@ class Watch:
 
 
 def ended_at_loops(events: Generator[Any, None, None], asked: str) -> Generator[Any, None, None]:
-    """The events of a reply until it loops, as `Watch` lets them pass."""
+    """The events of a reply until it loops, as `Watch` lets them pass; what is held where it fails comes first."""
     watch = Watch(asked)
     with contextlib.closing(events):
-        for event in events:
-            yield from watch.take(event)
-            if watch.ended:
-                return
+        try:
+            for event in events:
+                yield from watch.take(event)
+                if watch.ended:
+                    return
+        except EngineError:
+            yield from watch.rest()
+            raise
         yield from watch.rest()
 
 

@@ -11,6 +11,7 @@ from cli_process import llm, told
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.errors import EngineError
 from engine.loops import AGAIN, STEP, ended_at_loops, looping
 from engine.schema import Chunk, Coverage
 
@@ -155,6 +156,19 @@ def test_a_reply_without_a_loop_passes_unchanged() -> None:
 def test_what_is_held_when_a_reply_breaks_off_is_told() -> None:
     chunks = pieces("Once upon a time. " + SENTENCE * 2 + SENTENCE[:40], 3)
     assert list(ended_at_loops((chunk for chunk in chunks), "")) == chunks
+
+
+def test_what_is_held_when_a_reply_fails_is_told_before_the_error() -> None:
+    chunks = pieces("Once upon a time. " + SENTENCE * 2 + SENTENCE[:40], 3)
+
+    def failing() -> Generator[Chunk, None, None]:
+        yield from chunks
+        raise EngineError("the server is gone")
+
+    told = []
+    with pytest.raises(EngineError):
+        told.extend(ended_at_loops(failing(), ""))
+    assert told == chunks
 
 
 def test_closing_closes_the_source() -> None:
