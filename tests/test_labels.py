@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from engine.model import Decoder
 from engine.schema import LabelScores, Message
 from engine.session import Session
+from engine.tasks import labels
 from engine.tasks.labels import Question, judge
 
 if TYPE_CHECKING:
@@ -52,3 +54,16 @@ def first_id(home: Path, text: str) -> int:
     [(id_, _, _)] = session.pieces(text)
     session.close()
     return id_
+
+
+def test_thousands_of_labels_take_no_longer_than_their_number_asks() -> None:
+    replies = [(number // 7, *(0,) * (number % 7)) for number in range(20_000)]
+    began = time.monotonic()
+    longer = labels._longer(replies)
+    assert sum(labels.softmax([0.0] * 20_000)) == pytest.approx(1)
+    assert time.monotonic() - began < 5
+    for place in (0, 7, 14, 100):
+        ours = replies[place]
+        assert longer[place] == [
+            other for other, theirs in enumerate(replies) if len(theirs) > len(ours) and theirs[: len(ours)] == ours
+        ]

@@ -115,10 +115,7 @@ def log_scores(
     session: Session, question: Question, texts: Sequence[str]
 ) -> Generator[list[float] | InputTooLong, None, None]:
     """For each text the log-probability of each label's reply, whole and not continued into another label's."""
-    ids = [[id_ for id_, _, _ in session.pieces(reply)] for reply in question.replies]
-    longer = [
-        [j for j, theirs in enumerate(ids) if len(theirs) > len(ours) and theirs[: len(ours)] == ours] for ours in ids
-    ]
+    longer = _longer([tuple(id_ for id_, _, _ in session.pieces(reply)) for reply in question.replies])
     for rows in session.score_many([question.messages(text) for text in texts], question.replies):
         if isinstance(rows, InputTooLong):
             yield rows
@@ -127,6 +124,16 @@ def log_scores(
         # What begins a longer label's reply is that label's: P(sport) holds all of P(sports car).
         chances = [math.exp(log) - sum(math.exp(logs[j]) for j in longer[i]) for i, log in enumerate(logs)]
         yield [math.log(max(chance, 1e-12)) if longer[i] else logs[i] for i, chance in enumerate(chances)]
+
+
+def _longer(replies: Sequence[tuple[int, ...]]) -> list[list[int]]:
+    """For each reply the places of those that it begins; in time of all tokens, since labels may be thousands."""
+    beginnings: dict[tuple[int, ...], list[int]] = {ids: [] for ids in replies}
+    for place, ids in enumerate(replies):
+        for end in range(len(ids)):
+            if ids[:end] in beginnings:
+                beginnings[ids[:end]].append(place)
+    return [beginnings[ids] for ids in replies]
 
 
 def _prior(session: Session, question: Question) -> list[float]:
@@ -145,4 +152,5 @@ def softmax(logs: Sequence[float]) -> list[float]:
     """Probabilities that sum to 1."""
     top = max(logs)
     weights = [math.exp(value - top) for value in logs]
-    return [weight / sum(weights) for weight in weights]
+    total = sum(weights)
+    return [weight / total for weight in weights]
