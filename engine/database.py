@@ -63,6 +63,10 @@ class Database:
                 ) from error
             except sqlite3.DatabaseError as error:
                 raise StoreError(f"{self.path} is damaged: {error}", hint=self._mend) from error
+            except (UnicodeError, OverflowError) as error:  # half a character; a number beyond 64 bits
+                raise StoreError(
+                    f"the {self._name} can't hold this: {error}", hint="check the text or the number"
+                ) from error
             except OSError as error:
                 raise StoreError(f"can't open the {self._name} {self.path}: {error.strerror or error}") from error
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from app_pilot import make_app, running, say, wait_until
+from app_pilot import ask, make_app, running, say, wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     import pytest
+    from textual.pilot import Pilot
 
     from tui.app import LlmApp
 
@@ -33,8 +35,30 @@ async def test_a_path_that_can_be_none_is_told(
     ]
     app = make_app(tiny_model_home)
     async with running(app) as pilot:
-        for line, expected in lines:
-            app.clear_notifications()
-            app.chat.prompt.write("")
-            await say(pilot, line)
-            await wait_until(pilot, lambda expected=expected: expected in told(app), line)
+        await each_is_told(app, pilot, lines)
+
+
+async def each_is_told(app: LlmApp, pilot: Pilot[Any], lines: Iterable[tuple[str, str]]) -> None:
+    """Send lines, and see what is said of each."""
+    for line, expected in lines:
+        app.clear_notifications()
+        app.chat.prompt.write("")
+        await say(pilot, line)
+        await wait_until(pilot, lambda expected=expected: expected in told(app), line[:60])
+
+
+async def test_a_number_or_a_value_beyond_all_measure_is_told(tiny_model_home: Path) -> None:
+    lines = [
+        ("/copy " + "9" * 5000, "/copy takes a number from 1"),
+        ("/copy 0", "/copy takes a number from 1"),
+        ("/set keep_alive " + "9" * 5000, "expected a time"),
+        ("/set endpoint http://[x", "expected a URL"),
+        ("/set endpoint http://x:99999999", "expected a URL"),
+        ("/set stop " + "[" * 5000, "stop"),
+        ("/set keys " + "[" * 5000, "keys expects a table"),
+        ("/set temperature " + "9" * 400, "temperature"),
+    ]
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        await ask(pilot, "One")
+        await each_is_told(app, pilot, lines)

@@ -95,6 +95,24 @@ def test_a_file_of_other_bytes_is_an_error_not_a_traceback(tmp_path: Path) -> No
         read_file(path)
 
 
+@pytest.mark.parametrize(
+    "toml",
+    [
+        "seed = " + "9" * 5000,
+        "temperature = " + "9" * 400,
+        "stop = " + "[" * 5000,
+        'keep_alive = "' + "9" * 5000 + '"',
+        'endpoint = "http://[x"',
+        'endpoint = "http://x:99999999"',
+    ],
+)
+def test_a_value_beyond_all_measure_is_an_error_not_a_traceback(tmp_path: Path, toml: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(toml + "\n", "utf-8")
+    with pytest.raises(SettingsError, match="config.toml"):
+        Settings.load(path, environ={}, folder=tmp_path)
+
+
 def test_a_missing_file_is_no_settings(tmp_path: Path) -> None:
     assert read_file(tmp_path / "none.toml") == {}
 

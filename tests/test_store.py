@@ -108,6 +108,19 @@ def test_hostile_queries_find_nothing_and_break_nothing(store: Store) -> None:
     assert store.search("hello")
 
 
+@pytest.mark.parametrize("number", [0, -1, 2**63, 10**30])
+def test_a_number_that_none_can_have_is_that_of_no_conversation(store: Store, number: int) -> None:
+    with pytest.raises(UsageError, match="no conversation"):
+        store.kept(number)
+    assert store.recent(10**30) == store.search("bees", 10**30) == []
+
+
+def test_half_a_character_is_an_error_of_the_history(store: Store) -> None:
+    with pytest.raises(StoreError, match="can't hold this"):
+        store.create("half \ud83d")
+    assert store.recent() == []
+
+
 def test_an_excerpt_shows_the_word_that_was_asked_for() -> None:
     text = "x " * 200 + "needle " + "y " * 200
     assert "needle" in excerpt(text, ["needle"])

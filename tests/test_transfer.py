@@ -24,6 +24,13 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
+def test_half_an_emoji_does_not_keep_a_conversation_out(store: Store) -> None:
+    text = '{"role": "user", "content": "cut \\ud83d"}'
+    (incoming,) = transfer.read(f'{{"format": 1, "title": "a \\ud83d", "messages": [{text}]}}', "x.json")
+    again = store.kept(transfer.put(store, incoming))
+    assert (again.title, store.shown(again.id)[0].text) == ("a �", "cut �")
+
+
 def test_a_tree_comes_back_as_it_left(store: Store) -> None:
     conversation = store.create("电池", system="简短", model="tiny", at=1e9)
     question = store.add(conversation, None, "user", "为什么？", documents=[("笔记.txt", "内容")], at=1e9)

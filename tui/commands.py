@@ -58,6 +58,8 @@ COMMANDS = (
     Command("compact", "put a summary in place of the conversation so far"),
     Command("multi", 'write several lines, ended by """ on a line of its own'),
 )
+_DIGITS = 18
+"""Of a number that anything can have."""
 _BY_WORD = {word: command for command in COMMANDS for word in (command.name, *command.aliases)}
 
 
@@ -87,6 +89,11 @@ def parse(line: str) -> tuple[Command, str] | None:
     if "\n" in line and not (word.lower() in _BY_WORD and find(word).lines):
         return None
     return find(word), "".join(rest).strip()
+
+
+def number_of(text: str) -> int | None:
+    """A number from 1 that stands after a word; None for what is none that counts anything."""
+    return int(text) or None if text.isdecimal() and len(text) <= _DIGITS else None
 
 
 def unescaped(line: str) -> str:

@@ -85,6 +85,11 @@ def title_of(question: str, width: int = 60) -> str:
     return line if len(line) <= width else line[: width - 1].rstrip() + "…"
 
 
+def whole(text: str) -> str:
+    """The text with halves of characters, which no file holds, as �; an export cut in an emoji has them."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def kept_of(row: tuple[Any, ...]) -> Kept:
     """A row of `KEPT`."""
     id_, title, named, system, model, pinned, *rest = row

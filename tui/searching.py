@@ -9,6 +9,9 @@ from engine import words
 from engine.database import Database
 from tui.records import Hit, excerpt
 
+LARGEST = 2**63 - 1
+"""What SQLite can count to."""
+
 
 class Searchable:
     """The part of the store that finds."""
@@ -29,6 +32,7 @@ class Searchable:
             "JOIN messages ON messages.id = found JOIN conversations ON conversations.id = conversation "
             "ORDER BY score DESC"
         )
+        limit = min(limit, LARGEST)
         for expression in (every, words.any_of(query)):
             with self._errors():
                 rows = self._db.execute(statement, (expression, limit)).fetchall()

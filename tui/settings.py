@@ -5,6 +5,7 @@ Reads TOML and checks every key and value; knows nothing of flags' spelling or o
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import secrets
@@ -24,6 +25,8 @@ PREFIX = "LOCAL_LLM_"
 PERSONAL = {"endpoint", "api_key_file"}
 """Where texts and keys are sent: no business of a project's file, which may come from anybody."""
 _UNITS = {"s": 1, "m": 60, "h": 3600}
+_LONGEST_NUMBER = 9
+"""Digits of a stretch of time."""
 _EXPECTED = {
     str: "a text", int: "a whole number", float: "a number", bool: "true or false", list: "texts", dict: "a table",
 }  # fmt: skip
@@ -67,8 +70,12 @@ def _positive(value: int) -> None:
 
 
 def _check_url(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:  # half a bracket, a port that is none
+        sound = False
+    if not sound:
         raise UsageError(f"expected a URL such as http://127.0.0.1:8757/v1, got {url!r}")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise UsageError("a URL with a key, a query or a fragment in it is not taken: LOCAL_LLM_API_KEY holds the key")
@@ -80,7 +87,7 @@ def seconds_of(text: str) -> float | None:
     if text == "forever":
         return None
     number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS else (text, "s")
-    if not number.isascii() or not number.isdigit():
+    if not number.isascii() or not number.isdigit() or len(number) > _LONGEST_NUMBER:
         raise UsageError(f"expected a time such as 90s, 30m, 2h or forever, got {text!r}")
     return int(number) * _UNITS[unit]
 
@@ -141,7 +148,8 @@ def find_key(name: str) -> Setting:
 def checked(setting: Setting, value: Any, where: str) -> Any:
     """The value in its setting's type. Raises SettingsError that says what was expected and what came."""
     if setting.kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        with contextlib.suppress(OverflowError):  # what stays a whole number is refused as one
+            value = float(value)
     if not _is_of(setting.kind, value):
         raise SettingsError(f"{where}: {setting.name} expects {_EXPECTED[setting.kind]}, got {value!r}")
     if setting.choices and value not in setting.choices:
@@ -183,7 +191,7 @@ def _in_toml(text: str, otherwise: Any) -> Any:
     """What a text says as a value of TOML; `otherwise` where it is none."""
     try:
         return tomllib.loads(f"x = {text}")["x"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # a number of thousands of digits, lists within lists without end
         return otherwise
 
 
@@ -193,7 +201,7 @@ def read_file(path: Path) -> dict[str, Any]:
         data = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise SettingsError(
             f"{path}: {reason}", hint="the file must be UTF-8 TOML, such as: temperature = 0.7"
@@ -287,7 +295,7 @@ def edit_file(path: Path, change: Callable[[Any], None]) -> bytes:
     try:
         text = path.read_text("utf-8-sig") if path.exists() else ""
         document = tomlkit.parse(text)
-    except (OSError, UnicodeDecodeError, TOMLKitError) as error:
+    except (OSError, ValueError, RecursionError, TOMLKitError) as error:
         raise SettingsError(f"{path}: {error}", hint="mend or remove the file first") from error
     change(document)
     return tomlkit.dumps(document).encode()

@@ -19,7 +19,7 @@ from engine.database import Database
 from engine.errors import UsageError
 from tui.paths import ensure
 from tui.records import ENTRY, KEPT, Entry, Kept, entry_of, kept_of
-from tui.searching import Searchable
+from tui.searching import LARGEST, Searchable
 
 MIGRATIONS = (
     f"""
@@ -98,8 +98,10 @@ class Store(Searchable):
 
     def kept(self, conversation: int) -> Kept:
         """A conversation. Raises UsageError if there is none of that id."""
-        with self._errors():
-            row = self._db.execute(f"SELECT {KEPT} FROM conversations WHERE id = ?", (conversation,)).fetchone()
+        row = None
+        if 0 < conversation <= LARGEST:
+            with self._errors():
+                row = self._db.execute(f"SELECT {KEPT} FROM conversations WHERE id = ?", (conversation,)).fetchone()
         if row is None:
             raise UsageError(f"no conversation {conversation} is kept", hint="llm history list names them")
         return kept_of(row)
@@ -112,7 +114,7 @@ class Store(Searchable):
             values = [int(after.pinned), after.updated, after.id]
         query = f"SELECT {KEPT} FROM conversations WHERE {where} ORDER BY pinned DESC, updated DESC, id DESC LIMIT ?"
         with self._errors():
-            return [kept_of(row) for row in self._db.execute(query, (*values, limit))]
+            return [kept_of(row) for row in self._db.execute(query, (*values, min(limit, LARGEST)))]
 
     def latest(self) -> Kept | None:
         """The conversation that was changed last."""

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import InputError
-from tui.records import title_of
+from tui.records import title_of, whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -189,7 +189,7 @@ def _said(message: dict[str, Any] | None) -> tuple[str, str]:
     if (message.get("metadata") or {}).get("is_visually_hidden_from_conversation"):
         return "", ""
     parts = (message.get("content") or {}).get("parts") or []
-    return message["author"]["role"], "\n\n".join(part for part in parts if isinstance(part, str)).strip()
+    return message["author"]["role"], whole("\n\n".join(part for part in parts if isinstance(part, str)).strip())
 
 
 def _role(role: Any) -> str:
@@ -201,7 +201,7 @@ def _role(role: Any) -> str:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"expected a text, got {value!r:.40}")
-    return value
+    return whole(value)
 
 
 def _time(value: Any) -> float | None:

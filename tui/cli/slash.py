@@ -179,8 +179,8 @@ def _load(chat: Chat, rest: str) -> None:
         else:
             chat.run.console.note("no conversation is kept yet; /save keeps this one")
         return
-    if rest.isdecimal() and chat.keeper.store:
-        chat.talk = chat.keeper.open(int(rest))
+    if (number := commands.number_of(rest)) and chat.keeper.store:
+        chat.talk = chat.keeper.open(number)
         chat.run.console.note(f"resumed {rest}: {len(chat.talk.path)} messages")
         return
     path = chat_file.place_of(rest, folder)
@@ -205,10 +205,10 @@ def _export(chat: Chat, rest: str) -> None:
 
 
 def _copy(chat: Chat, rest: str) -> None:
-    if rest and not (rest.isdecimal() and int(rest) > 0):
-        raise UsageError(f"/copy takes a number from 1, got {rest!r}")
+    number = commands.number_of(rest or "1")
+    if number is None:
+        raise UsageError(f"/copy takes a number from 1, got {rest[:20]!r}")
     answers = [turn.text for turn in reversed(chat.talk.path) if turn.role == "assistant"]
-    number = int(rest or 1)
     if number > len(answers):
         raise UsageError(f"there are {len(answers)} answers so far")
     taker = copy_text(answers[number - 1])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from engine.errors import EngineError, UsageError
 from tui import chat_file
 from tui.code_blocks import code_blocks
-from tui.commands import Command
+from tui.commands import Command, number_of
 from tui.files import is_file
 from tui.paths import at_home
 from tui.screens.confirming import ConfirmingScreen
@@ -216,14 +216,15 @@ async def _export(chat: ChatScreen, rest: str) -> None:
 
 
 async def _copy(chat: ChatScreen, rest: str) -> None:
-    if rest and not (rest.isdecimal() and int(rest) > 0):
-        raise UsageError(f"/copy takes a number from 1, got {rest!r}")
+    number = number_of(rest or "1")
+    if number is None:
+        raise UsageError(f"/copy takes a number from 1, got {rest[:20]!r}")
     answers = [turn for turn in reversed(chat.talk.path) if turn.role == "assistant"]
     if not answers:
         raise UsageError(chat.app.strings("said.nothing_to_copy"))
-    if int(rest or 1) > len(answers):
+    if number > len(answers):
         raise UsageError(f"there are {len(answers)} answers so far")
-    chat.app.copy(answers[int(rest or 1) - 1].text)
+    chat.app.copy(answers[number - 1].text)
 
 
 async def _file(chat: ChatScreen, rest: str) -> None:

@@ -40,6 +40,8 @@ FORMS = (
     (r"unknown encoding (.+)", "不认识的编码 {1}"),
     (r"such as utf-8, utf-16, gb18030, big5, latin-1", "例如 utf-8、utf-16、gb18030、big5、latin-1"),
     (r"can't open the (\w+) (.+): (.+)", "打不开 {2}：{3}"),
+    (r"the \w+ can't hold this: (.+)", "存不下：{1}"),
+    (r"check the text or the number", "请检查文字或数字"),
     (r"the \w+ (.+) can't be used: (.+)", "{1} 用不了：{2}"),
     (r"(.+) was made by a newer version of this program \(format (\d+), known up to (\d+)\)",
      "{1} 是更新的版本写的（格式 {2}，这里只认到 {3}）"),
