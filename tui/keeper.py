@@ -10,6 +10,7 @@ from engine.schema import FinishReason
 from tui.records import Entry, title_of
 from tui.store import Store
 from tui.talk import Talk, Turn
+from tui.task_words import KINDS
 
 EVERY = 1.0
 """Seconds between two saves of a growing answer: what a killed process may lose."""
@@ -128,15 +129,21 @@ def _facts(turn: Turn) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value}
 
 
+def _is_like(value: Any, usual: Any) -> bool:
+    """Whether a fact is of the type that it always has: a conversation that came in may say anything."""
+    return isinstance(value, int | float if isinstance(usual, float) else type(usual)) and not isinstance(value, bool)
+
+
 def turn_of(entry: Entry) -> Turn:
     """A kept message as a turn, without its place in the tree."""
     facts = entry.facts
     turn = Turn(entry.role, entry.text, documents=entry.documents, kept=entry.id)
     for name in _FACTS:
-        if name in facts:
+        if name in facts and _is_like(facts[name], getattr(turn, name)):
             setattr(turn, name, facts[name])
     task = facts.get("task")
-    turn.task = cast("tuple[str, str, str]", tuple(task)) if task and len(task) == 3 else None
+    sound = isinstance(task, list) and len(task) == 3 and all(isinstance(part, str) for part in task)
+    turn.task = cast("tuple[str, str, str]", tuple(task)) if sound and task[0] in KINDS else None
     turn.finish = cast("FinishReason", entry.finish or "stopped") if entry.role == "assistant" else None
     turn.ids, turn.logprobs = list(entry.ids), list(entry.logprobs)
     return turn
