@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from app_pilot import ask, make_app, running, say, wait_until
 
+from tui import palette
+from tui.keeper import Keeper
+from tui.parts import memory
+from tui.screens.asking import AskingScreen
+from tui.screens.confirming import ConfirmingScreen
+from tui.screens.history import HistoryScreen
+from tui.store import Store
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    import pytest
     from textual.pilot import Pilot
 
     from tui.app import LlmApp
@@ -62,3 +71,110 @@ async def test_a_number_or_a_value_beyond_all_measure_is_told(tiny_model_home: P
     async with running(app) as pilot:
         await ask(pilot, "One")
         await each_is_told(app, pilot, lines)
+
+
+async def deed(app: LlmApp, name: str) -> None:
+    """What a row of the palette does."""
+    done = next(row for row in palette.entries(app) if row.title == app.strings(f"palette.{name}")).deed()
+    if inspect.isawaitable(done):
+        await done
+
+
+def forgotten_elsewhere(store: Store) -> None:
+    """Another process deletes everything."""
+    with Store(store.path) as other:
+        other.delete([kept.id for kept in other.recent()])
+
+
+def not_to_be_written(store: Store) -> None:
+    """From now on the file can only be read, as on a disk that was mounted so after an error."""
+    store._db.execute("PRAGMA query_only = ON")
+
+
+@pytest.mark.parametrize("happens", [forgotten_elsewhere, not_to_be_written])
+@pytest.mark.parametrize("what", ["title", "pin", "delete"])
+async def test_what_can_not_be_done_to_the_open_conversation_is_told(
+    tiny_model_home: Path, tmp_path: Path, what: str, happens: Callable[[Store], None]
+) -> None:
+    with Store(tmp_path / "app.db") as store:
+        app = make_app(tiny_model_home, keeper=Keeper(store))
+        async with running(app) as pilot:
+            await ask(pilot, "One")
+            await wait_until(pilot, lambda: not app.runner.waiting(), "its title")
+            if what == "pin":
+                happens(store)
+            await deed(app, what)
+            if what != "pin":
+                dialog = AskingScreen if what == "title" else ConfirmingScreen
+                await wait_until(pilot, lambda: isinstance(app.screen, dialog), "the dialog")
+                happens(store)
+                await pilot.press(*("abc" if what == "title" else ""), "enter" if what == "title" else "y")
+            gone = happens is forgotten_elsewhere
+            if not (gone and what == "delete"):  # that is as it was wished
+                said = "no conversation" if gone else "can't be used"
+                await wait_until(pilot, lambda: said in told(app), "the error")
+            await wait_until(pilot, lambda: app.screen is app.chat, "the chat")
+            await ask(pilot, "Still there?")
+
+
+@pytest.mark.parametrize("where", ["palette", "list"])
+async def test_a_deletion_that_can_not_be_taken_off_the_disk_is_told(
+    tiny_model_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    with Store(tmp_path / "app.db") as store:
+        app = make_app(tiny_model_home, keeper=Keeper(store))
+        async with running(app) as pilot:
+            await ask(pilot, "One")
+            await wait_until(pilot, lambda: not app.runner.waiting(), "its title")
+            delete = store.delete
+
+            def then_fails(numbers: Sequence[int]) -> int:
+                done = delete(numbers)
+                not_to_be_written(store)
+                return done
+
+            monkeypatch.setattr(store, "delete", then_fails)
+            if where == "palette":
+                await deed(app, "delete")
+            else:
+                await pilot.press("ctrl+r")
+                await wait_until(pilot, lambda: isinstance(app.screen, HistoryScreen), "the list")
+                history = app.screen
+                assert isinstance(history, HistoryScreen)
+                await wait_until(pilot, lambda: history.list.shown, "its rows")
+                await pilot.press("ctrl+d")
+            await wait_until(pilot, lambda: isinstance(app.screen, ConfirmingScreen), "the question")
+            await pilot.press("y")
+            await wait_until(pilot, lambda: "can't be used" in told(app), "the error")
+
+
+async def test_what_a_killed_app_wrote_is_left_where_the_history_can_not_be_written(
+    tiny_model_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "UNCHANGED", 0.2)
+    with Store(tmp_path / "app.db") as store:
+        number = store.create("cut")
+        store.add(number, store.add(number, None, "user", "Tell me"), "assistant", "Once upon")
+        not_to_be_written(store)
+        app = make_app(tiny_model_home, keeper=Keeper(store))
+        async with running(app) as pilot:
+            await wait_until(pilot, lambda: "can't be used" in told(app), "the error")
+            assert app.chat.talk.path == []
+
+
+async def test_a_conversation_with_odd_facts_opens_without_them(tiny_model_home: Path, tmp_path: Path) -> None:
+    facts = {"decode": "fast", "output_tokens": "many", "prompt_tokens": [1], "model": 7, "note": {}, "sampling": 1,
+             "first_token": "x", "task": ["dance", "", 3]}  # fmt: skip
+    with Store(tmp_path / "app.db") as store:
+        number = store.create("odd")
+        question = store.add(number, None, "user", "One", facts=facts)
+        store.add(
+            number, question, "assistant", "Two", finish="stop", facts=facts | {"device": "cpu", "cached_tokens": 3}
+        )
+        app = make_app(tiny_model_home, keeper=Keeper(store))
+        async with running(app) as pilot:
+            await app.memory.open(number)
+            await ask(pilot, "Three")
+            answer = app.chat.talk.path[1]
+            assert (answer.device, answer.cached_tokens, answer.model, answer.rate) == ("cpu", 3, "", 0.0)
+            assert app.chat.talk.path[0].task is None

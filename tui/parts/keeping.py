@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from engine.errors import EngineError, InputError, UsageError
@@ -32,20 +33,24 @@ class Keeping:
         store, number = opened
 
         async def named(title: str | None) -> None:
-            if title and title.strip():
-                store.rename(number, title)
+            if title and title.strip() and self._done(lambda: store.rename(number, title)):
                 await self._changed(number)
 
         app.push_screen(AskingScreen(app.strings("title.rename"), app.chat.talk.title, app.strings), named)
 
     async def pin(self) -> None:
         """Pin the open conversation, or take the pin away."""
-        if (opened := self._opened()) is not None:
-            store, number = opened
+        if (opened := self._opened()) is None:
+            return
+        store, number = opened
+        try:
             pinned = not store.kept(number).pinned
             store.pin(number, pinned)
-            await self._changed(number)
-            self._app.note(self._app.strings("said.pinned" if pinned else "said.unpinned"))
+        except EngineError as error:
+            self._app.tell(error)
+            return
+        await self._changed(number)
+        self._app.note(self._app.strings("said.pinned" if pinned else "said.unpinned"))
 
     def ask_delete(self) -> None:
         """Forget the open conversation for good, after asking."""
@@ -55,10 +60,9 @@ class Keeping:
         store, number = opened
 
         async def confirmed(yes: bool | None) -> None:
-            if yes:
-                store.delete([number])
+            if yes and self._done(lambda: store.delete([number])):
                 await self._changed(number, deleted=True)
-                app.run_worker(store.scrub, thread=True, group="scrub")
+                app.run_worker(lambda: self._scrub(store), thread=True, group="scrub")
 
         question = app.strings("history.delete", title=one_line(app.chat.talk.title, 60))
         app.push_screen(ConfirmingScreen(question, app.strings("key.delete"), app.strings), confirmed)
@@ -90,6 +94,21 @@ class Keeping:
             return
         app.call_from_thread(app.note, app.strings("said.imported", count=len(incoming)))
         app.call_from_thread(app.memory.list_again)
+
+    def _scrub(self, store: Store) -> None:
+        try:
+            store.scrub()
+        except EngineError as error:
+            self._app.call_from_thread(self._app.tell, error)
+
+    def _done(self, change: Callable[[], object]) -> bool:
+        """Whether a change of the history was made; why not, is told: another process may have it, or deleted it."""
+        try:
+            change()
+        except EngineError as error:
+            self._app.tell(error)
+            return False
+        return True
 
     def _opened(self) -> tuple[Store, int] | None:
         """The history, and what it calls the open conversation; what is missing is told."""

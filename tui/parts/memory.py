@@ -163,7 +163,11 @@ class Memory:
         number, answer = cut
         if answer.role == "assistant":
             facts, ids, logprobs = answer.facts, answer.ids, answer.logprobs
-            store.finish(answer.id, answer.text, "stopped", facts=facts, ids=ids, logprobs=logprobs)
+            try:
+                store.finish(answer.id, answer.text, "stopped", facts=facts, ids=ids, logprobs=logprobs)
+            except EngineError as error:  # it can be opened from the list
+                app.tell(error)
+                return
         await self.open(number)
         app.note(app.strings("said.was_cut"))
 
@@ -177,7 +181,11 @@ class Memory:
             chat.stop()
             await chat.open(Talk(chat.talk.system))
             return
-        kept = store.kept(event.number)
+        try:
+            kept = store.kept(event.number)
+        except EngineError as error:  # another process deleted it meanwhile
+            self._app.tell(error)
+            return
         chat.talk.title, chat.talk.named = kept.title, kept.named
         chat.query_one(TitleBar).show(chat.talk.title, self._app.models.name)
 

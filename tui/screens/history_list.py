@@ -221,14 +221,20 @@ class HistoryList(Vertical, can_focus=False):
 
     @work(thread=True, group="scrub")
     def _scrub(self) -> None:
-        self._store.scrub()
+        try:
+            self._store.scrub()
+        except EngineError as error:
+            self.app.call_from_thread(self._tell, error)
+
+    def _tell(self, error: EngineError) -> None:
+        self.notify(self._strings.error(error.message), severity="error", markup=False)
 
     def _do(self, number: int, change: Callable[[], object], *, deleted: bool = False) -> bool:
         """Change a conversation and tell of it; False where that failed, which is told here."""
         try:
             change()
         except EngineError as error:
-            self.notify(self._strings.error(error.message), severity="error", markup=False)
+            self._tell(error)
             return False
         finally:
             self.look_again()
