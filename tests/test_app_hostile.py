@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import inspect
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from app_pilot import ask, make_app, running, say, wait_until
+from app_pilot import ask, make_app, running, say, settled, wait_until
+from textual.widgets import Label
 
 from tui import palette
 from tui.keeper import Keeper
 from tui.parts import memory
 from tui.screens.asking import AskingScreen
 from tui.screens.confirming import ConfirmingScreen
+from tui.screens.files import FilesScreen
 from tui.screens.history import HistoryScreen
 from tui.store import Store
+from tui.widgets.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
 
     from textual.pilot import Pilot
 
@@ -178,3 +182,51 @@ async def test_a_conversation_with_odd_facts_opens_without_them(tiny_model_home:
             answer = app.chat.talk.path[1]
             assert (answer.device, answer.cached_tokens, answer.model, answer.rate) == ("cpu", 3, "", 0.0)
             assert app.chat.talk.path[0].task is None
+
+
+@pytest.mark.parametrize(
+    "name", ["[/].txt", "[/b.txt", "[@click=app.exit]x.txt", "\x1b[31mx.txt", os.fsdecode(b"\xff\xfe.txt"), "a\nb.txt"]
+)
+async def test_a_file_of_any_name_is_listed_given_and_kept(
+    tiny_model_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "in").mkdir()
+    monkeypatch.chdir(tmp_path / "in")
+    path = Path(*name.split("/"))
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("hello there", "utf-8")
+    with Store(tmp_path / "app.db") as store:
+        app = make_app(tiny_model_home, keeper=Keeper(store))
+        async with running(app) as pilot:
+            await pilot.press("@")
+            await wait_until(pilot, lambda: isinstance(app.screen, FilesScreen), "the files")
+            title = app.screen.query_one(".dialog-title", Label)
+            await wait_until(pilot, lambda: " tok" in str(title.render()), "its tokens")
+            shown = str(title.render())
+            assert visible(name).split("\n")[0] in shown
+            assert shown.isprintable() or "\n" in name
+            await pilot.press("enter")
+            await wait_until(pilot, lambda: app.chat.pending, "the file")
+            await ask(pilot, "What does it say?")
+            app.tasks.start("summarize", name, "short")  # as the palette does: not every name can be typed
+            await wait_until(pilot, lambda: len(app.chat.talk.path) == 4, "the task")
+            await settled(pilot)
+            assert store.recent()
+            assert "can't" not in told(app)
+            path.unlink()
+            await say(pilot, "/regen")
+            await wait_until(pilot, lambda: app.chat.writings or told(app), "the answer, or why there is none")
+
+
+async def test_a_folder_that_is_gone_is_told(
+    tiny_model_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        (tmp_path / "gone").rmdir()
+        await pilot.press("@")
+        await wait_until(pilot, lambda: "is gone" in told(app), "the error")
+        await pilot.press("backspace")
+        await each_is_told(app, pilot, [("/file x.txt", "there is no folder"), ("/export x.md", "can't write x.md")])

@@ -109,7 +109,7 @@ def test_a_file_of_other_bytes_is_an_error_not_a_traceback(tmp_path: Path) -> No
 def test_a_value_beyond_all_measure_is_an_error_not_a_traceback(tmp_path: Path, toml: str) -> None:
     path = tmp_path / "config.toml"
     path.write_text(toml + "\n", "utf-8")
-    with pytest.raises(SettingsError, match="config.toml"):
+    with pytest.raises(SettingsError, match=r"config\.toml"):
         Settings.load(path, environ={}, folder=tmp_path)
 
 

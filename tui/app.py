@@ -230,7 +230,12 @@ class LlmApp(App[int]):
 
     def choose_file(self, taken: Callable[[str | None], None], begun: str = "") -> None:
         """A file below the working folder; `begun`: what is typed of it already."""
-        self.push_screen(FilesScreen(Path.cwd(), self._count_file, self.strings, begun), taken)
+        try:
+            folder = Path.cwd()
+        except OSError:  # it was deleted
+            self.tell(UsageError(self.strings("said.no_folder"), hint=self.strings("hint.whole_path")))
+            return
+        self.push_screen(FilesScreen(folder, self._count_file, self.strings, begun), taken)
 
     def _count_file(self, path: str) -> int:
         return self.models.count(self.read_document(path).text)

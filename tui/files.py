@@ -70,11 +70,11 @@ def _elsewhere(path: Path) -> str:
     """Where a file that is not there may be: under a name like it, else in another folder."""
     folder = path.parent
     try:
-        names = os.listdir(folder)
-    except OSError:
+        names, whole = os.listdir(folder), folder.absolute()
+    except OSError:  # also where the working folder itself was deleted
         return f"there is no folder {folder}: check the path"
     near = difflib.get_close_matches(path.name, names, n=1)
-    return f"did you mean {folder / near[0]}?" if near else f"looked in {folder.absolute()}: check the name"
+    return f"did you mean {folder / near[0]}?" if near else f"looked in {whole}: check the name"
 
 
 def decode(data: bytes, name: str, encoding: str | None = None, errors: str | None = None) -> str:

@@ -18,7 +18,7 @@ from engine import words
 from engine.database import Database
 from engine.errors import UsageError
 from tui.paths import ensure
-from tui.records import ENTRY, KEPT, Entry, Kept, entry_of, kept_of
+from tui.records import ENTRY, KEPT, Entry, Kept, entry_of, kept_of, whole
 from tui.searching import LARGEST, Searchable
 
 MIGRATIONS = (
@@ -338,4 +338,5 @@ class Store(Searchable):
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False)
+    return text if whole(text) == text else json.dumps(value)  # a file's name may be no UTF-8

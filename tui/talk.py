@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from engine.errors import UsageError
 from engine.schema import Chunk, Document, FinishReason, Message, Role
 from engine.tasks.answer import block
+from tui.records import whole
 
 
 @dataclass(slots=True)
@@ -159,8 +160,8 @@ class Talk:
             raise UsageError("the question is empty")
         if self.tip.role == "user":
             raise UsageError("the last question has no answer yet", hint="retry it, or edit it")
-        given = tuple((document.name, document.text) for document in documents)
-        return self.add(self.tip, Turn("user", text, documents=given))
+        given = tuple((whole(document.name), document.text) for document in documents)
+        return self.add(self.tip, Turn("user", whole(text), documents=given))
 
     def begin_answer(self, question: Turn, start: str = "") -> Turn:
         """An answer to a question, beside those it has; `start` is what it already says."""

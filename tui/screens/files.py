@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from textual import on, work
+from textual.content import Content
 from textual.widgets import Label, OptionList
 
 from engine.errors import EngineError
@@ -14,6 +15,7 @@ from tui.finding import files_below
 from tui.screens.choosing import Choice, ChoosingScreen
 from tui.strings import Strings
 from tui.widgets.rows import LISTED
+from tui.widgets.text import visible
 
 
 class FilesScreen(ChoosingScreen):
@@ -57,7 +59,7 @@ class FilesScreen(ChoosingScreen):
 
     def _say(self, text: str) -> None:
         if self.is_mounted:
-            self.query_one(".dialog-title", Label).update(text)
+            self.query_one(".dialog-title", Label).update(Content(visible(text)))
 
 
 def _begun_by(folder: Path, wanted: str) -> list[Choice]:

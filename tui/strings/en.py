@@ -360,6 +360,8 @@ TEXTS = {
     "history.filter": "search; {key[by_meaning]} by meaning",
     "palette.sidebar": "Sidebar",
     "palette.sidebar.help": "the conversations beside the chat",
+    "said.no_folder": "the folder that the app was started in is gone",
+    "hint.whole_path": "/file takes a whole path, such as ~/notes.txt",
     "said.no_theme": "there is no theme {name}",
     "said.for_now": "until the app ends: {origin} says otherwise",
     "said.keys_at_start": "keys are read when the app starts",

@@ -359,6 +359,8 @@ TEXTS = {
     "history.filter": "搜索；{key[by_meaning]} 按意思",
     "palette.sidebar": "侧栏",
     "palette.sidebar.help": "在聊天旁边列出对话",
+    "said.no_folder": "应用启动时所在的文件夹已经没有了",
+    "hint.whole_path": "/file 可以用完整路径，例如 ~/notes.txt",
     "said.no_theme": "没有主题 {name}",
     "said.for_now": "只到退出为止：{origin} 另有设定",
     "said.keys_at_start": "按键在启动时读取",

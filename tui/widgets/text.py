@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 _HIDDEN = {code: "�" for code in (*range(32), 127, *range(128, 160)) if code not in {9, 10}} | {13: None}
+_HALVES = dict.fromkeys(range(0xD800, 0xE000), "�")
+"""Of characters: a name that is no UTF-8 has them, and no terminal takes them."""
 _BIDI = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)))
-_TABLE: dict[int, str | None] = {**_HIDDEN, **_BIDI}
+_TABLE: dict[int, str | None] = {**_HIDDEN, **_HALVES, **_BIDI}
 
 
 def visible(text: str) -> str:
