@@ -142,8 +142,8 @@ def turn_of(entry: Entry) -> Turn:
         if name in facts and _is_like(facts[name], getattr(turn, name)):
             setattr(turn, name, facts[name])
     task = facts.get("task")
-    sound = isinstance(task, list) and len(task) == 3 and all(isinstance(part, str) for part in task)
-    turn.task = cast("tuple[str, str, str]", tuple(task)) if sound and task[0] in KINDS else None
+    if isinstance(task, list) and len(task) == 3 and all(isinstance(part, str) for part in task) and task[0] in KINDS:
+        turn.task = cast("tuple[str, str, str]", tuple(task))
     turn.finish = cast("FinishReason", entry.finish or "stopped") if entry.role == "assistant" else None
     turn.ids, turn.logprobs = list(entry.ids), list(entry.logprobs)
     return turn
