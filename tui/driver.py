@@ -7,12 +7,15 @@ container that was paused) left a second thread at the keys, and each took half 
 from __future__ import annotations
 
 import asyncio
+import codecs
 import contextlib
+import functools
 import os
 import signal
 import sys
 import termios
 import tty
+from collections.abc import Callable
 
 from textual import constants, events
 from textual.drivers import linux_driver
@@ -30,11 +33,20 @@ _KEYBOARD = f"\x1b[<u\x1b[>{_FLAGS}u"
 """The keyboard protocol taken off and put on again: it is a stack, and ours may still lie on it."""
 
 
+def _forgiving(encoding: str) -> Callable[[], codecs.IncrementalDecoder]:
+    return functools.partial(codecs.getincrementaldecoder(encoding), "replace")
+
+
 class TerminalDriver(LinuxDriver):
     """Textual's, with an eye on whether it is at work already."""
 
     farewell = ""
     """What stands in the shell while the app is stopped."""
+
+    def run_input_thread(self) -> None:
+        """The keys. A byte that is no UTF-8, of a paste in another encoding, is � and not the end of the app."""
+        vars(linux_driver)["getincrementaldecoder"] = _forgiving
+        super().run_input_thread()
 
     def _sigtstp_application(self, *_: object) -> None:
         """Give the terminal back, say how the app is found again, and stop."""
