@@ -207,3 +207,32 @@ def test_two_apps_write_into_one_history_at_once(home: Path) -> None:
         said = {store.shown(kept.id)[0].text: store.shown(kept.id)[1] for kept in store.recent()}
     assert set(said) == {"First question", "Second question"}
     assert all(answer.finish == "length" and answer.facts["output_tokens"] == 80 for answer in said.values())
+
+
+def test_an_editor_that_fails_gives_the_app_back(home: Path) -> None:
+    terminal = Terminal(
+        home, "chat", "--lang", "en", code=UNHURRIED, EDITOR="sh -c 'exit 3'", VISUAL="", PROGRAM=UNHURRIED
+    )
+    terminal.sees("tiny · cpu/")
+    terminal.types("before")
+    terminal.sees("before")
+    terminal.press("ctrl+g")
+    terminal.sees("failed with status 3")
+    terminal.types(" and after")
+    terminal.sees("before and after")
+    terminal.press("ctrl+c", "ctrl+q")
+    assert terminal.leaves() == 0
+
+
+def test_bytes_that_are_no_utf_8_do_not_end_the_app(home: Path) -> None:
+    terminal = opened(home)
+    os.write(terminal.program.child_fd, b"caf\xe9 ")
+    terminal.sees("caf�")
+    os.write(terminal.program.child_fd, b"\x1b[200~na\xefve\x1b[201~")
+    terminal.sees("na�ve")
+    os.write(terminal.program.child_fd, "é".encode()[:1])
+    settle(terminal, 0.5)
+    os.write(terminal.program.child_fd, "é".encode()[1:])
+    terminal.sees("na�veé")
+    terminal.press("ctrl+c", "ctrl+q")
+    assert terminal.leaves() == 0

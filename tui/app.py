@@ -278,15 +278,26 @@ class LlmApp(App[int]):
         """Write a long text in $VISUAL or $EDITOR; the app waits behind it."""
         with tempfile.TemporaryDirectory() as folder:  # 0700
             path = Path(folder) / "prompt.md"
-            path.write_text(area.text, "utf-8")
             try:
-                with self.suspend():
-                    run_editor(path)
+                path.write_text(area.text, "utf-8")
+                self._suspended(lambda: run_editor(path))
                 text = path.read_text("utf-8").rstrip("\n")
-            except (EngineError, OSError, UnicodeDecodeError, SuspendNotSupported) as error:
+            except (EngineError, OSError, UnicodeError, SuspendNotSupported) as error:
                 reason = error.message if isinstance(error, EngineError) else str(error)
                 self.tell(EngineError(self.strings("said.editor_failed", reason=reason)))
                 return
         area.load_text(text)
         area.move_cursor(area.document.end)
         area.focus()
+
+    def _suspended(self, deed: Callable[[], object]) -> None:
+        """Do something in the terminal of before, and come back whatever it raises: Textual alone comes back from what
+        ends well."""
+        failed: Exception | None = None
+        with self.suspend():
+            try:
+                deed()
+            except (EngineError, OSError) as error:
+                failed = error
+        if failed is not None:
+            raise failed
