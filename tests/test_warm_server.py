@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 import toy_checkpoints
 from cli_process import COMMAND, environment, llm
+from interrupts import interrupted
 from test_import_hygiene import loaded_by
 from warm_server import KEPT, hello, home_like, opened, serving, socket_in, wait_until
 
@@ -29,6 +30,7 @@ from engine.library import Library
 from engine.serving import remote, wire
 from engine.serving.remote import RemoteSession
 from engine.serving.warm import Terms, is_running
+from engine.serving.wire import Wire, WireError
 from engine.structure import compile_schema
 
 if TYPE_CHECKING:
@@ -157,6 +159,30 @@ def test_a_conversation_may_be_made_of_the_reply_to_another(warm: RemoteSession,
         return said
 
     assert run(warm) == run(tiny_session)
+
+
+def test_a_ctrl_c_at_any_line_of_a_call_leaves_no_reply_for_the_next() -> None:
+    facts = {"name": "m", "device": "cpu", "kernel": "k", "identity": "i", "is_chat": True, "memory_bytes": 0}
+    for stop in range(200):
+        ours, theirs = (Wire(end) for end in socket.socketpair())
+
+        def serve(link: Wire = theirs) -> None:
+            with contextlib.suppress(WireError):
+                while True:
+                    link.send({"value": len(link.receive()[0]["text"])})
+
+        server = threading.Thread(target=serve)
+        server.start()
+        session = RemoteSession(Path("nowhere"), {"context": 100}, ours, facts)
+        done = not interrupted("remote.py", stop, lambda: session.count("one"))  # noqa: B023
+        with contextlib.suppress(WireError):
+            assert session.count("four") == 4
+        session.close()
+        server.join(10)
+        theirs.close()
+        if done:
+            return
+    pytest.fail("it never ended")
 
 
 def test_errors_keep_their_kind_and_their_hint(warm: RemoteSession) -> None:

@@ -203,26 +203,23 @@ class RemoteSession:
     ) -> tuple[dict[str, Any], bytes]:
         """A request and its reply; in between, the server may ask what only this side knows."""
         link = link or self._connected()
-        link.send(request)
-        while True:
-            reply, numbers = link.receive()
-            if "error" in reply:
-                raise unpack_error(reply["error"])
-            if "enough" in reply and enough is not None:
-                self._tell(link, enough, reply["enough"])
-            elif "more" in reply and more is not None:
-                self._tell(link, _next, more)
-            else:
-                return reply, numbers
-
-    @staticmethod
-    def _tell(link: Wire, answer: Callable[[Any], Any], question: Any) -> None:
-        """Answer a question of the server's; an answer that fails ends the connection, or the server would wait."""
         try:
-            link.send({"answer": answer(question)})
+            link.send(request)
+            while True:
+                reply, numbers = link.receive()
+                if "enough" in reply and enough is not None:
+                    link.send({"answer": enough(reply["enough"])})
+                elif "more" in reply and more is not None:
+                    link.send({"answer": _next(more)})
+                else:
+                    break
         except BaseException:
+            # The server may have a reply on its way, which would be taken for the next call's, or wait for an answer.
             link.close()
             raise
+        if "error" in reply:
+            raise unpack_error(reply["error"])
+        return reply, numbers
 
     def _connected(self) -> Wire:
         """The connection, made again where an interrupted call has closed it. Raises WireError."""
