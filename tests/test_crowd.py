@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import itertools
+import socket
 import threading
 import time
 from collections import deque
@@ -20,8 +22,10 @@ from engine.generation import Generation
 from engine.held import Held
 from engine.schema import Message
 from engine.serving import crowd
+from engine.serving.client import Client
 from engine.serving.crowd import AHEAD, SLICE, Crowd
 from engine.serving.pool import Pool
+from engine.serving.wire import Wire
 from engine.session import Session
 
 if TYPE_CHECKING:
@@ -311,6 +315,19 @@ def test_an_error_in_a_shared_step_is_told_to_each_and_the_server_goes_on(
         patch.setattr(Together, "step", broken)
         assert at_once([lambda: ask("one"), lambda: ask("two")]) == ["told", "told"]
     assert whole(pool, "three", GREEDY) == facts(tiny_session.stream([Message("user", "three")], GREEDY))
+
+
+def test_a_client_whose_server_ends_lets_go_of_all_its_streams(pool: Pool) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        client = Client(pool, Wire(ours), None, lambda: None)
+        for id_ in (1, 2):
+            drawing = {"sampling": NEVER_ENDS.to_json(), "grammar": None, "enough": False}
+            client._answer({"op": "stream", "id": id_, "messages": [["user", "x"]], "continue_last": False} | drawing)
+            client._answer({"op": "next", "id": id_})
+        pool.close()
+        client.close()
+        assert all(inspect.getgeneratorstate(stream) == "GEN_CLOSED" for stream in client._streams.values())
 
 
 def test_a_reply_that_can_not_follow_its_schema_ends_no_other(pool: Pool, tiny_session: Session) -> None:
