@@ -15,6 +15,7 @@ from tui.screens.asking import AskingScreen
 from tui.screens.choosing import Choice, ChoosingScreen
 from tui.screens.history import HistoryScreen
 from tui.store import Store
+from tui.talk import Talk
 from tui.widgets.turn_view import TurnView
 
 if TYPE_CHECKING:
@@ -164,3 +165,18 @@ async def test_a_message_offers_only_what_can_be_done_with_it(tiny_model_home: P
         await wait_until(pilot, lambda: "← previous" in footer(), "the way to the other version")
         await pilot.press("h")
         await wait_until(pilot, lambda: app.chat.talk.tip.place == (1, 2), "the other version")
+
+
+async def test_a_path_that_two_ask_for_at_once_is_drawn_once(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        for question in ("One", "Two"):
+            await ask(pilot, question)
+        talk, app.chat.talk = app.chat.talk, Talk()
+        await app.chat.show()
+        app.chat.talk = talk
+        app.call_later(app.chat.show)  # as a model does that has just been loaded
+        app.chat.call_later(app.chat.show)  # as a question does
+        await wait_until(pilot, lambda: len(app.chat.query(TurnView)) >= 4, "the messages")
+        await pilot.pause(0.3)
+        assert [view.turn for view in app.chat.query(TurnView)] == talk.path

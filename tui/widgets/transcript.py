@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -25,13 +26,18 @@ class Transcript(VerticalScroll, can_focus=False):
         super().__init__(id="transcript")
         self._strings = strings
         self._left_out = 0
+        self._drawing = asyncio.Lock()
 
     def view_of(self, turn: Turn) -> TurnView | None:
         """The widget of a turn, where it is on the screen."""
         return next((view for view in self.query(TurnView) if view.turn is turn), None)
 
     async def show(self, path: Sequence[Turn], greeting: str) -> None:
-        """Bring the screen to a path: turns that stay are not drawn again."""
+        """Bring the screen to a path: turns that stay are not drawn again. Of two that ask at once one waits."""
+        async with self._drawing:
+            await self._draw(path, greeting)
+
+    async def _draw(self, path: Sequence[Turn], greeting: str) -> None:
         shown = list(path)[-SHOWN:]
         views = list(self.query(TurnView))
         same = 0
