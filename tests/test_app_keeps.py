@@ -113,3 +113,35 @@ async def test_a_finished_conversation_is_left_while_its_message_has_the_focus(t
         await leave_the_prompt(pilot)
         await pilot.press("ctrl+n", *"Two")
         await wait_until(pilot, lambda: app.chat.prompt.text == "Two", "the text")
+
+
+async def test_what_is_undone_comes_back_whole_and_before_what_is_being_written(
+    tiny_model_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text("The ferry leaves at nine.", "utf-8")
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        app.chat.attach("notes.txt")
+        await ask(pilot, "When?")
+        app.chat.prompt.insert("a draft")
+        await next(row for row in palette.entries(app) if row.title == app.strings("palette.undo")).deed()
+        assert app.chat.prompt.text == "When?\na draft"
+        assert [document.name for document in app.chat.pending] == ["notes.txt"]
+        app.chat.prompt.write("")
+        app.chat.give([])
+        for line, again in (
+            ("/summarize short notes.txt", f"/summarize short {tmp_path / 'notes.txt'}"),
+            ("/sentiment What a day", "/sentiment What a day"),
+        ):
+            await ask(pilot, line)
+            await say(pilot, "/undo")
+            await wait_until(pilot, lambda: not app.chat.talk.path, "the path before it")
+            assert app.chat.prompt.text == again
+            app.chat.prompt.write("")
+        app.tasks.start("ask", "notes.txt", "When?")
+        await wait_until(pilot, lambda: app.chat.talk.path, "the question")
+        await settled(pilot)
+        await say(pilot, "/undo")
+        await wait_until(pilot, lambda: not app.chat.talk.path, "the path before it")
+        assert app.chat.prompt.text == f"@{tmp_path / 'notes.txt'} When?"

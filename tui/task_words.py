@@ -69,11 +69,13 @@ def document_of(question: Turn, read: Callable[[str], Document]) -> Document:
 
 
 def line_of(question: Turn) -> str:
-    """The line that asked for a task on a text or a given document."""
+    """The line that asks for a task on a file, a text or a given document."""
     assert question.task is not None
-    kind, _, argument = question.task
+    kind, path, argument = question.task
+    if kind == "ask":
+        return f"@{path} {argument}"
     word = next(word for word, of in WORDS.items() if of == kind)
-    text = "" if question.documents else question.text.partition("\n\n")[2]
+    text = path if path or question.documents else question.text.partition("\n\n")[2]
     return " ".join(part for part in (f"/{word}", argument, text) if part)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from engine.errors import EngineError, UsageError
+from engine.schema import Document
 from tui import chat_file
 from tui.code_blocks import code_blocks
 from tui.commands import Command, number_of
@@ -14,7 +15,7 @@ from tui.paths import at_home
 from tui.screens.confirming import ConfirmingScreen
 from tui.screens.editing import EditingScreen
 from tui.settings import SETTINGS, find_key, parse
-from tui.task_words import WORDS, TaskKind
+from tui.task_words import WORDS, TaskKind, line_of
 
 if TYPE_CHECKING:
     from tui.screens.chat import ChatScreen
@@ -132,7 +133,10 @@ async def _undo(chat: ChatScreen, rest: str) -> None:
     chat.talk.fork(question.parent)
     await chat.show()
     chat.app.memory.keep(chat.talk)
-    chat.prompt.write(question.text)
+    if question.documents:
+        taken = [Document(name, text) for name, text in question.documents]
+        chat.give([*chat.pending, *(one for one in taken if one not in chat.pending)])
+    chat.prompt.give_back(line_of(question) if question.task else question.text)  # before what is being written
 
 
 async def _edit(chat: ChatScreen, rest: str) -> None:
