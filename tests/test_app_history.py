@@ -212,3 +212,34 @@ async def test_a_question_whose_app_was_killed_before_the_first_word_is_there_ag
             await wait_until(pilot, lambda: len(again.chat.talk.path) == 2, "its answer")
             await settled(pilot)
             assert again.chat.talk.tip.text
+
+
+async def test_a_title_given_by_word_is_kept(tiny_model_home: Path, tmp_path: Path) -> None:
+    with Store(tmp_path / "app.db") as store:
+        app = make_app(tiny_model_home, keeper=Keeper(store))
+        async with running(app) as pilot:
+            await ask(pilot, "One")
+            await wait_until(pilot, lambda: not app.runner.waiting(), "the model's title")
+            await say(pilot, "/save My own")
+            await wait_until(pilot, lambda: store.recent()[0].title == "My own", "the title")
+            await say(pilot, "/new")
+            await wait_until(pilot, lambda: not app.chat.talk.path, "another conversation")
+            await say(pilot, "/save Named before it began")
+            await ask(pilot, "Two")
+            await wait_until(pilot, lambda: not app.runner.waiting(), "all jobs")
+            assert [(kept.title, kept.named) for kept in store.recent()] == [
+                ("Named before it began", True),
+                ("My own", True),
+            ]
+
+
+async def test_where_nothing_is_kept_saving_says_so(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        await ask(pilot, "One")
+        for line in ("/save", "/save My own"):
+            app.clear_notifications()
+            await say(pilot, line)
+            await wait_until(pilot, lambda: app._notifications, "the error")
+            assert [note.severity for note in app._notifications] == ["error"]
+            app.chat.prompt.write("")

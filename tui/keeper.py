@@ -63,6 +63,8 @@ class Keeper:
             model = next((turn.model for turn in _all(talk.root) if turn.model), "")
             talk.title = talk.title or title_of(first.text)
             talk.kept = self.store.create(talk.title, system=talk.system, model=model)
+            if talk.named:
+                self.store.rename(talk.kept, talk.title)
         elif self._systems.get(talk.kept) != talk.system:
             self.store.set_system(talk.kept, talk.system)
         self._systems[talk.kept] = talk.system

@@ -38,6 +38,19 @@ class Keeping:
 
         app.push_screen(AskingScreen(app.strings("title.rename"), app.chat.talk.title, app.strings), named)
 
+    async def name(self, title: str) -> None:
+        """A title for the open conversation, also before its first question. Raises EngineError."""
+        app, talk = self._app, self._app.chat.talk
+        store = app.memory.keeper.store
+        if store is None:
+            raise UsageError(app.strings("said.not_kept"), hint="/export chat.md or /export chat.json")
+        if talk.kept is not None:
+            store.rename(talk.kept, title)
+            await self._changed(talk.kept)
+        else:
+            talk.title, talk.named = one_line(title, 200), True
+            await app.chat.show()
+
     async def pin(self) -> None:
         """Pin the open conversation, or take the pin away."""
         if (opened := self._opened()) is None:

@@ -187,9 +187,9 @@ async def _save(chat: ChatScreen, rest: str) -> None:
     if rest.endswith((".json", ".md")):
         await _export(chat, rest)
     elif rest:
-        chat.talk.title = rest
-        chat.app.memory.keep(chat.talk)
-        await chat.show()
+        await chat.app.keeping.name(rest)
+    elif chat.app.memory.keeper.store is None:
+        raise UsageError(chat.app.strings("said.not_kept"), hint="/export chat.md or /export chat.json")
     else:
         chat.app.note(chat.app.strings("said.autosaved"))
 
