@@ -230,3 +230,18 @@ async def test_a_folder_that_is_gone_is_told(
         await wait_until(pilot, lambda: "is gone" in told(app), "the error")
         await pilot.press("backspace")
         await each_is_told(app, pilot, [("/file x.txt", "there is no folder"), ("/export x.md", "can't write x.md")])
+
+
+async def test_what_would_have_no_effect_is_refused(tiny_model_home: Path) -> None:
+    lines = [
+        ("/set history false", "can't change history"),
+        ("/set lang zh", "can't change lang"),
+        ("/set system Be brief", "can't change system"),
+        ("/set theme nonsense", "no theme nonsense"),
+    ]
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        before = [app.settings[name] for name in ("history", "lang", "system", "theme")]
+        await each_is_told(app, pilot, lines)
+        assert [note.severity for note in app._notifications] == ["error"]
+        assert [app.settings[name] for name in ("history", "lang", "system", "theme")] == before

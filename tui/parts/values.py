@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 THEME = "textual-dark"
 REMEMBERED = ("theme", *(name for name in FIELDS if name != "seed"))
 """Settings that later runs begin with; a seed would let all of them say the same."""
+LIVE = ("model", "device", "threads", "ctx", *FIELDS, "stop", "end_loops", "theme")
+"""What an app that runs can still take; the others are read when it starts."""
 
 
 class Values:
@@ -72,6 +74,10 @@ class Values:
         app = self._app
         if name == "keys":
             raise UsageError(app.strings("said.keys_at_start"), hint="llm config set keys.NAME KEY")
+        if name not in LIVE:
+            raise UsageError(f"/set can't change {name}", hint=f"it can change: {', '.join(LIVE)}")
+        if name == "theme" and value not in app.available_themes:
+            raise UsageError(app.strings("said.no_theme", name=value), hint=", ".join(sorted(app.available_themes)))
         before = app.settings.origin(name)
         app.settings = app.settings.with_flags({name: value})
         if name == "model":
