@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import socket
 import stat
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -17,6 +20,7 @@ from engine.config import SamplingConfig
 from engine.errors import EngineError
 from engine.serving import wire
 from engine.serving.remote import RemoteSession
+from engine.serving.warm import Terms, WarmServer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,3 +103,25 @@ def test_a_home_too_deep_for_a_socket_still_has_a_server(tiny_model_home: Path, 
             assert KEPT in llm(home, "ask", "hello", "--max-tokens", "3", "--verbose").stderr.decode()
     finally:
         shutil.rmtree(path.parent, ignore_errors=True)
+
+
+def test_who_has_come_is_there_before_its_thread_has_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    terms = Terms("identity", "cpu", None, "build")
+    with wire.listen(tmp_path / "socket") as listener, contextlib.ExitStack() as ends:
+        server = WarmServer(None, terms, listener, keep_alive=0)  # type: ignore[arg-type]
+        time.sleep(0.01)
+        assert server._is_idle()
+        first, second = (socket.socketpair() for _ in range(2))
+        for end in (*first, *second):
+            ends.enter_context(end)
+        monkeypatch.setattr(threading.Thread, "start", lambda _: None)
+        server._admit(first[0])
+        assert not server._is_idle(), "it would end, and cut off who has just come"
+
+        def no_more(_: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(threading.Thread, "start", no_more)
+        server._admit(second[0])
+        assert second[1].recv(1) == b"", "it is told at once"
+        assert server._clients == 1

@@ -93,14 +93,20 @@ class WarmServer:
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
         """While it is entered, the server does not end for want of use."""
-        with self._lock:
-            self._clients += 1
+        self._come()
         try:
             yield
         finally:
-            with self._lock:
-                self._clients -= 1
-                self._used = time.monotonic()
+            self._go()
+
+    def _come(self) -> None:
+        with self._lock:
+            self._clients += 1
+
+    def _go(self) -> None:
+        with self._lock:
+            self._clients -= 1
+            self._used = time.monotonic()
 
     def _is_idle(self) -> bool:
         with self._lock:
@@ -112,10 +118,17 @@ class WarmServer:
             connection.close()
             return
         connection.settimeout(None)
-        threading.Thread(target=self._talk, args=(Wire(connection),), daemon=True).start()
+        self._come()  # not in its thread, which may not have run when the server looks whether anybody is there
+        try:
+            threading.Thread(target=self._talk, args=(Wire(connection),), daemon=True).start()
+        except RuntimeError:  # no more threads: some will end
+            self._go()
+            connection.close()
 
     def _talk(self, link: Wire) -> None:
-        with self.in_use(), contextlib.closing(link), contextlib.suppress(WireError):
+        """With a client that was counted when it came."""
+        with contextlib.ExitStack() as ends, contextlib.closing(link), contextlib.suppress(WireError):
+            ends.callback(self._go)
             message, _ = link.receive()
             kind = message.get("op")
             if kind == "status":
