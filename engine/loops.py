@@ -14,6 +14,7 @@ import contextlib
 import re
 from collections import Counter
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import EngineError
@@ -123,13 +124,23 @@ def _items_again(text: str, copies: int, asked: str) -> bool:
     *lines, last = text.split("\n")
     items = list[str]()
     for line in lines:
-        if found := _ITEM.match(line):
-            items = [*(items if found[1] != "1" else []), _letters(line)]
+        if found := _item(line):
+            number, letters = found
+            if number == "1":
+                items = []
+            items.append(letters)
     again = [item for item, count in Counter(items).items() if count >= copies and len(item) >= ITEM]
     if copies < COPIES:
         begun = _letters(_BEGUN.sub("", last))
         again = [item for item in again if item.startswith(begun)]
     return any(not _has(_letters(asked), item) for item in again)
+
+
+@lru_cache(maxsize=4096)
+def _item(line: str) -> tuple[str, str] | None:
+    """The number and the letters of a line that is an item of a numbered list; each look reads them all again."""
+    found = _ITEM.match(line)
+    return (found[1], _letters(line)) if found else None
 
 
 def _period(letters: str, copies: int, again: int) -> int:
