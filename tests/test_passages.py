@@ -95,3 +95,18 @@ def test_an_empty_text_has_no_passages() -> None:
 def test_a_character_of_more_tokens_than_the_limit_stays_whole() -> None:
     passages = split("🙂🙂", lambda text: 4 * len(text), 2)
     assert [passage.text for passage in passages] == ["🙂", "🙂"]
+
+
+@pytest.mark.parametrize("text", ["x\n" + "\n" * 900, "\n" * 900 + "x", " \n" * 400 + "\n", "x\n" + " " * 2_000])
+@pytest.mark.parametrize("steady", [False, True])
+def test_passages_of_nothing_but_white_space_stand_on_lines_of_the_text(text: str, steady: bool) -> None:
+    lines = text.count("\n") + (not text.endswith("\n"))
+    passages = split(text, len, 100, steady=steady)
+    assert "".join(passage.text for passage in passages) == text
+    before = 0
+    for passage in passages:
+        if not passage.text.strip():
+            end = before + passage.text.count("\n") + (not passage.text.endswith("\n"))
+            assert (passage.first_line, passage.last_line) == (before + 1, end)
+        assert passage.last_line <= lines
+        before += passage.text.count("\n")

@@ -115,8 +115,9 @@ class _LineIndex:
     def passage(self, start: int, end: int, tokens: int) -> Passage:
         text = self._text[start:end]
         # White space at the ends belongs to no line that anybody would name.
-        first = start + len(text) - len(text.lstrip())
-        last = max(first, start + len(text.rstrip()) - 1)
+        first, last = start + len(text) - len(text.lstrip()), start + len(text.rstrip()) - 1
+        if last < first:  # nothing but white space
+            first, last = start, end - 1
         return Passage(text, tokens, self._line(first), self._line(last))
 
     def _line(self, position: int) -> int:
