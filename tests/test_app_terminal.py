@@ -236,3 +236,12 @@ def test_bytes_that_are_no_utf_8_do_not_end_the_app(home: Path) -> None:
     terminal.sees("na�veé")
     terminal.press("ctrl+c", "ctrl+q")
     assert terminal.leaves() == 0
+
+
+def test_the_sequences_in_a_pasted_text_press_no_keys(home: Path) -> None:
+    terminal = opened(home)
+    terminal.paste("one \x1b[31mred\x1b[0m \x1b]0;title\x07 two \x1b done")
+    terminal.sees("one red  two  done")
+    assert "Ask anything" not in terminal.screen.text
+    terminal.press("ctrl+c", "ctrl+q")
+    assert terminal.leaves() == 0

@@ -7,20 +7,19 @@ container that was paused) left a second thread at the keys, and each took half 
 from __future__ import annotations
 
 import asyncio
-import codecs
 import contextlib
-import functools
 import os
 import signal
 import sys
 import termios
 import tty
-from collections.abc import Callable
 
 from textual import constants, events
 from textual.drivers import linux_driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.geometry import Size
+
+from tui.keyboard import Keyboard
 
 _MODES = "\x1b[?1049h\x1b[?25l\x1b[?1004h\x1b[?7l"
 """The other screen, no cursor, word of the focus, no wrapping: as the driver sets them at the start."""
@@ -33,10 +32,6 @@ _KEYBOARD = f"\x1b[<u\x1b[>{_FLAGS}u"
 """The keyboard protocol taken off and put on again: it is a stack, and ours may still lie on it."""
 
 
-def _forgiving(encoding: str) -> Callable[[], codecs.IncrementalDecoder]:
-    return functools.partial(codecs.getincrementaldecoder(encoding), "replace")
-
-
 class TerminalDriver(LinuxDriver):
     """Textual's, with an eye on whether it is at work already."""
 
@@ -44,8 +39,8 @@ class TerminalDriver(LinuxDriver):
     """What stands in the shell while the app is stopped."""
 
     def run_input_thread(self) -> None:
-        """The keys. A byte that is no UTF-8, of a paste in another encoding, is � and not the end of the app."""
-        vars(linux_driver)["getincrementaldecoder"] = _forgiving
+        """The keys, and what is pasted, as `Keyboard` has it."""
+        vars(linux_driver)["getincrementaldecoder"] = lambda _encoding: Keyboard
         super().run_input_thread()
 
     def _sigtstp_application(self, *_: object) -> None:
