@@ -24,7 +24,7 @@ from engine.schema import Message
 from engine.serving import crowd
 from engine.serving.client import Client
 from engine.serving.crowd import AHEAD, SLICE, Crowd
-from engine.serving.pool import Pool
+from engine.serving.pool import Pool, Remembered
 from engine.serving.wire import Wire
 from engine.session import Session
 
@@ -315,6 +315,16 @@ def test_an_error_in_a_shared_step_is_told_to_each_and_the_server_goes_on(
         patch.setattr(Together, "step", broken)
         assert at_once([lambda: ask("one"), lambda: ask("two")]) == ["told", "told"]
     assert whole(pool, "three", GREEDY) == facts(tiny_session.stream([Message("user", "three")], GREEDY))
+
+
+def test_what_is_remembered_is_not_as_long_as_what_was_asked() -> None:
+    remembered = Remembered(2)
+    asked = ["a" * 1_000_000, "b" * 1_000_000, "half \ud800 a character"]
+    for key in asked:
+        assert list(remembered.through(key, lambda: iter([len(key)]))) == [len(key)]  # noqa: B023
+    assert sum(map(len, remembered._results)) < 1_000
+    assert list(remembered.through(asked[1], lambda: iter(()))) == [1_000_000], "known"
+    assert list(remembered.through(asked[0], lambda: iter(()))) == [], "forgotten"
 
 
 def test_a_client_whose_server_ends_lets_go_of_all_its_streams(pool: Pool) -> None:

@@ -7,6 +7,7 @@ sees another's cache, but what prompts begin with alike is computed once.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import threading
 from collections import OrderedDict
 from concurrent.futures import CancelledError, ThreadPoolExecutor
@@ -121,15 +122,17 @@ class Remembered:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._results: OrderedDict[str, list[Any]] = OrderedDict()
+        self._results: OrderedDict[bytes, list[Any]] = OrderedDict()
+        """By the digest of what was asked, which may be as long as a client likes."""
         self._lock = threading.Lock()
 
     def through(self, key: str, work: Callable[[], Iterator[Any]]) -> Generator[Any, None, None]:
         """The items that are known for this key, else those of `work`, remembered once all have come."""
+        digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
         with self._lock:
-            known = self._results.get(key)
+            known = self._results.get(digest)
             if known is not None:
-                self._results.move_to_end(key)
+                self._results.move_to_end(digest)
         if known is not None:
             yield from known
             return
@@ -138,6 +141,6 @@ class Remembered:
             items.append(item)
             yield item
         with self._lock:
-            self._results[key] = items
+            self._results[digest] = items
             while len(self._results) > self._most:
                 self._results.popitem(last=False)
