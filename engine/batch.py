@@ -147,6 +147,7 @@ def decode_in_row(
 
 
 def _draw(row: Row, logits: Tensor) -> Token:
+    """The next token of a row from its logits (V,). Raises EngineError where its schema can't be followed."""
     return _take(row, row.sample(logits, row.ids))
 
 

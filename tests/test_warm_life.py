@@ -97,7 +97,7 @@ def test_a_home_too_deep_for_a_socket_still_has_a_server(tiny_model_home: Path, 
     deep.mkdir(parents=True)
     home = home_like(tiny_model_home, deep / "home")
     path = socket_in(home)
-    assert len(os.fsencode(path)) <= wire.LONGEST_PATH
+    assert len(os.fsencode(path)) <= 100, "what every system takes"
     try:
         with serving(home):
             assert KEPT in llm(home, "ask", "hello", "--max-tokens", "3", "--verbose").stderr.decode()

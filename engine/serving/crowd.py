@@ -39,8 +39,11 @@ class _Seat:
         self.items: deque[Chunk | BaseException | None] = deque()
         self.news = threading.Condition(lock)
         self.hungry = self.ended = False
+        """Whether its client waits for a chunk; whether nothing more will come."""
         self.row: Row | None = None
+        """Where it decodes among others; None while it is on its own."""
         self.served = 0
+        """The turn in which its prompt was last read: who has waited longest is next."""
         # Whether a reply is enough is asked of its client, who answers only while it waits for the next chunk.
         self.ahead = 0 if generation.reply.enough is not None else AHEAD
 
@@ -67,6 +70,7 @@ class Crowd:
         self._numbers, self._turns = itertools.count(), itertools.count(1)
         self._lock = threading.Lock()
         self._running = self._closed = False
+        """Whether a turn is queued or at work; whether none will ever be again."""
 
     def follow(self, generation: Generation, compute: Callable[..., object]) -> Generator[Chunk, None, None]:
         """A reply's chunks, computed among the others'. Closing it frees its place within a turn.

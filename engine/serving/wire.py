@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 PROTOCOL = 1
 LARGEST = 256 * 2**20
 """Bytes of a frame's JSON, and of its numbers."""
-LONGEST_PATH = 100
-"""Bytes that the path of a unix socket may have on every system."""
 _HEAD = struct.Struct(">4sII")
 _MAGIC = b"llm1"
 _CHUNK_FIELDS = tuple(field.name for field in dataclasses.fields(Chunk))
