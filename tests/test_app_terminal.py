@@ -16,7 +16,7 @@ if os.name != "posix":
     pytest.skip("pseudo-terminals and signals are Unix's", allow_module_level=True)
 pytest.importorskip("pexpect")
 
-from terminal import Terminal
+from terminal import Screen, Terminal
 
 from tui.store import Store
 
@@ -244,4 +244,34 @@ def test_the_sequences_in_a_pasted_text_press_no_keys(home: Path) -> None:
     terminal.sees("one red  two  done")
     assert "Ask anything" not in terminal.screen.text
     terminal.press("ctrl+c", "ctrl+q")
+    assert terminal.leaves() == 0
+
+
+def test_what_is_kept_does_not_steer_the_terminal(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    evil = "\x1b]0;title\x07 \x1b[5;5HXX \x9b2J"
+    with Store(home / "app.db") as store:
+        number = store.create(f"T{evil}", system=f"S{evil}")
+        question = store.add(number, None, "user", f"Q{evil}", documents=[(f"D{evil}", "text")])
+        facts = {"note": f"N{evil}", "model": f"M{evil}"}
+        store.add(number, question, "assistant", f"A{evil}", finish="stop", facts=facts)
+    sent: list[str] = []
+    feed = Screen.feed
+
+    def noted(screen: Screen, data: str) -> None:
+        sent.append(data)
+        feed(screen, data)
+
+    monkeypatch.setattr(Screen, "feed", noted)
+    terminal = opened(home, "-c", "-m", "tiny")
+    steps = [
+        ("escape", "e edit"), ("e", "edit the answer"), ("escape", "e edit"), ("ctrl+r", "esc"),
+        ("ctrl+e", "another title"), ("escape", "esc"), ("escape", "e edit"), ("f2", "temperature"),
+    ]  # fmt: skip
+    for key, seen in steps:
+        terminal.press(key)
+        terminal.sees(lambda seen=seen: seen.lower() in terminal.screen.text.lower())
+        settle(terminal, 0.5)
+    for sequence in ("\x1b]0;title", "\x1b[5;5HXX", "\x9b2J"):
+        assert sequence not in "".join(sent)
+    terminal.press("ctrl+q")
     assert terminal.leaves() == 0

@@ -13,6 +13,7 @@ from textual.widgets import Input, Label
 from tui.strings import Strings
 from tui.widgets.bound import bound
 from tui.widgets.hints import Hints
+from tui.widgets.text import visible
 from tui.widgets.typed import after_typing
 
 
@@ -32,7 +33,7 @@ class AskingScreen(ModalScreen[str | None]):
         """A title, the line, the keys."""
         with Vertical(classes="dialog small"):
             yield Label(self._title, classes="dialog-title")
-            yield Input(self._text, compact=True, id="line")
+            yield Input(visible(self._text), compact=True, id="line")
             yield Hints(self._strings)
 
     def on_mount(self) -> None:

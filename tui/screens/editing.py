@@ -11,6 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Label, TextArea
 
 from tui.strings import Strings
+from tui.widgets.area import Area
 from tui.widgets.bound import bound
 from tui.widgets.hints import Hints
 from tui.widgets.typed import after_typing
@@ -32,7 +33,7 @@ class EditingScreen(ModalScreen[str | None]):
         """A title, the text, the keys."""
         with Vertical(classes="dialog wide"):
             yield Label(self._title, classes="dialog-title")
-            yield TextArea(self._text, soft_wrap=True, compact=True, id="text")
+            yield Area(self._text, soft_wrap=True, compact=True, id="text")
             yield Hints(self._strings)
 
     def on_mount(self) -> None:

@@ -7,16 +7,16 @@ from typing import ClassVar
 from textual import events
 from textual.binding import BindingType
 from textual.message import Message
-from textual.widgets import TextArea
 
 from tui.keymap import Keys
+from tui.widgets.area import Area
 from tui.widgets.bound import bound
 
 _OWN = ("send", "newline", "complete")
 """Actions that come before what a text area would do with their keys."""
 
 
-class Prompt(TextArea):
+class Prompt(Area):
     """A text area that grows with its text."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

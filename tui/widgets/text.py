@@ -9,6 +9,14 @@ _BIDI = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)))
 _TABLE: dict[int, str | None] = {**_HIDDEN, **_HALVES, **_BIDI}
 
 
+_IN_PLACE = {**_HIDDEN, 13: "�", **_HALVES, **dict.fromkeys(_BIDI, "�")}
+
+
+def in_place(text: str) -> str:
+    """The same for a text that is being changed: each character stays where it is."""
+    return text.translate(_IN_PLACE)
+
+
 def visible(text: str) -> str:
     """The text without control characters; tabs and line ends stay."""
     return text.translate(_TABLE)

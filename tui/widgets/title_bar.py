@@ -30,7 +30,7 @@ class TitleBar(Static):
         width = self.size.width - 2
         right = Content.styled(one_line(self._model, 40), "$foreground 60%") if self._model else Content("")
         room = max(width - right.cell_length - 1, 8)
-        title = Content.from_markup("[b]$title[/]", title=self._title or self._strings("title.new"))
+        title = Content.from_markup("[b]$title[/]", title=one_line(self._title, 200) or self._strings("title.new"))
         left = Content.assemble(("◆ ", "$primary"), title).truncate(room, ellipsis=True)
         self.update(
             Content.assemble(left, " " * max(width - left.cell_length - right.cell_length, 1), right), layout=False

@@ -130,7 +130,7 @@ class TurnView(Vertical, can_focus=True):
                 parts.append(strings("turn.first_token", seconds=f"{turn.first_token:.1f}"))
             if turn.rate:
                 parts.append(strings("turn.rate", rate=f"{turn.rate:.0f}"))
-            parts += [turn.model] if turn.model else []
+            parts += [one_line(turn.model, 60)] if turn.model else []
         joined: list[Content | str] = []
         for part in parts:
             joined += [" · ", part] if joined else [part]
