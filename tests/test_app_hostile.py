@@ -245,3 +245,16 @@ async def test_what_would_have_no_effect_is_refused(tiny_model_home: Path) -> No
         await each_is_told(app, pilot, lines)
         assert [note.severity for note in app._notifications] == ["error"]
         assert [app.settings[name] for name in ("history", "lang", "system", "theme")] == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="named pipes are Unix's")
+async def test_a_pipe_that_nobody_writes_into_is_not_waited_for(
+    tiny_model_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo(tmp_path / "pipe.txt")
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        said = "is a pipe or a device"
+        await each_is_told(app, pilot, [(f"/{word} pipe.txt", said) for word in ("file", "summarize")])
+        await each_is_told(app, pilot, [("/system @pipe.txt", said), ("/file /dev/zero", said)])

@@ -19,7 +19,7 @@ from engine.schema import Document
 from tui import chat_file, messages, palette
 from tui.clipboard import copy_by_tool
 from tui.editor import has_a_shell, run_editor
-from tui.files import empty_file, read_file
+from tui.files import empty_file, ends, read_file
 from tui.keeper import Keeper
 from tui.pages import HtmlChoice, page_of
 from tui.parts.doubting import Doubting
@@ -262,7 +262,7 @@ class LlmApp(App[int]):
 
     def read_source(self, path: str) -> str:
         """A file's text, a web page's as it is. Raises InputError."""
-        document = read_file(str(at_home(path)))
+        document = read_file(ends(str(at_home(path))))
         if not document.text.strip():
             raise empty_file(path)
         return document.text

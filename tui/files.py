@@ -7,6 +7,7 @@ import difflib
 import errno
 import os
 import re
+import stat
 from pathlib import Path
 
 from engine.errors import InputError, UsageError
@@ -58,6 +59,17 @@ def is_file(path: str) -> bool:
         return at_home(path).is_file()
     except (OSError, ValueError):  # too long for a name; a NUL
         return False
+
+
+def ends(path: str) -> str:
+    """The path of something that can be read while a person waits. Raises InputError for a pipe or a device."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # who reads it says so
+        return path
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InputError(f"{path} is a pipe or a device, expected a file", hint="save its text first, and name that")
+    return path
 
 
 def empty_file(name: str, purpose: str = "") -> InputError:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import EngineError, InputError, UsageError
 from tui import transfer
-from tui.files import read_file
+from tui.files import ends, read_file
 from tui.paths import at_home
 from tui.screens.asking import AskingScreen
 from tui.screens.confirming import ConfirmingScreen
@@ -95,7 +95,7 @@ class Keeping:
         try:
             if store is None:
                 raise UsageError(app.strings("said.not_kept"))
-            text = read_file(str(at_home(path))).text
+            text = read_file(ends(str(at_home(path)))).text
             incoming = [found for found in transfer.read(text, path) if found.nodes]
             if not incoming:
                 raise InputError(app.strings("said.nothing_in", name=path))

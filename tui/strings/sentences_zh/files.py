@@ -40,6 +40,8 @@ FORMS = (
     (r"unknown encoding (.+)", "不认识的编码 {1}"),
     (r"such as utf-8, utf-16, gb18030, big5, latin-1", "例如 utf-8、utf-16、gb18030、big5、latin-1"),
     (r"can't open the (\w+) (.+): (.+)", "打不开 {2}：{3}"),
+    (r"(.+) is a pipe or a device, expected a file", "{1} 是管道或设备，需要文件"),
+    (r"save its text first, and name that", "请先把其中的文本存成文件，再指明它"),
     (r"the \w+ can't hold this: (.+)", "存不下：{1}"),
     (r"check the text or the number", "请检查文字或数字"),
     (r"the \w+ (.+) can't be used: (.+)", "{1} 用不了：{2}"),
