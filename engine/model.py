@@ -113,6 +113,8 @@ class Attention(nn.Module):
         self.window = window
         self.heads, self.kv_heads, self.head_dim = config.num_heads, config.num_kv_heads, config.head_dim
         self.scale = config.softmax_scale
+        self.dtype: torch.dtype | None = None
+        """What attention is computed in where there is no cache, whose dtype counts else; None: as it comes."""
         rows = (self.heads + 2 * self.kv_heads) * self.head_dim
         self.qkv = nn.Linear(config.hidden_size, rows, bias=config.qkv_bias)
         self.out = nn.Linear(self.heads * self.head_dim, config.hidden_size, bias=config.out_bias)
@@ -130,6 +132,8 @@ class Attention(nn.Module):
         v = v.transpose(1, 2)
         if cache is not None:
             k, v = cache.append(index, k, v)  # (B, K, S, D)
+        elif self.dtype is not None:
+            k, v = k.to(self.dtype), v.to(self.dtype)
         y = attend(q.to(k.dtype), k, v, layout.mask(k.shape[2], self.window), self.scale)  # (B, T, H * D)
         return self.out(y.to(x.dtype))
 
@@ -232,9 +236,12 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, C) -> (B, T, C)."""
-        gate, up = self.gate_up(x).chunk(2, dim=-1)
-        gate = functional.gelu(gate, approximate="tanh") if self.gelu else functional.silu(gate)
-        return self.down(gate * up)
+        return self.down(self.gated(self.gate_up(x)))
+
+    def gated(self, gate_up: Tensor) -> Tensor:
+        """(B, T, 2 I), gates first -> (B, T, I)."""
+        gate, up = gate_up.chunk(2, dim=-1)
+        return (functional.gelu(gate, approximate="tanh") if self.gelu else functional.silu(gate)) * up
 
 
 class RMSNorm(nn.Module):

@@ -9,13 +9,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engine import checkpoint
+from engine.training import elementwise
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.kernels import Product
     from engine.linear import Int8Linear
-    from engine.model import Decoder
+    from engine.model import Block, Decoder
     from engine.training.settings import TrainingConfig
 
 
@@ -106,9 +107,11 @@ def open_decoder(folder: Path, config: TrainingConfig, device: torch.device) -> 
     """The decoder of a model folder with adapters in place, and the parameters to train by name."""
     dtype = dtype_of(device)
     model = checkpoint.load(folder, TrainableKernel(dtype), device)
+    elementwise.replace(model)
     torch.manual_seed(config.seed)
     parameters: dict[str, nn.Parameter] = {}
     for index, block in enumerate(model.layers):
+        cast("Block", block).attention.dtype = dtype
         for target in config.targets:
             owner, _, name = target.partition(".")
             module = block.get_submodule(owner)
