@@ -25,8 +25,11 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("data", type=Path, help="the folder that holds sft/ and eval/")
     parser.add_argument("out", type=Path, help="a folder that is made for the result")
     parser.add_argument("--seed", type=int, default=0)
-    help_ = "the second is judgements above all, judge what teaches a larger model to judge, the third both and more"
-    parser.add_argument("--round", choices=("1", "2", "judge", "3"), default="1", help=help_)
+    help_ = (
+        "2: judgements above all; judge: what teaches a larger model to judge; 3: what that judged, and more; "
+        "4: everyday requests and their replies"
+    )
+    parser.add_argument("--round", choices=("1", "2", "judge", "3", "4"), default="1", help=help_)
     parser.add_argument("--tokens", type=int, help="no more than so many to train on; its beginning is as mixed")
     parser.add_argument("--model", type=Path, help="whose tokens are counted; the installed default model unless told")
     arguments = parser.parse_args(words)
@@ -48,10 +51,10 @@ def write(
     data: Path, out: Path, count: Callable[[str], int], seed: int = 0, budget: int | None = None, which: str = "1"
 ) -> None:
     """Make the mixture of a round and its papers. Raises InputError for missing data."""
-    from recipes import mixture, second, third
+    from recipes import fourth, mixture, second, third
     from recipes.card import card
 
-    build = {"1": mixture.build, "2": second.build, "judge": third.judge, "3": third.build}[which]
+    build = {"1": mixture.build, "2": second.build, "judge": third.judge, "3": third.build, "4": fourth.build}[which]
     mixed = build(data, seed)
     train = mixed.train if budget is None else mixture.head(mixed.train, budget, count)
     files = {"train.jsonl": mixture.encoded(train), "held.jsonl": mixture.encoded(mixed.held)}

@@ -3,8 +3,8 @@
 `sentiment.LANGUAGE.txt`, hard to judge, `plain.LANGUAGE.txt`, and `written.LANGUAGE.txt`, by a larger model:
 `+ text`, `- text` or `= text` (neutral).
 `topics.LANGUAGE.txt`: a label, a tab, a text.
-`dialogues.LANGUAGE.txt`: turns begin with `> ` (a person) or `< ` (the reply); further lines of a turn with `| `; an
-empty line ends a dialogue.
+`dialogues.LANGUAGE.txt`, and `everyday.LANGUAGE.txt`, requests with a reply each: turns begin with `> ` (a person) or
+`< ` (the reply); further lines of a turn with `| `; an empty line ends a dialogue.
 
 What we wrote about texts of other sets names them by `digest`; the texts themselves stay in their sets:
 `questions.LANGUAGE.txt`: digest of the passage, a tab, a question; where the passage answers it, a tab and the answer.
@@ -76,11 +76,11 @@ def sorted_texts(language: Language, folder: Path = FOLDER) -> list[tuple[str, s
     return found
 
 
-def dialogues(language: Language, folder: Path = FOLDER) -> list[list[Message]]:
+def dialogues(language: Language, folder: Path = FOLDER, name: str = "dialogues") -> list[list[Message]]:
     """Conversations that begin with a person and end with a reply. Raises InputError for any other."""
     found: list[list[Message]] = []
     turns: list[Message] = []
-    for number, line in [*_lines(folder / f"dialogues.{language}.txt"), (0, "")]:
+    for number, line in [*_lines(folder / f"{name}.{language}.txt"), (0, "")]:
         mark, text = line[:2], line[2:]
         if not line:
             if turns:
@@ -91,9 +91,9 @@ def dialogues(language: Language, folder: Path = FOLDER) -> list[list[Message]]:
         elif mark == ("< " if len(turns) % 2 else "> "):
             turns.append(Message("assistant" if mark == "< " else "user", text))
         else:
-            raise InputError(f"dialogues.{language}.txt line {number}: a turn that can't stand there: {line!r:.60}")
+            raise InputError(f"{name}.{language}.txt line {number}: a turn that can't stand there: {line!r:.60}")
     if odd := next((turns for turns in found if len(turns) % 2), None):
-        raise InputError(f"dialogues.{language}.txt: no reply to {odd[-1].content!r:.60}")
+        raise InputError(f"{name}.{language}.txt: no reply to {odd[-1].content!r:.60}")
     return found
 
 

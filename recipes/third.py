@@ -43,36 +43,36 @@ KEPT = (
 def judge(data: Path, seed: int = 0) -> mixture.Mixture:
     """What the larger model is taught by before it judges what it wrote. Raises InputError for missing data."""
     random = Random(seed)
-    found = [*_by_people(data, random)]
+    found = [*by_people(data, random)]
     for language in later.LANGUAGES:
         texts = [*seeds.judged(language, name="plain"), *seeds.judged(language, name="sentiment")]
-        found += _by_the_dozen(language, later.polar(texts), "own", random)
+        found += by_the_dozen(language, later.polar(texts), "own", random)
     return later.mixed(data, found, random)
 
 
 def build(data: Path, seed: int = 0) -> mixture.Mixture:
     """Drawn by the seed. Raises InputError for missing data."""
     random = Random(seed)
-    found = [*_by_people(data, random), *_messages(data, random)]
+    found = [*by_people(data, random), *messages(data, random)]
     for language in later.LANGUAGES:
-        found += _by_the_dozen(language, later.easy(language), "own", random)
-        found += _by_the_dozen(language, seeds.judged(language, name="written"), "written", random)
+        found += by_the_dozen(language, later.easy(language), "own", random)
+        found += by_the_dozen(language, seeds.judged(language, name="written"), "written", random)
         found += drawing.topics(language, 1, random)[::2]
     found += shares.taken(mixture.drawn(data).train, KEPT, random)
     return later.mixed(data, found, random)
 
 
-def _by_people(data: Path, random: Random) -> list[Conversation]:
+def by_people(data: Path, random: Random) -> list[Conversation]:
     """The UCI's sentences, by the dozen and, some of them, alone."""
     texts = [(row["text"].strip(), row["label"]) for row in distinct(rows(data, "uci"), "text")]
     alone = random.sample(texts, len(texts) // 4)
     return [
-        *_by_the_dozen("en", texts, "uci", random),
+        *by_the_dozen("en", texts, "uci", random),
         *(judging_alone("en", text, label, text, "uci") for text, label in alone),
     ]
 
 
-def _messages(data: Path, random: Random) -> list[Conversation]:
+def messages(data: Path, random: Random) -> list[Conversation]:
     """Text messages, by the dozen, under labels as one might call them."""
     texts = [(row["text"].strip(), row["label"]) for row in distinct(rows(data, "sms"), "text")]
     spam = [text for text, label in texts if label == "spam"]
@@ -87,7 +87,7 @@ def _messages(data: Path, random: Random) -> list[Conversation]:
     return found
 
 
-def _by_the_dozen(language: Language, texts: Pairs, source: str, random: Random) -> list[Conversation]:
+def by_the_dozen(language: Language, texts: Pairs, source: str, random: Random) -> list[Conversation]:
     """Each text once; some of the English ones worn."""
     once = drawing.once(texts)
     random.shuffle(once)

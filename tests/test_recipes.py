@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from engine.schema import Language
 
-SEEDS = [(kind, language) for kind in ("sentiment", "plain", "topics", "dialogues") for language in ("en", "zh")]
+KINDS = ("sentiment", "plain", "topics", "dialogues", "everyday")
+SEEDS = [(kind, language) for kind in KINDS for language in ("en", "zh")]
 
 
 @pytest.fixture(scope="module")
@@ -274,8 +275,8 @@ def test_duplicates_are_found_whatever_their_case_and_width() -> None:
 
 @pytest.mark.parametrize(("kind", "language"), SEEDS)
 def test_our_rows_are_read_once_each_and_in_their_language(kind: str, language: str) -> None:
-    if kind == "dialogues":  # people ask some things twice, and may be answered in other words
-        keys = [plain("".join(turn.content for turn in turns)) for turns in seeds.dialogues(language)]
+    if kind in {"dialogues", "everyday"}:  # people ask some things twice, and may be answered in other words
+        keys = [plain("".join(turn.content for turn in turns)) for turns in seeds.dialogues(language, name=kind)]
     else:
         pairs = seeds.sorted_texts(language) if kind == "topics" else seeds.judged(language, name=kind)
         keys = [plain(text) for text, _ in pairs]
