@@ -78,6 +78,8 @@ FORMS = (
     (r"a context of (\d+) tokens has no room to summarize in", "{1} 词元的上下文不够用来概括"),
     (r"there is nothing to continue: the prompt is empty", "没有可接着写的：提问是空的"),
     (r"the chat template leaves out the last message, .+", "这个模型的对话格式不含最后一条消息，没法接着写"),
+    (r"the session has begun another reply since: this one can't go on", "后来又开始了另一个回答，这一个没法接着写"),
+    (r"ask again", "请再问一次"),
     (r"a conversation needs (.+)", "对话需要 {1}"),
     (r"the text holds nearly every noncharacter of Unicode", "文字里几乎有全部 Unicode 非字符"),
     (r"It is likely not text\.", "它多半不是文字"),
