@@ -134,6 +134,23 @@ def test_bad_files_are_named_the_rest_goes_on_and_the_code_is_6(home: Path) -> N
     assert json.loads(out)["read"] == 1
 
 
+def test_files_that_can_not_be_read_any_more_stay_and_it_is_said(home: Path) -> None:
+    inner = home.parent / "docs" / "sub"
+    inner.mkdir()
+    for name in ("b.txt", "c.txt"):
+        (inner / name).write_text("Bring your passport.")
+    run(home, "index", "add", ".", "--words")
+    shutil.rmtree(inner)
+    inner.symlink_to(inner)  # nobody can look at what is behind it
+    out, err = run(home, "index", "add", "--words", "--json", code=6)
+    assert json.loads(out) == {
+        "read": 0, "unchanged": 2, "gone": 0, "binary": 0, "failed": 1, "vectors": 0, "model": None
+    }  # fmt: skip
+    assert any(line.startswith("sub: ") for line in err)
+    assert "of what could not be read, 2 files stay in the index as they were" in err
+    assert len(json.loads(run(home, "index", "list", "--json")[0])) == 4
+
+
 def test_everything_added_is_looked_at_again_and_what_is_gone_leaves(home: Path) -> None:
     run(home, "index", "add", ".", "--words")
     (home.parent / "docs" / "a.txt").unlink()

@@ -6,7 +6,9 @@ import os
 import sqlite3
 import stat
 import sys
+import tempfile
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy
@@ -20,7 +22,6 @@ from engine.tasks.indexing import PASSAGE, add, embed_missing, length
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from engine.session import Session
 
@@ -100,6 +101,50 @@ def test_deleted_files_drop_out_and_others_stay(index: Index, folder: Path) -> N
     assert states(index, folder) == {"会议.txt": "unchanged", "a.txt": "gone"}
     assert found(index, "passport") == []
     assert [os.path.basename(file.path) for file in index.files()] == ["会议.txt"]
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder of somebody whom modes keep out, which they don't the superuser."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o777)
+        is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+        if is_root:
+            os.seteuid(65534)
+        try:
+            yield Path(name)
+        finally:
+            if is_root:
+                os.seteuid(0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX")
+@pytest.mark.parametrize(("mode", "told"), [(0, {"sub"}), (0o300, {"sub"}), (0o400, {"in.txt", "deep"})])
+@pytest.mark.parametrize("below", ["", "sub", "sub/deep"])
+def test_what_lies_in_a_folder_that_can_not_be_read_is_told_and_stays(
+    open_folder: Path, mode: int, told: set[str], below: str
+) -> None:
+    deep = open_folder / "docs" / "sub" / "deep"
+    deep.mkdir(parents=True)
+    (open_folder / "docs" / "a.txt").write_text("passport")
+    (deep.parent / "in.txt").write_text("passport")
+    (deep / "down.txt").write_text("passport")
+    with Index(open_folder / "index.db") as store:
+        states(store, open_folder / "docs")
+        deep.parent.chmod(mode)
+        try:
+            seen = states(store, open_folder / "docs" / below)
+        finally:
+            deep.parent.chmod(0o700)
+        failed = {name for name, state in seen.items() if state == "failed"}
+        if below != "sub/deep":
+            assert failed == told
+        elif mode != 0o300:
+            assert failed == {"deep"}
+        assert "gone" not in seen.values()
+        assert found(store, "passport") == ["a.txt", "down.txt", "in.txt"]
+        (deep / "down.txt").unlink()
+        assert states(store, open_folder / "docs")["down.txt"] == "gone"
 
 
 def test_what_was_added_by_name_stays_when_its_folder_is_looked_through(index: Index, folder: Path) -> None:

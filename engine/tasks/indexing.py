@@ -61,13 +61,14 @@ def length(text: str) -> int:
 def add(index: Index, paths: Sequence[str], read: Reader) -> Generator[FileSeen, None, None]:
     """Bring files, and the files in folders, into the index; each is settled when it is yielded.
 
-    Under these paths, files that are gone or have become binary leave the index. Paths must be absolute.
+    Under these paths, files that are gone or have become binary leave the index; what can't be looked at stays. Paths
+    must be absolute.
     """
     for path in paths:
         if (shown := _shown(path)) != path:
             yield FileSeen(shown, "failed", _NOT_UTF8)
             continue
-        if not os.path.lexists(path) and not index.files([path]):
+        if _is_gone(path) and not index.files([path]):
             yield FileSeen(path, "failed", "no such file or folder")
             continue
         index.add_root(path)
@@ -77,14 +78,14 @@ def add(index: Index, paths: Sequence[str], read: Reader) -> Generator[FileSeen,
                 binary.add(seen.path)
             yield seen
         known = (file.path for file in index.files([path]))
-        gone = [file for file in known if file in binary or not os.path.lexists(file)]
+        gone = [file for file in known if file in binary or _is_gone(file)]
         index.remove(gone)
         for lost in gone:
             yield FileSeen(lost, "gone")
 
 
 def _bring(index: Index, path: str, read: Reader) -> Iterator[FileSeen]:
-    if not os.path.lexists(path):
+    if _is_gone(path):
         return
     if not os.path.isdir(path):
         seen = _file(index, path, read)
@@ -97,9 +98,8 @@ def _bring(index: Index, path: str, read: Reader) -> Iterator[FileSeen]:
             where = os.path.join(folder, name)
             if not name.startswith(".") and _is_regular(where):
                 yield _file(index, where, read)
-        while failures:
-            error = failures.pop()
-            yield FileSeen(_shown(str(error.filename)), "failed", error.strerror or str(error))
+    for error in failures:  # at the end: no folder may come after the one that failed
+        yield FileSeen(_shown(str(error.filename)), "failed", error.strerror or str(error))
 
 
 def _is_regular(path: str) -> bool:
@@ -107,7 +107,18 @@ def _is_regular(path: str) -> bool:
     try:
         return stat.S_ISREG(os.stat(path).st_mode)
     except OSError:
-        return os.path.lexists(path)
+        return not _is_gone(path)
+
+
+def _is_gone(path: str) -> bool:
+    """Whether nothing is there: what lies in a folder that can't be entered may be there all the same."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _file(index: Index, path: str, read: Reader) -> FileSeen:

@@ -114,6 +114,7 @@ def _read(run: Run, index: Index, roots: list[str]) -> dict[str, int]:
 
     counts = dict.fromkeys(("read", "unchanged", "gone", "binary", "failed"), 0)
     skipped: list[str] = []
+    failed: list[str] = []
     started = time.monotonic()
     pages: list[str] = []
     with Progress(run.console, "files") as progress:
@@ -124,11 +125,14 @@ def _read(run: Run, index: Index, roots: list[str]) -> dict[str, int]:
                 skipped.append(seen.path)
             elif seen.state == "failed":
                 progress.clear()
+                failed.append(seen.path)
                 _tell_failure(run, seen)
     for path in skipped if run.options.verbose else skipped[:_NAMED]:
         run.console.note(f"skipped, binary: {shown(path)}")
     if len(skipped) > _NAMED and not run.options.verbose:
         run.console.note(f"… and {len(skipped) - _NAMED} more binary files (-v names all)")
+    if failed and (kept := len(index.files(failed))):
+        run.console.note(f"of what could not be read, {kept} files stay in the index as they were")
     if pages and not run.options.html:
         run.console.note(f"{len(pages)} web pages, read as their text; --html source reads them as they are")
     total, elapsed = sum(counts.values()) - counts["gone"], max(time.monotonic() - started, 1e-6)

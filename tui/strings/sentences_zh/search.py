@@ -9,6 +9,7 @@ FORMS = (
      "{1} 个网页，按正文读取；--html source 则读源码"),
     (r"skipped, binary: (.+)", "跳过了二进制文件：{1!s}"),
     (r"… and (\d+) more binary files \(-v names all\)", "… 还有 {1} 个二进制文件（-v 列出全部）"),
+    (r"of what could not be read, (\d+) files stay in the index as they were", "读不了的文件中，有 {1} 个在索引里保持原样"),
     (r"(\d+) files in (\S+) s, (\d+) files/s: (.+)", "{1} 个文件，用了 {2} 秒，每秒 {3} 个：{4}"),
     (r"(\d+ read), (.+)", "{1}，{2}"),
     (r"(\d+ (?:unchanged|gone|binary)), (.+)", "{1}，{2}"),
