@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from app_pilot import ask, leave_the_prompt, make_app, running, say, screen_text, settled, wait_until
 
-from engine.schema import Chunk
+from engine.schema import Chunk, Document
 from tui import palette
 from tui.messages import AnswerBegan, AnswerEnded, AnswerGrew
 from tui.screens.asking import AskingScreen
@@ -145,3 +145,21 @@ async def test_what_is_undone_comes_back_whole_and_before_what_is_being_written(
         await say(pilot, "/undo")
         await wait_until(pilot, lambda: not app.chat.talk.path, "the path before it")
         assert app.chat.prompt.text == f"@{tmp_path / 'notes.txt'} When?"
+
+
+async def test_an_attached_file_is_counted_once_and_not_at_each_key(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        text = "The ferry leaves at nine. " * 2000
+        app.chat.give([Document("ferry.txt", text), Document("again.txt", text[:-1])])
+        counted: list[int] = []
+        count = app.models.count
+        app.models.count = lambda text: (counted.append(len(text)), count(text))[1]  # type: ignore[method-assign]
+        await pilot.press(*"When?")
+        await wait_until(pilot, lambda: app.chat.prompt.text == "When?", "the draft")
+        await wait_until(pilot, lambda: 5 in counted, "its count")
+        assert [length for length in counted if length > 5] == [len(text), len(text) - 1]
+        assert app.meter.of_given() == count(text) + count(text[:-1])
+        app.chat.give([])
+        assert app.meter.of_given() == 0
+        assert not app.meter._given

@@ -25,6 +25,8 @@ class Meter:
         self._counted: Turn | None = None
         self._marked = False
         """Whether messages are shown as about to fall out."""
+        self._given: dict[str, int] = {}
+        """Tokens of the texts that go with the next question: to count megabytes at each key would be felt."""
 
     def measure(self) -> None:
         """Bring the meter up to date."""
@@ -40,7 +42,7 @@ class Meter:
                 app.runner.submit(Count(shown))
         else:
             self._used, self._counted = 0, None
-        draft = self._of_draft(chat.prompt.text) + sum(app.models.count(d.text) for d in chat.pending)
+        draft = self._of_draft(chat.prompt.text) + self.of_given()
         falling = self._falling(draft) if draft else 0
         chat.status.meter(self._used, app.models.context, draft=draft, left_out=self.left_out, falling=falling)
         if falling or self._marked:
@@ -66,6 +68,21 @@ class Meter:
         """Of a long one the beginning is counted, and the rest taken to be like it."""
         counted = self._app.models.count(text[:MEASURED])
         return counted if len(text) <= MEASURED else counted * len(text) // MEASURED
+
+    def of_given(self) -> int:
+        """Tokens of what goes with the next question, each text counted once."""
+        texts, known = [document.text for document in self._app.chat.pending], self._given
+        self._given = {text: known[text] if text in known else self._app.models.count(text) for text in texts}
+        return sum(self._given[text] for text in texts)
+
+    def of_document(self, text: str) -> int:
+        """Tokens of one text that goes with the next question."""
+        self.of_given()
+        return self._given[text]
+
+    def forget_counts(self) -> None:
+        """Another model counts in its own way."""
+        self._given = {}
 
     def counted(self, tokens: int) -> None:
         """A conversation's length came."""

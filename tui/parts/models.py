@@ -74,6 +74,7 @@ class Models:
         """It answers from here on."""
         self.name, self.context, self.place, self.memory = event.name, event.context, event.place, event.memory
         self._loading, self._counter = 0, event.counter
+        self._app.meter.forget_counts()
         self.say_ready()
         self._app.call_later(self._app.chat.show)
 
@@ -196,6 +197,7 @@ class Models:
         self.name = self.place = ""
         self.context = self.memory = 0
         self._counter = None
+        app.meter.forget_counts()
         app.chat.status.say(app.strings("status.no_model"), kind="error")
         app.chat.status.meter(0, 0)
         app.call_later(app.chat.show)

@@ -351,7 +351,7 @@ class ChatScreen(WritingScreen):
             return
         document = self.app.read_document(path)
         self.give([*self.pending, document])
-        count = self.app.models.count(document.text)
+        count = self.app.meter.of_document(document.text)
         said = "said.attached_page" if document.page else "said.attached"
         self.app.note(self.app.strings(said, name=one_line(path, 60), count=count))
         self.app.meter.measure()
