@@ -95,10 +95,11 @@ class Hold:
 
     brief = False
 
-    def __init__(self, app: LlmApp) -> None:
-        self.key = app.runner.new_key()
+    def __init__(self, at: LlmApp | Runner) -> None:
+        runner = at.runner if isinstance(at, LlmApp) else at
+        self.key = runner.new_key()
         self.stopped = threading.Event()
-        app.runner.submit(self)
+        runner.submit(self)
 
     def run(self, room: Runner) -> None:
         self.stopped.wait(PATIENCE)

@@ -126,6 +126,9 @@ class Answer(Job):
     end_loops: bool = True
 
     def run(self, room: Runner) -> None:
+        if self.stopped.is_set():  # while it waited
+            room.post(AnswerEnded(self.key, stopped=True))
+            return
         session = self.session_of(room)
         room_for_prompt = prompt_room(session.context, self.sampling.max_tokens)
         messages, left_out = fit(self.messages, session.count_messages, room_for_prompt)

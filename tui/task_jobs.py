@@ -39,6 +39,9 @@ class Task(Job):
 
         The task has a KV cache of its own, so that neither it nor the chat has to read anything again for the other.
         """
+        if self.stopped.is_set():  # while it waited
+            room.post(AnswerEnded(self.key, stopped=True))
+            return
         session = self.session_of(room).fork()
         room.post(AnswerBegan(self.key, 0))
         started = time.monotonic()
