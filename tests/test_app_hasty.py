@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -10,15 +11,17 @@ from app_pilot import Hold, ask, leave_the_prompt, make_app, running, say, scree
 from textual import events
 
 from tui.keeper import Keeper
-from tui.screens import chat
+from tui.screens import chat, files
 from tui.screens.asking import AskingScreen
 from tui.screens.choosing import Choice, ChoosingScreen
+from tui.screens.files import FilesScreen
 from tui.screens.history import HistoryScreen
 from tui.store import Store
 from tui.talk import Talk
 from tui.widgets.turn_view import TurnView
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tui.app import LlmApp
@@ -180,3 +183,39 @@ async def test_a_path_that_two_ask_for_at_once_is_drawn_once(tiny_model_home: Pa
         await wait_until(pilot, lambda: len(app.chat.query(TurnView)) >= 4, "the messages")
         await pilot.pause(0.3)
         assert [view.turn for view in app.chat.query(TurnView)] == talk.path
+
+
+async def test_a_list_of_files_that_is_left_before_they_are_found_is_no_harm(
+    tiny_model_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "one.txt").write_text("One", "utf-8")
+    (tmp_path / "two.txt").write_text("Two", "utf-8")
+    monkeypatch.chdir(tmp_path)
+    left, looked, ended = threading.Event(), [], threading.Event()
+    files_below = files.files_below
+
+    def slowly(folder: Path) -> Iterator[tuple[str, int]]:
+        """As a disk far away has them."""
+        try:
+            for found in files_below(folder):
+                looked.append(found)
+                left.wait(60)
+                yield found
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(files, "files_below", slowly)
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        app.choose_file(lambda path: None)
+        await wait_until(pilot, lambda: looked, "the first file")
+        assert isinstance(app.screen, FilesScreen)
+        await pilot.press("escape")
+        await wait_until(pilot, lambda: app.screen is app.chat, "the chat")
+        left.set()
+        await wait_until(pilot, ended.is_set, "the search's end")
+        await pilot.pause(0.3)
+        assert app.is_running
+        assert len(looked) == 1
+        await say(pilot, "One")
+        await settled(pilot)

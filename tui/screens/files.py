@@ -9,6 +9,7 @@ from pathlib import Path
 from textual import on, work
 from textual.content import Content
 from textual.widgets import Label, OptionList
+from textual.worker import get_current_worker
 
 from engine.errors import EngineError
 from tui.finding import files_below
@@ -32,8 +33,21 @@ class FilesScreen(ChoosingScreen):
 
     @work(thread=True, exclusive=True, group="files")
     def _search(self) -> None:
-        found = [Choice(path, path, _size(size)) for path, size in files_below(self._folder)]
-        self.app.call_from_thread(self.set_choices, found)
+        found, search = [], get_current_worker()
+        for path, size in files_below(self._folder):
+            if search.is_cancelled:
+                return
+            found.append(Choice(path, path, _size(size)))
+        self.app.call_from_thread(self._found, found)
+
+    def _found(self, choices: list[Choice]) -> None:
+        if self._open:
+            self.set_choices(choices)
+
+    @property
+    def _open(self) -> bool:
+        """Whether what a thread found still has a list to go to: its rows go before its threads hear of it."""
+        return self in self.app.screen_stack
 
     def fill(self, wanted: str) -> None:
         """What matches below the folder, or what a path that leads elsewhere begins."""
@@ -58,7 +72,7 @@ class FilesScreen(ChoosingScreen):
         self.app.call_from_thread(self._say, text)
 
     def _say(self, text: str) -> None:
-        if self.is_mounted:
+        if self._open:
             self.query_one(".dialog-title", Label).update(Content(visible(text)))
 
 
