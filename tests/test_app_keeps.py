@@ -163,3 +163,24 @@ async def test_an_attached_file_is_counted_once_and_not_at_each_key(tiny_model_h
         app.chat.give([])
         assert app.meter.of_given() == 0
         assert not app.meter._given
+
+
+async def test_figures_after_each_answer_are_turned_on_and_off(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home)
+
+    def figures() -> int:
+        return sum("cached" in note.message for note in app._notifications)
+
+    async with running(app) as pilot:
+        await ask(pilot, "One")
+        await say(pilot, "/stats off")
+        await wait_until(pilot, lambda: app._notifications, "that it was done")
+        assert [note.message for note in app._notifications] == ["stats = False"]
+        await say(pilot, "/stats maybe")
+        await wait_until(pilot, lambda: len(app._notifications) == 2, "the error")
+        assert figures() == 0
+        app.chat.prompt.write("")
+        await say(pilot, "/stats on")
+        await wait_until(pilot, lambda: figures() == 1, "those of the last answer")
+        await ask(pilot, "Two")
+        await wait_until(pilot, lambda: figures() == 2, "those of the new one")

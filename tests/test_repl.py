@@ -223,6 +223,14 @@ def test_settings_of_the_chat_are_changed_and_checked(tiny_model_home: Path) -> 
     assert "can't change model" in text
 
 
+def test_figures_that_are_turned_off_are_not_told(tiny_model_home: Path) -> None:
+    done = piped(tiny_model_home, "One", "/stats off", "Two", "/stats on")
+    assert done.returncode == 0
+    text = done.stderr.decode()
+    assert "stats = false" in text.splitlines()
+    assert text.count("first token") == 1
+
+
 def test_a_document_goes_with_the_next_question(tiny_model_home: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("The key is under the mat.")
     file = tmp_path / "chat.json"

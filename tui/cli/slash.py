@@ -240,7 +240,9 @@ def _context(chat: Chat, rest: str) -> None:
 def _stats(chat: Chat, rest: str) -> None:
     if rest:
         chat.set("stats", parse(SETTINGS["stats"], rest, "/stats"))
-    if chat.last:
+    if rest and not chat.run.settings["stats"]:
+        chat.run.console.quote(f"stats = {_said(chat, False)}")
+    elif chat.last:
         chat.run.console.note(chat.last.stats(chat.session.name, place_of(chat.session)))
     elif not rest:
         chat.run.console.note("no answer yet")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 THEME = "textual-dark"
 REMEMBERED = ("theme", *(name for name in FIELDS if name != "seed"))
 """Settings that later runs begin with; a seed would let all of them say the same."""
-LIVE = ("model", "device", "threads", "ctx", *FIELDS, "stop", "end_loops", "theme")
+LIVE = ("model", "device", "threads", "ctx", *FIELDS, "stop", "end_loops", "stats", "theme")
 """What an app that runs can still take; the others are read when it starts."""
 
 

@@ -250,6 +250,10 @@ async def _context(chat: ChatScreen, rest: str) -> None:
 
 
 async def _stats(chat: ChatScreen, rest: str) -> None:
+    if rest:
+        chat.app.values.change("stats", parse(SETTINGS["stats"], rest, "/stats"))
+        if not (chat.app.settings["stats"] and chat.talk.tip.prompt_tokens):
+            return
     chat.app.show_stats(last_turn(chat, "assistant"))
 
 

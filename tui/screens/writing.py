@@ -235,6 +235,8 @@ class WritingScreen(Screen[None]):
         self.app.memory.keep(talk)
         if talk is self.talk:
             await self.show()
+            if self.app.settings["stats"] and turn.text and turn.output_tokens:
+                self.app.show_stats(turn)
         if not self.writings:
             self.app.models.say_ready()
         self.app.memory.answered(talk)
