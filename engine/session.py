@@ -121,8 +121,9 @@ class Session(TextCounter):
         return other
 
     def close(self) -> None:
-        """Let go of the weights and the cache."""
-        del self._model, self._held
+        """Let go of the weights and the cache, once; closing it again does nothing."""
+        for name in ("_model", "_held"):
+            self.__dict__.pop(name, None)
 
     @property
     def memory_bytes(self) -> int:

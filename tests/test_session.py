@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
+import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -136,6 +138,18 @@ def test_answers_do_not_depend_on_what_was_answered_before(asked: list[tuple[lis
             found = list(used.stream(messages, GREEDY))
             assert ids_of(found) == ids_of(expected)
             assert logprobs_of(found) == pytest.approx(logprobs_of(expected), abs=1e-3)
+
+
+def test_a_session_can_be_closed_twice(session: Session) -> None:
+    other = session.fork()
+    list(session.stream(HELLO, GREEDY))
+    model = weakref.ref(session._model)
+    session.close()
+    session.close()
+    assert joined(other.stream(HELLO, GREEDY)), "the weights are still another's"
+    other.close()
+    gc.collect()
+    assert model() is None
 
 
 def test_closing_stops_at_once_and_the_next_call_works(session: Session) -> None:
