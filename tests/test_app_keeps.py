@@ -184,3 +184,16 @@ async def test_figures_after_each_answer_are_turned_on_and_off(tiny_model_home: 
         await wait_until(pilot, lambda: figures() == 1, "those of the last answer")
         await ask(pilot, "Two")
         await wait_until(pilot, lambda: figures() == 2, "those of the new one")
+
+
+async def test_settings_that_no_model_can_be_loaded_with_are_gone_back_from(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home, ctx=64)
+    async with running(app) as pilot:
+        await say(pilot, "/set ctx 9")
+        wanted = app.strings("said.went_back", name="tiny")
+        await wait_until(pilot, lambda: wanted in [note.message for note in app._notifications], "that it is back")
+        await wait_until(pilot, lambda: any("16 to" in note.message for note in app._notifications), "the error")
+        assert (app.models.name, app.models.context, app.settings["ctx"]) == ("tiny", 64, 64)
+        assert app.settings["device"] == "cpu"
+        await ask(pilot, "One")
+        assert app.chat.talk.tip.text

@@ -74,15 +74,43 @@ class Load(Job):
     brief = False
 
     def run(self, room: Runner) -> None:
+        before = room.reopen
+        let_go(room)  # memory may not hold two
+        try:
+            self._open(room, self.key)
+        except Exception as error:
+            if before is None:
+                raise
+            failed = _bare(error)
+        else:
+            return
+        with contextlib.suppress(Exception):  # the first error says what is wrong
+            before(self.key)
+        raise failed
+
+    def _open(self, room: Runner, key: int, *, again: bool = False) -> None:
         from engine.counter import load_tokenizer
         from engine.session import Session
 
         started = time.monotonic()
-        if room.session is not None:
-            room.session.close()
-            room.session = None
         session = Session.open(Path(self.summary.path), **self.opening, lean=True)
-        take_up(room, self.key, session, load_tokenizer(Path(self.summary.path)), time.monotonic() - started)
+        counter = load_tokenizer(Path(self.summary.path))
+        take_up(room, key, session, counter, time.monotonic() - started, self.opening if again else None)
+        room.reopen = lambda key: self._open(room, key, again=True)
+
+
+def let_go(room: Runner) -> None:
+    """No model answers from here on."""
+    room.reopen = None
+    if room.session is not None:
+        room.session.close()
+        room.session = None
+
+
+def _bare(error: Exception) -> Exception:
+    """The error without what it happened in: that would hold the half-loaded weights."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 @dataclass
@@ -93,15 +121,24 @@ class Take(Job):
     brief = False
 
     def run(self, room: Runner) -> None:
+        room.reopen = None
         take_up(room, self.key, self.session, self.session, 0.0)
 
 
-def take_up(room: Runner, key: int, session: Session, counter: TextCounter, seconds: float) -> None:
+def take_up(
+    room: Runner,
+    key: int,
+    session: Session,
+    counter: TextCounter,
+    seconds: float,
+    went_back: dict[str, Any] | None = None,
+) -> None:
     """Let a session answer from here on."""
     room.session = session
     settle_memory()
     place = f"{session.device}/{session.kernel}"
-    room.post(ModelLoaded(key, session.name, place, session.context, session.memory_bytes, seconds, counter))
+    memory = session.memory_bytes
+    room.post(ModelLoaded(key, session.name, place, session.context, memory, seconds, counter, went_back))
 
 
 @dataclass
@@ -111,9 +148,7 @@ class Unload(Job):
     brief = False
 
     def run(self, room: Runner) -> None:
-        if room.session is not None:
-            room.session.close()
-            room.session = None
+        let_go(room)
 
 
 @dataclass

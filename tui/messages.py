@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
 
@@ -48,6 +48,8 @@ class ModelLoaded(Posted):
     seconds: float
     counter: TextCounter
     """Its tokenizer, for the app's own thread."""
+    went_back: dict[str, Any] | None = None
+    """What it was opened with, where it is the one of before because the job's own could not be loaded."""
 
 
 @dataclass

@@ -63,6 +63,8 @@ class Runner:
     def __init__(self, post: Callable[[Message], object], name: str = "model") -> None:
         self.post = post
         self.session: Session | None = None
+        self.reopen: Callable[[int], None] | None = None
+        """Takes the loaded model up again as it was, for the job of a key; None where it was not loaded here."""
         self._jobs: deque[Work] = deque()
         self._open: dict[int, Work] = {}
         self._lock = threading.Lock()

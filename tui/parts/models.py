@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine import catalog
 from engine.catalog import resolve
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from tui import messages
     from tui.app import LlmApp
     from tui.widgets.pull_line import PullState
+
+OPENING = {"device": "device", "threads": "threads", "ctx": "context"}
+"""Settings that a model is loaded with, and what the engine calls them."""
 
 
 class Models:
@@ -51,8 +54,7 @@ class Models:
             missing = app.strings("said.no_such_model", name=name) if name else error.message
             app.call_after_refresh(self._say_missing, EngineError(missing, hint=app.strings("hint.models")))
             return
-        opening = {"device": app.settings["device"], "threads": app.settings["threads"],
-                   "context": app.settings["ctx"], "adapter": self._adapter}  # fmt: skip
+        opening = {field: app.settings[name] for name, field in OPENING.items()} | {"adapter": self._adapter}
         self._adapter = None  # it was made for the first model
         self._loading = app.runner.submit(Load(summary, opening))
         app.call_after_refresh(self._say_loading, summary.name)
@@ -73,10 +75,25 @@ class Models:
     def loaded(self, event: messages.ModelLoaded) -> None:
         """It answers from here on."""
         self.name, self.context, self.place, self.memory = event.name, event.context, event.place, event.memory
-        self._loading, self._counter = 0, event.counter
+        self._counter = event.counter
+        if event.went_back is not None:
+            self._went_back(event.key, event.went_back)
+        if event.key == self._loading:
+            self._loading = 0
         self._app.meter.forget_counts()
         self.say_ready()
         self._app.call_later(self._app.chat.show)
+
+    def _went_back(self, key: int, opening: dict[str, Any]) -> None:
+        """The settings that could not be had are again those that worked."""
+        app = self._app
+        if key == self._loading:  # else others are on their way
+            for name, field in OPENING.items():
+                if (value := opening[field]) is None:
+                    app.settings = app.settings.without(name)
+                elif app.settings[name] != value:
+                    app.settings = app.settings.with_flags({name: value})
+        app.note(app.strings("said.went_back", name=self.name))
 
     def failed(self, key: int, error: EngineError) -> None:
         """A job ended with an error; perhaps it was to load a model, or a pull."""

@@ -366,6 +366,7 @@ TEXTS = {
     "said.for_now": "until the app ends: {origin} says otherwise",
     "said.keys_at_start": "keys are read when the app starts",
     "said.model_gone": "{name}, which wrote this, is not installed: another model goes on",
+    "said.went_back": "{name} is loaded again as it was before",
     "said.was_cut": "the app ended while this was written: taken up where it was cut",
     "history.empty": "nothing is kept yet",
 }

@@ -365,6 +365,7 @@ TEXTS = {
     "said.for_now": "只到退出为止：{origin} 另有设定",
     "said.keys_at_start": "按键在启动时读取",
     "said.model_gone": "写下这些的模型 {name} 没有安装：由另一个模型接着来",
+    "said.went_back": "{name} 已照原来的设置重新载入",
     "said.was_cut": "上次写到这里时程序被中断：从中断处接着来",
     "history.empty": "还没有对话",
 }
