@@ -9,7 +9,7 @@ import pytest
 
 from engine.errors import InputError
 from engine.schema import Chunk, Coverage, Document
-from engine.tasks.extract import choose, extract, sentences_of
+from engine.tasks.extract import LEAD, NOVELTY, choose, extract, sentences_of
 from engine.tasks.summarize import Part
 
 if TYPE_CHECKING:
@@ -48,6 +48,50 @@ def test_what_is_too_long_makes_room_for_what_fits() -> None:
     assert sum([3, 100, 4][index] for index in choose(vectors, [3, 100, 4], 8)) <= 8 or choose(
         vectors, [3, 100, 4], 8
     ) == [1]
+
+
+class Counted(np.ndarray):
+    """Vectors that count the products that are made of them."""
+
+    products = 0
+
+    def __matmul__(self, other: np.ndarray) -> np.ndarray:
+        Counted.products += 1
+        return np.asarray(self) @ np.asarray(other)
+
+
+def one_by_one(vectors: np.ndarray, sizes: list[int], wanted: float, towards: np.ndarray | None) -> list[int]:
+    """`choose` as it is defined: each sentence that is taken is compared with all."""
+    value = vectors @ (vectors.sum(0) if towards is None else towards)
+    if towards is None:
+        value = (value - 1) / max(1, len(vectors) - 1)
+    value = (value - value.mean()) / (float(value.std()) or 1.0)
+    value[0] += LEAD
+    taken: list[int] = []
+    while len(taken) < len(vectors):
+        likeness = (vectors @ vectors[taken].T).max(1) if taken else np.zeros(len(vectors), dtype=np.float32)
+        likeness = np.maximum(likeness, 0)
+        merit = value - NOVELTY * likeness / max(1e-6, float(likeness.std()) or 1.0)
+        room = wanted - sum(sizes[index] for index in taken)
+        left = [index for index in range(len(vectors)) if index not in taken and (not taken or sizes[index] <= room)]
+        if not left:
+            break
+        taken.append(max(left, key=lambda index: float(merit[index])))
+    return sorted(taken)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.9])
+@pytest.mark.parametrize("common", [0.0, 0.5])
+def test_many_are_compared_at_once_and_the_choice_is_the_same(share: float, common: float) -> None:
+    random = np.random.default_rng(7)
+    vectors = unit((random.standard_normal((400, 48)) + common).tolist())
+    vectors[200:220] = vectors[:20]  # said twice
+    sizes = random.integers(1, 40, 400).tolist()
+    for towards in (None, vectors[33]):
+        Counted.products = 0
+        chosen = choose(vectors.view(Counted), sizes, share * sum(sizes), towards)
+        assert chosen == one_by_one(vectors, sizes, share * sum(sizes), towards)
+        assert Counted.products < 5 + len(chosen) / 10
 
 
 @pytest.mark.parametrize("bullets", [False, True])

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 BATCH = 32
 """Sentences embedded at a time."""
+AHEAD = 64
+"""Sentences whose likenesses to all others are computed in one product: one by one each reads all the vectors again."""
 NOVELTY = 0.5
 """How much likeness to what is already taken counts against a sentence."""
 _APART = re.compile(rf"((?:\n[^\S\n]*\n|[{LINE}{PARAGRAPH}])\s*)")
@@ -112,18 +114,26 @@ def choose(
     value = (value - value.mean()) / spread
     value[0] += LEAD
     likeness = np.zeros(len(vectors), dtype=np.float32)
+    known: dict[int, NDArray[np.float32]] = {}
     taken: list[int] = []
-    room = wanted
+    lengths, free, room = np.asarray(sizes), np.ones(len(vectors), dtype=bool), wanted
     while len(taken) < len(vectors):
         merit = value - NOVELTY * likeness / max(1e-6, float(likeness.std()) or 1.0)
-        merit[taken] = -np.inf
-        fits = np.asarray(sizes) <= room
-        if taken and not (fits & np.isfinite(merit)).any():
-            break
         if taken:
-            merit[~fits] = -np.inf
+            merit[~free | (lengths > room)] = -np.inf
         best = int(merit.argmax())
+        if taken and not np.isfinite(merit[best]):
+            break
+        if best not in known:
+            known = _likenesses(vectors, merit)
+        likeness = np.maximum(likeness, known.pop(best))
         taken.append(best)
+        free[best] = False
         room -= sizes[best]
-        likeness = np.maximum(likeness, vectors @ vectors[best])
     return sorted(taken)
+
+
+def _likenesses(vectors: NDArray[np.float32], merit: NDArray[np.float32]) -> dict[int, NDArray[np.float32]]:
+    """Of those that will probably be taken next, to all the others."""
+    likely = np.argsort(-merit, kind="stable")[:AHEAD]
+    return dict(zip(likely.tolist(), vectors[likely] @ vectors.T, strict=True))
