@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import InputTooLong, OutputError
+from engine.errors import EngineError, InputTooLong, OutputError
 from engine.language import language_of
 from engine.schema import Chunk, Citation, Coverage, Document, Language, Message
 from engine.tasks import answer
@@ -159,8 +160,9 @@ def each(
 
     With a grammar an answer is the text of a value that fits it.
     """
-    numbers: list[int] = []
-    written: list[str] = []
+    running: dict[int, tuple[int, str]] = {}
+    """By their index among what fits: number, and the answer so far."""
+    begun = itertools.count()
     refused: list[tuple[int, InputTooLong]] = []
 
     def fitting() -> Iterator[list[Message]]:
@@ -171,20 +173,20 @@ def each(
             if tokens + sampling.max_tokens > session.context:
                 refused.append((number, _too_long(tokens, sampling.max_tokens, session.context)))
                 continue
-            numbers.append(number)
-            written.append("")
+            running[next(begun)] = number, ""
             yield messages
 
     for index, chunk in session.stream_many(fitting(), sampling, grammar=grammar):
         while refused:
             yield refused.pop(0)
-        if isinstance(chunk, InputTooLong):
-            yield numbers[index], chunk
-            continue
-        written[index] += chunk.text
-        if chunk.finish_reason:
+        number, written = running.pop(index)
+        if isinstance(chunk, EngineError):
+            yield number, chunk
+        elif chunk.finish_reason:
             cut = grammar is not None and chunk.finish_reason != "stop"
-            yield numbers[index], unfinished(chunk) if cut else written[index]
+            yield number, unfinished(chunk) if cut else written + chunk.text
+        else:
+            running[index] = number, written + chunk.text
     yield from refused
 
 
