@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from engine import endpoint_fields as fields
 from engine.endpoint_api import Api, BrokenOff, EndpointError
-from engine.errors import InputTooLong, UsageError
+from engine.errors import InputTooLong, OutputError, UsageError
 from engine.schema import Chunk, Message
 
 if TYPE_CHECKING:
@@ -164,11 +164,17 @@ class EndpointSession:
         together: int = TOGETHER,
         grammar: Grammar | None = None,
         enough: Callable[[str], bool] | None = None,
-    ) -> Generator[tuple[int, Chunk | InputTooLong], None, None]:
+    ) -> Generator[tuple[int, Chunk | InputTooLong | OutputError], None, None]:
         """As `Session.stream_many`: so many requests at a time, each reply in one piece.
 
         Some servers break one answer off for the next request: they are asked again, one after the other.
         """
+
+        def told(messages: Sequence[Message]) -> Chunk | OutputError:
+            try:
+                return patient(messages)
+            except OutputError as error:
+                return error
 
         def patient(messages: Sequence[Message]) -> Chunk:
             for _ in range(ATTEMPTS - 1):
@@ -196,7 +202,7 @@ class EndpointSession:
 
         stopped, crowded, alone = threading.Event(), threading.Event(), threading.Lock()
         try:
-            asked = (partial(patient, messages) for messages in conversations)
+            asked = (partial(told, messages) for messages in conversations)
             yield from self._together(asked, together)
         finally:
             stopped.set()

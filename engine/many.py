@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.batch import Row, score_packed, shared_prefix
-from engine.errors import EngineError, InputTooLong
+from engine.errors import EngineError, InputTooLong, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 def stream_together(
     rows: Together, generations: Iterator[Generation | InputTooLong]
-) -> Generator[tuple[int, Chunk | InputTooLong], None, None]:
+) -> Generator[tuple[int, Chunk | InputTooLong | OutputError], None, None]:
     """Chunks with the index of their generation, which is taken from `generations` when a row is free.
 
-    The generations share one cache, in which each prompt is read; one that does not fit gives an error instead.
+    The generations share one cache, in which each prompt is read; one that does not fit gives an error instead, and one
+    that can't follow its grammar an error as its end.
     """
     waiting = enumerate(generations)
     running: dict[int, Generation] = {}
@@ -41,17 +42,25 @@ def stream_together(
                     yield index, generation.read()
                 running[index] = generation
                 row = Row(index, generation.sample, generation.ids)
-                drawn.append((row, rows.join(row, generation.held.cache, generation.logits)))
+                drawn.append((row, _joined(rows, row, generation)))
         if rows.rows and not drawn:
             drawn = rows.step()
         for row, token in drawn:
-            if isinstance(token, EngineError):
+            if isinstance(token, EngineError) and not isinstance(token, OutputError):
                 raise token
-            chunk = running[row.index].take(token)
-            if chunk.finish_reason:
+            event = token if isinstance(token, OutputError) else running[row.index].take(token)
+            if isinstance(event, OutputError) or event.finish_reason:
                 rows.leave(row)
-                del running[row.index]
-            yield row.index, chunk
+                running.pop(row.index).close()
+            yield row.index, event
+
+
+def _joined(rows: Together, row: Row, generation: Generation) -> Token | OutputError:
+    """The first token of a row that joins, or why none could be drawn."""
+    try:
+        return rows.join(row, generation.held.cache, generation.logits)
+    except OutputError as error:
+        return error
 
 
 def score_together(

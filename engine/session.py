@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self, cast
 from engine import ahead, manifest, transcript
 from engine.chat_format import ChatFormat
 from engine.counter import TextCounter, with_controls
-from engine.errors import InputTooLong, UsageError
+from engine.errors import InputTooLong, OutputError, UsageError
 from engine.lean import import_torch
 from engine.threads import wait_politely
 from engine.tokenizer import Tokenizer
@@ -215,11 +215,12 @@ class Session(TextCounter):
         together: int = TOGETHER,
         grammar: Grammar | None = None,
         enough: Callable[[str], bool] | None = None,
-    ) -> Generator[tuple[int, Chunk | InputTooLong], None, None]:
+    ) -> Generator[tuple[int, Chunk | InputTooLong | OutputError], None, None]:
         """The next message of each conversation, up to `together` of them decoded in step, each held to the grammar.
 
         Yields chunks with the index of their conversation, which is taken from `conversations` when a row is free.
-        One that does not fit gives an InputTooLong in place of chunks. Closing stops all within a step.
+        One that does not fit gives an InputTooLong in place of chunks; one that can't follow the grammar ends with an
+        OutputError, and the others go on. Closing stops all within a step.
         """
         from engine.many import stream_together
 

@@ -310,6 +310,8 @@ def test_a_server_that_ignores_schemas_is_found_out(odd: EndpointSession) -> Non
         say(wrong)
         with pytest.raises(OutputError):
             list(odd.stream(hello(), SamplingConfig(), grammar=grammar))
+        many = dict(odd.stream_many([hello("a"), hello("b")], SamplingConfig(), grammar=grammar))
+        assert [type(many[number]) for number in (0, 1)] == [OutputError, OutputError]
 
 
 def test_a_server_that_knows_the_older_form_of_schemas_is_asked_in_it(odd: EndpointSession) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,8 +10,10 @@ from toy_sessions import joined
 
 from engine.chat_format import ChatFormat
 from engine.config import SamplingConfig
-from engine.errors import InputTooLong
+from engine.errors import InputTooLong, OutputError
 from engine.schema import Chunk, Message
+from engine.shape import parse
+from engine.structure import Constraint, Grammar, Vocabulary, compile_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +51,40 @@ def test_a_conversation_that_does_not_fit_leaves_the_others_be(session: Session)
     assert failed == [2]
     assert sorted(ended) == [0, 1, 3]
     assert list(session.stream_many([], sampling)) == []
+
+
+@pytest.mark.parametrize("drawn", [0, 3])
+def test_one_that_can_not_follow_its_grammar_leaves_the_others_be(session: Session, drawn: int) -> None:
+    sampling, grammar = SamplingConfig(temperature=0, max_tokens=60), compile_schema(parse("name str 9..12"))
+    alone = [joined(session.stream(messages, sampling, grammar=grammar)) for messages in several()]
+    vocabulary, constraints = session._vocabulary, list[Constraint]()
+
+    def constraint(grammar: Grammar) -> Constraint:
+        constraints.append(Vocabulary.constraint(vocabulary, grammar))
+        if drawn == 0 and len(constraints) == 2:
+            spoil(constraints[1])
+        return constraints[-1]
+
+    vocabulary.constraint = constraint  # type: ignore[method-assign]
+    said, failed, tokens = [""] * 5, [], 0
+    for index, event in session.stream_many(several(), sampling, together=3, grammar=grammar):
+        assert index not in failed, "nothing comes after the end"
+        if isinstance(event, Chunk):
+            said[index] += event.text
+            tokens += index == 1 and len(event.ids)
+            if index == 1 and tokens == drawn and event.ids:
+                spoil(constraints[1])
+        else:
+            assert isinstance(event, OutputError)
+            failed.append(index)
+    assert failed == [1]
+    assert (said[0], said[2:]) == (alone[0], alone[2:])
+
+
+def spoil(constraint: Constraint) -> None:
+    """Leave it without a way on."""
+    with contextlib.suppress(OutputError):
+        constraint.take(int((~constraint.allowed()).nonzero()[0][0]))
 
 
 def test_conversations_are_taken_when_a_row_is_free(session: Session) -> None:

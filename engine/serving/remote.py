@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.config import SamplingConfig
-    from engine.errors import InputTooLong
+    from engine.errors import InputTooLong, OutputError
     from engine.schema import Chunk, Message
     from engine.structure import Grammar
 
@@ -144,7 +144,7 @@ class RemoteSession:
         together: int = TOGETHER,
         grammar: Grammar | None = None,
         enough: Callable[[str], bool] | None = None,
-    ) -> Generator[tuple[int, Chunk | InputTooLong], None, None]:
+    ) -> Generator[tuple[int, Chunk | InputTooLong | OutputError], None, None]:
         """As `Session.stream_many`."""
         request = {"together": together} | _drawing(sampling, grammar, enough)
         return self._stream(

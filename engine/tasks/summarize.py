@@ -325,7 +325,7 @@ class _Writer:
             yield done.pop(given)
             given += 1
         for at, chunk in self.session.stream_many(conversations, sampling, enough=length.reached):
-            if isinstance(chunk, InputTooLong):
+            if isinstance(chunk, EngineError):
                 raise chunk
             number = todo[at]
             texts[number] += chunk.text

@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from engine.errors import InputError, InputTooLong
+from engine.errors import EngineError, InputError, InputTooLong
 from engine.schema import Chunk, Coverage, Document, Language, Message
 from engine.tasks.doubts import SEVERITY, Doubt, doubt, tidy
 from engine.tasks.inline import Hidden, hide, joined, stretches
@@ -299,7 +299,7 @@ def _replies(
     room = min(sampling.max_tokens, 32 + 2 * longest)
     replies = [Chunk("") for _ in asks]
     for index, chunk in session.stream_many(asks, replace(sampling, max_tokens=room)):
-        if isinstance(chunk, InputTooLong):
+        if isinstance(chunk, EngineError):
             yield index, Chunk("", finish_reason="length")
             continue
         so_far = replies[index]
