@@ -42,14 +42,21 @@ async def wait_until(pilot: Pilot[Any], true: Callable[[], object], what: str = 
 
 
 def make_app(
-    home: Path, language: Language = "en", *, keeper: Keeper | None = None, talk: Talk | None = None, **settings: Any
+    home: Path,
+    language: Language = "en",
+    *,
+    keeper: Keeper | None = None,
+    talk: Talk | None = None,
+    adapter: Path | None = None,
+    **settings: Any,
 ) -> LlmApp:
     """The app as `llm chat` opens it on a home folder; short greedy answers unless told, and long ones may loop: what
     a model of random weights says ends nowhere."""
     where = replace(places({"LOCAL_LLM_HOME": str(home)}), state=places().state)  # what is remembered: each test's own
     given = {"max_tokens": 12, "temperature": 0.0, "device": "cpu", "threads": 1, "end_loops": False} | settings
     loaded = Settings.load(where.config_file, environ={}, folder=home).with_flags(given)
-    return LlmApp(loaded, where, open_library(where), Strings(language, Keys(loaded["keys"])), talk, keeper=keeper)
+    strings = Strings(language, Keys(loaded["keys"]))
+    return LlmApp(loaded, where, open_library(where), strings, talk, keeper=keeper, adapter=adapter)
 
 
 @contextlib.asynccontextmanager

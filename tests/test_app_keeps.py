@@ -197,3 +197,18 @@ async def test_settings_that_no_model_can_be_loaded_with_are_gone_back_from(tiny
         assert app.settings["device"] == "cpu"
         await ask(pilot, "One")
         assert app.chat.talk.tip.text
+
+
+async def test_a_model_that_is_loaded_anew_keeps_the_adapter_it_was_opened_with(
+    tiny_model_home: Path, tmp_path: Path
+) -> None:
+    app = make_app(tiny_model_home, adapter=tmp_path / "none")
+
+    def failures() -> int:
+        return sum(str(tmp_path / "none") in note.message for note in app._notifications)
+
+    async with running(app, loaded=False) as pilot:
+        await wait_until(pilot, lambda: failures() == 1, "that there is no such adapter")
+        await say(pilot, "/set ctx 64")
+        await wait_until(pilot, lambda: failures() == 2 or app.models.name, "the same once more")
+        assert not app.models.name

@@ -34,6 +34,8 @@ class Models:
     def __init__(self, app: LlmApp, adapter: Path | None = None) -> None:
         """`adapter`: a change of the first model."""
         self._app, self._adapter = app, adapter
+        self._adapted = ""
+        """The first model: what the adapter was made for."""
         self.name = ""
         self.context = 0
         """Tokens."""
@@ -54,8 +56,9 @@ class Models:
             missing = app.strings("said.no_such_model", name=name) if name else error.message
             app.call_after_refresh(self._say_missing, EngineError(missing, hint=app.strings("hint.models")))
             return
-        opening = {field: app.settings[name] for name, field in OPENING.items()} | {"adapter": self._adapter}
-        self._adapter = None  # it was made for the first model
+        self._adapted = self._adapted or summary.name
+        opening = {field: app.settings[name] for name, field in OPENING.items()}
+        opening["adapter"] = self._adapter if summary.name == self._adapted else None
         self._loading = app.runner.submit(Load(summary, opening))
         app.call_after_refresh(self._say_loading, summary.name)
 
