@@ -8,6 +8,7 @@ import inspect
 import itertools
 import os
 import shutil
+import signal
 import socket
 import sys
 import time
@@ -30,6 +31,12 @@ LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
 TEST_MODELS = Path(os.environ.get("LOCAL_LLM_TEST_MODELS") or ROOT / ".cache" / "test-models").absolute()
 """Read here: by the time that a test asks for a model, it has a home of its own and no such variable."""
 _homes = itertools.count()
+
+
+def pytest_configure() -> None:
+    """A shell ignores Ctrl-C for what it runs in the background, and all that this starts would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)
