@@ -77,6 +77,8 @@ def test_a_page_is_known_by_how_it_begins_or_by_its_name(name: str, text: str, e
 def test_a_long_row_of_comments_is_looked_through_once() -> None:
     assert is_page("stdin", "<!-- -->" * 100_000 + "<html>")
     assert not is_page("stdin", "<!-- -->" * 100_000 + "x")
+    assert is_page("stdin", "\ufeff" + " \n" * 1_000_000 + "<html>")
+    assert not is_page("stdin", " \n" * 1_000_000)
 
 
 def test_a_page_without_text_says_how_to_get_on() -> None:

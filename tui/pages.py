@@ -12,6 +12,7 @@ from engine.schema import Document
 HtmlChoice = Literal["page", "source"]
 _NAMES = (".html", ".htm", ".xhtml", ".xht")
 _BEGINS = re.compile(r"<!doctype\s+html\b|<html[\s>]", re.IGNORECASE)
+_SEEN = re.compile(r"[^\s\ufeff]")
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,1000}>")
 
 
@@ -42,8 +43,8 @@ def _start(text: str) -> int:
     """Where a text begins behind white space, comments and what XML declares."""
     at = 0
     while True:
-        while at < len(text) and (text[at].isspace() or text[at] == "\ufeff"):
-            at += 1
+        seen = _SEEN.search(text, at)
+        at = seen.start() if seen else len(text)
         opener, closer = ("<!--", "-->") if text.startswith("<!--", at) else ("<?xml", "?>")
         end = text.find(closer, at) if text.startswith(opener, at) else -1
         if end < 0:
