@@ -2,7 +2,8 @@
 be the third copy of something is held back until it is known to be something else, so that nobody reads a loop.
 
 What counts is a block of letters that stands at least three times in a row, and whose copies after the first say much;
-or an item that a numbered list has for the third time, wherever (points under what a plan says of each day are none).
+or an item that a numbered list has for the third time, a long one for the second, wherever (points under what a plan
+says of each day are none).
 So lines that differ in a word, a refrain that comes back, rows of a table and rules of dashes are no loops; numbers
 before the lines of a list are not looked at. Not in code, where the same line may well stand often; and not where the
 request itself has the block: who asks for a sentence ten times shall have it.
@@ -39,7 +40,9 @@ REQUEST = 500
 STEP = 12
 """Characters between two looks."""
 ITEM = 20
-"""Letters of an item that is looked at."""
+"""Letters of an item that may come twice, not three times."""
+LONG_ITEM = 30
+"""Letters of an item that may come once: so much of a list nobody says again word for word."""
 _NUMBER = re.compile(r"^[ \t]*(?:\d+[.)、]|[-*•])[ \t]+", re.MULTILINE)
 _ITEM = re.compile(r"^[ \t]*(\d+)[.)、][ \t]+")
 _BEGUN = re.compile(r"^[ \t]*(?:\d+(?:[.)、][ \t]*)?)?")
@@ -129,7 +132,11 @@ def _items_again(text: str, copies: int, asked: str) -> bool:
             if number == "1":
                 items = []
             items.append(letters)
-    again = [item for item, count in Counter(items).items() if count >= copies and len(item) >= ITEM]
+    again = [
+        item
+        for item, count in Counter(items).items()
+        if (count >= copies and len(item) >= ITEM) or (count >= copies - 1 and len(item) >= LONG_ITEM)
+    ]
     if copies < COPIES:
         begun = _letters(_BEGUN.sub("", last))
         again = [item for item in again if item.startswith(begun)]

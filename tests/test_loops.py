@@ -125,7 +125,8 @@ def test_what_only_began_like_a_loop_is_told_in_the_end(after: str) -> None:
     assert waiting[: len(text) // 6] == [0] * (len(text) // 6)
 
 
-IDEAS = ("A picnic in the park with a banana", "A walk around the garden", "A film at home")
+IDEAS = ("A picnic in the park with a ball", "A walk around the garden", "A film at home")
+LONG = "Bake a cake with the children and eat it"
 
 
 @pytest.mark.parametrize("size", [1, 4])
@@ -139,6 +140,23 @@ def test_an_item_of_a_list_is_not_told_a_third_time(size: int, end: str) -> None
     assert told.startswith("".join(lines[:4]))
     assert len(told) < len("".join(lines[:4])) + size
     assert events[-1].finish_reason == "repeated"
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_a_long_item_is_not_told_a_second_time(size: int) -> None:
+    lines = [f"1. {LONG}.\n", f"2. {IDEAS[1]}.\n", f"3. {LONG}.\n", "4. Sing.\n"]
+    chunks = [*pieces("".join(lines), size), Chunk("", finish_reason="stop")]
+    events = list(ended_at_loops((chunk for chunk in chunks), "Give me five ideas."))
+    told = "".join(event.text for event in events)
+    assert told.startswith("".join(lines[:2]))
+    assert len(told) < len("".join(lines[:2])) + size
+    assert events[-1].finish_reason == "repeated"
+
+
+def test_a_new_list_may_have_the_long_items_of_another() -> None:
+    text = f"1. {LONG}.\n2. {IDEAS[1]}.\n\nOn Sunday:\n1. {LONG}.\n2. Sing.\n"
+    chunks = [*pieces(text, 1), Chunk("", finish_reason="stop")]
+    assert list(ended_at_loops((chunk for chunk in chunks), "")) == chunks
 
 
 @pytest.mark.parametrize("last", ["6. A picnic at the beach.", "6. A picnic", "", "Have fun!", "- Tea"])
