@@ -42,7 +42,7 @@ STEP = 12
 ITEM = 20
 """Letters of an item that may come twice, not three times."""
 LONG_ITEM = 30
-"""Letters of an item that may come once: so much of a list nobody says again word for word."""
+"""Letters of an item that may come once: what is so long is hardly ever meant to come again word for word."""
 _NUMBER = re.compile(r"^[ \t]*(?:\d+[.)、]|[-*•])[ \t]+", re.MULTILINE)
 _ITEM = re.compile(r"^[ \t]*(\d+)[.)、][ \t]+")
 _BEGUN = re.compile(r"^[ \t]*(?:\d+(?:[.)、][ \t]*)?)?")
@@ -166,5 +166,6 @@ def _period(letters: str, copies: int, again: int) -> int:
 
 
 def _has(asked: str, block: str) -> bool:
-    """Whether a request has the block, begun at any place of it."""
+    """Whether a request has the block, begun at any place of it; a reply may begin it with a capital."""
+    asked, block = asked.casefold(), block.casefold()
     return bool(asked) and any(block[at:] + block[:at] in asked for at in range(len(block)))

@@ -159,6 +159,14 @@ def test_a_new_list_may_have_the_long_items_of_another() -> None:
     assert list(ended_at_loops((chunk for chunk in chunks), "")) == chunks
 
 
+@pytest.mark.parametrize("item", ["Water the plants in the house", "Water the plants in every room of the house"])
+def test_who_asks_for_an_item_again_gets_it_though_the_reply_begins_it_with_a_capital(item: str) -> None:
+    text = "".join(f"{number}. {item}\n" for number in range(1, 9))
+    chunks = [*pieces(text, 3), Chunk("", finish_reason="stop")]
+    asked = f"Write eight items, each of them: {item.lower()}"
+    assert list(ended_at_loops((chunk for chunk in chunks), asked)) == chunks
+
+
 @pytest.mark.parametrize("last", ["6. A picnic at the beach.", "6. A picnic", "", "Have fun!", "- Tea"])
 def test_a_list_with_an_item_twice_goes_on(last: str) -> None:
     text = "".join(f"{number}. {IDEAS[number % 3]}.\n" for number in range(1, 6)) + last
