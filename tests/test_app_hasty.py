@@ -112,6 +112,33 @@ async def test_a_letter_without_a_meaning_at_a_message_begins_a_text(tiny_model_
         assert app.chat.prompt.text == first + "hanks"
 
 
+@pytest.mark.parametrize("text", ["Try", "Then", "谢谢"])
+async def test_the_letters_behind_one_that_begins_a_text_are_no_commands(tiny_model_home: Path, text: str) -> None:
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        await ask(pilot, "One")
+        await leave_the_prompt(pilot)
+        at_once(app, *text)
+        await wait_until(pilot, lambda: app.chat.prompt.text == text, "the text")
+        assert app.chat.talk.tip.place == (1, 1)  # nothing was tried again
+
+
+async def test_a_key_right_behind_one_that_chooses_a_message_is_meant_for_that(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        await ask(pilot, "One")
+        await leave_the_prompt(pilot)
+        await pilot.press("r")
+        await wait_until(pilot, lambda: app.chat.talk.tip.place == (2, 2), "another answer")
+        await settled(pilot)
+        await pilot.press("k")
+        at_once(app, "j", "left")
+        await wait_until(pilot, lambda: app.chat.talk.tip.place == (1, 2), "the version before")
+        await pilot.press("k")
+        at_once(app, "G", "right")
+        await wait_until(pilot, lambda: app.chat.talk.tip.place == (2, 2), "the other again")
+
+
 async def test_a_word_with_a_slash_that_failed_stands_in_the_prompt_again(tiny_model_home: Path) -> None:
     app = make_app(tiny_model_home)
     async with running(app) as pilot:

@@ -112,11 +112,6 @@ class ChatScreen(WritingScreen):
     async def _asked(self, event: TurnView.Asked) -> None:
         await self.do_to(event.turn, event.what)
 
-    @on(TurnView.Typed)
-    def _typed(self, event: TurnView.Typed) -> None:
-        self.prompt.focus()
-        self.prompt.insert(event.text, self.prompt.document.end)
-
     async def action_last_turn(self, what: str) -> None:
         """A wish about the last turn, by a key that works from the prompt."""
         if self.talk.path:

@@ -14,6 +14,7 @@ from textual.widgets import Markdown, Static
 
 from tui.strings import Strings
 from tui.widgets.bound import bound
+from tui.widgets.prompt import Prompt
 from tui.widgets.text import one_line, visible
 
 if TYPE_CHECKING:
@@ -55,13 +56,6 @@ class TurnView(Vertical, can_focus=True):
             super().__init__()
             self.what = what
             self.turn = turn
-
-    class Typed(Message):
-        """A person writes without having gone back to the prompt."""
-
-        def __init__(self, text: str) -> None:
-            super().__init__()
-            self.text = text
 
     def __init__(self, turn: Turn, strings: Strings) -> None:
         super().__init__(classes=turn.role)
@@ -142,15 +136,21 @@ class TurnView(Vertical, can_focus=True):
         return keys["continue"] if self.has_focus else f"{keys['stop']} {keys['continue']}"
 
     def on_key(self, event: events.Key) -> None:
-        """A letter that does nothing here begins a text."""
-        if event.is_printable and event.character and event.key not in self.screen.active_bindings:
+        """A letter that does nothing here begins a text; one that was typed behind it is the next of that text."""
+        begun = self.screen.focused is not self or event.key not in self.screen.active_bindings
+        if event.is_printable and event.character and begun:
             event.stop()
-            self.post_message(self.Typed(event.character))
+            self._begin(event.character)
 
     def on_paste(self, event: events.Paste) -> None:
         """So does what is pasted."""
         event.stop()
-        self.post_message(self.Typed(event.text))
+        self._begin(event.text)
+
+    def _begin(self, text: str) -> None:
+        prompt = self.screen.query_one("#prompt", Prompt)
+        self.screen.set_focus(prompt)
+        prompt.insert(text, prompt.document.end)
 
     def focus_on_click(self) -> bool:
         """Who clicks and then types writes to the model; a message is chosen by key, and then by mouse as well."""
@@ -188,8 +188,8 @@ class TurnView(Vertical, can_focus=True):
         if at >= len(turns):
             self.screen.query_one("#prompt").focus()
         elif at >= 0:
-            turns[at].focus()
+            self.screen.set_focus(turns[at])  # at once, not by a message as focus() does: the next key may be here
 
     def action_end(self, at: int) -> None:
         """Choose the first or the last turn."""
-        list(self.screen.query(TurnView))[at].focus()
+        self.screen.set_focus(list(self.screen.query(TurnView))[at])
