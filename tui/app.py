@@ -16,7 +16,7 @@ from textual.command import CommandPalette
 from engine.catalog import default_entry
 from engine.errors import EngineError, UsageError
 from engine.schema import Document
-from tui import chat_file, messages, palette
+from tui import chat_file, line_breaks, messages, palette
 from tui.clipboard import copy_by_tool
 from tui.editor import has_a_shell, run_editor
 from tui.files import empty_file, ends, read_file
@@ -82,6 +82,7 @@ class LlmApp(App[int]):
         `gone`: the model that wrote the conversation, where it is not here to go on with it. `html`: how web pages are
         read.
         """
+        line_breaks.install()
         self.strings = strings  # the driver, which is chosen first, has words too
         super().__init__()
         self.settings, self.places, self.library = settings, places, library

@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Callable
 
+from tui import line_breaks
 from tui.cli.console import visible
 
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})(.*)$")
@@ -57,6 +58,8 @@ def render(text: str, width: int, *, color: bool) -> str:
     from markdown_it import MarkdownIt
     from rich.console import Console
     from rich.markdown import Markdown
+
+    line_breaks.install()
 
     markdown = Markdown("", code_theme="ansi_dark", hyperlinks=False)
     markdown.markup = text
