@@ -11,6 +11,7 @@ import pytest
 from app_pilot import make_app, running, wait_until
 from rich._wrap import divide_line, re_word
 from rich.cells import cell_len
+from textual._wrap import compute_wrap_offsets, re_chunk
 
 from tui import line_breaks
 from tui.cli.markdown import render
@@ -30,16 +31,19 @@ MIXED = (
 @pytest.fixture(autouse=True)
 def _broken_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rich._wrap.words", line_breaks.words)
+    monkeypatch.setattr("textual._wrap.chunks", line_breaks.chunks)
 
 
-def lines(text: str, width: int) -> list[str]:
-    places = [0, *divide_line(text, width), len(text)]
+def lines(text: str, width: int, *, typed: bool = False) -> list[str]:
+    breaks = compute_wrap_offsets(text, width, 4) if typed else divide_line(text, width)
+    places = [0, *breaks, len(text)]
     return [text[begin:end].rstrip() for begin, end in pairwise(places)]
 
 
-@pytest.mark.parametrize("width", range(10, 60))
-def test_no_line_begins_with_a_closing_mark_or_ends_with_an_opening_one(width: int) -> None:
-    found = lines(MIXED, width)
+@pytest.mark.parametrize("typed", [False, True])
+@pytest.mark.parametrize("width", range(10, 60, 3))
+def test_no_line_begins_with_a_closing_mark_or_ends_with_an_opening_one(width: int, typed: bool) -> None:
+    found = lines(MIXED, width, typed=typed)
     assert "".join(found).replace(" ", "") == MIXED.replace(" ", "")
     assert all(cell_len(line) <= width for line in found)
     assert not [line for line in found if line[0] in NEVER_FIRST or line[-1] in NEVER_LAST]
@@ -58,16 +62,21 @@ def test_a_short_term_between_blanks_stays_whole() -> None:
     assert lines("96 词元 · 每秒 20 词元", 16) == ["96 词元 · 每秒", "20 词元"]
 
 
-def test_a_text_without_wide_characters_breaks_as_rich_breaks_it() -> None:
+def matches(pattern: re.Pattern[str], text: str) -> list[tuple[int, int, str]]:
+    """What the libraries' own functions find with their patterns."""
+    found, place = [], 0
+    while match := pattern.match(text, place):
+        found.append((*match.span(), match[0]))
+        place = match.end()
+    return found
+
+
+def test_a_text_without_wide_characters_breaks_as_rich_and_textual_break_it() -> None:
     draw = random.Random(5)
     for _ in range(2000):
         text = "".join(draw.choices("ab, .()-“”한국é\n\t😀" + " " * 4, k=draw.randrange(60)))
-        theirs = []
-        place = 0
-        while found := re_word.match(text, place):
-            theirs.append((*found.span(), found[0]))
-            place = found.end()
-        assert list(line_breaks.words(text)) == theirs, repr(text)
+        assert list(line_breaks.words(text)) == matches(re_word, text), repr(text)
+        assert list(line_breaks.chunks(text)) == matches(re_chunk, text), repr(text)
 
 
 def test_every_text_is_taken_whole_and_in_no_more_than_linear_steps() -> None:
@@ -98,3 +107,19 @@ async def test_the_app_breaks_answers_so(tiny_model_home: Path) -> None:
     shown = [row for row in rows if row]
     assert len(shown) > 3
     assert not [row for row in shown if row[0] in NEVER_FIRST or row[-1] in NEVER_LAST]
+
+
+async def test_the_prompt_breaks_what_is_typed_so(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home, "zh")
+    async with running(app, (40, 24)) as pilot:
+        prompt = app.chat.prompt
+        prompt.insert("Python " + "程序可以在终端里运行" * 5)
+        await wait_until(pilot, lambda: len(prompt.wrapped_document.get_offsets(0)) > 1, "more than a line")
+        first = prompt.wrapped_document.get_offsets(0)[0]
+        assert prompt.text[:first].startswith("Python 程序")
+        prompt.text = MIXED
+        await pilot.pause()
+        places = [0, *prompt.wrapped_document.get_offsets(0), len(MIXED)]
+        shown = [MIXED[begin:end].strip() for begin, end in pairwise(places)]
+        assert len(shown) > 3
+        assert not [line for line in shown if line[0] in NEVER_FIRST or line[-1] in NEVER_LAST]

@@ -83,6 +83,7 @@ class LlmApp(App[int]):
         read.
         """
         line_breaks.install()
+        line_breaks.install_for_typing()
         self.strings = strings  # the driver, which is chosen first, has words too
         super().__init__()
         self.settings, self.places, self.library = settings, places, library

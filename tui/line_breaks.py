@@ -24,13 +24,20 @@ _WORD = re.compile(
 the marks that open before and close after it."""
 
 
-def words(text: str) -> Iterator[tuple[int, int, str]]:
+def words(text: str, place: int = 0) -> Iterator[tuple[int, int, str]]:
     """Beginning, end and text of each stretch that no line is broken in, with the blanks after it (and first, before
     it); of a text without wide characters what `rich._wrap.words` gives."""
-    place = 0
     while found := _WORD.match(text, place):
         yield place, found.end(), found[0]
         place = found.end()
+
+
+def chunks(text: str) -> Iterator[tuple[int, int, str]]:
+    """`words`, but for blanks before the first, which come by themselves: what `textual._wrap.chunks` gives."""
+    blanks = len(text) - len(text.lstrip())
+    if blanks:
+        yield 0, blanks, text[:blanks]
+    yield from words(text, blanks)
 
 
 def install() -> None:
@@ -38,3 +45,10 @@ def install() -> None:
     import rich._wrap
 
     rich._wrap.words = words
+
+
+def install_for_typing() -> None:
+    """The same where texts are typed, which Textual breaks by itself."""
+    import textual._wrap
+
+    textual._wrap.chunks = chunks
