@@ -68,7 +68,8 @@ def score_together(
 ) -> Generator[list[list[float]] | InputTooLong, None, None]:
     """For each prompt, in order, the log-probability of each id of each continuation; several prompts in one pass.
 
-    What they begin with is computed once. A prompt that does not fit gives an error. Closing stops between passes.
+    What they begin with is computed once, and again only where another prompt was read into the cache in between. A
+    prompt that does not fit gives an error. Closing stops between passes.
     """
     room = context - max((len(ids) for ids in continuations), default=0)
     fitting = [prompt for prompt in prompts if len(prompt) <= room]
@@ -76,15 +77,18 @@ def score_together(
         yield from (too_long(len(prompt), context) for prompt in prompts)
         return
     prefix = shared_prefix(fitting)
-    held.keep([*prefix, -1])
-    held.ids = prefix  # holds whenever we are stopped: what the cache has is the beginning of it
-    rows = score_packed(model, held.cache, prefix, fitting, continuations)
+    rows, turn = score_packed(model, held.cache, prefix, fitting, continuations), -1
     try:
         for prompt in prompts:
+            if held.turn != turn:
+                held.keep([*prefix, -1])
+                turn = held.turn
+                held.ids = prefix  # holds whenever we are stopped: what the cache has is the beginning of it
             yield next(rows) if len(prompt) <= room else too_long(len(prompt), context)
     finally:
         rows.close()
-        held.ids = prefix[: held.cache.truncate(len(prefix))]
+        if held.turn == turn:
+            held.ids = prefix[: held.cache.truncate(len(prefix))]
 
 
 def too_long(tokens: int, context: int) -> InputTooLong:

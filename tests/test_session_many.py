@@ -143,6 +143,23 @@ def test_scoring_many_can_stop_and_go_on(session: Session) -> None:
     assert isinstance(alone[0], InputTooLong)
 
 
+def test_scoring_that_another_prompt_interrupts_goes_on_right(session: Session) -> None:
+    labels, asked, other = ["yes", "no"], several(40), [Message("user", "另一个问题 " * 30)]
+    alone = [session.score(messages, labels) for messages in asked]
+    scoring = session.score_many(asked, labels)
+    found = [next(scoring)]
+    for rows in scoring:
+        found.append(rows)
+        session.score(other, labels)
+    for rows, twins in zip(found, alone, strict=True):
+        assert rows == [pytest.approx(twin, abs=5e-4) for twin in twins]
+    left_open = session.score_many(asked, labels)
+    next(left_open)
+    session.score(other, labels)
+    left_open.close()
+    assert session.score(asked[0], labels) == [pytest.approx(twin, abs=5e-4) for twin in alone[0]]
+
+
 def test_a_reply_ends_when_it_is_enough(session: Session) -> None:
     sampling = SamplingConfig(temperature=0, max_tokens=20)
     whole = [joined(session.stream(messages, sampling)) for messages in several(3)]
