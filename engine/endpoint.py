@@ -237,20 +237,22 @@ class EndpointSession:
         enough: Callable[[str], bool] | None = None,
     ) -> Generator[Chunk, None, None]:
         body = {"model": self.name} | body | {"stream": True, "stream_options": {"include_usage": True}}
+        started = time.perf_counter()
         events = self._api.events(path, body)
         # What refuses the request is raised here, before the first chunk is asked for.
         first = next(events, None)
-        return self._chunks(first, events, said, grammar, enough)
+        return self._chunks(started, first, events, said, grammar, enough)
 
     def _chunks(
         self,
+        started: float,
         first: dict[str, Any] | None,
         events: Generator[dict[str, Any], None, None],
         said: Callable[[dict[str, Any]], str],
         grammar: Grammar | None,
         enough: Callable[[str], bool] | None,
     ) -> Generator[Chunk, None, None]:
-        started, text, finish = time.perf_counter(), "", ""
+        text = finish = ""
         begun: float | None = None
         usage: dict[str, Any] = {}
         pieces = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import threading
+import time
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -341,6 +342,16 @@ def test_a_server_that_breaks_answers_off_is_asked_one_by_one(odd: EndpointSessi
         (0, "A"),
         (1, "B"),
     ]
+
+
+def test_reading_is_timed_from_the_request_to_the_first_piece(odd: EndpointSession) -> None:
+    def answer(_: dict[str, Any]) -> tuple[int, bytes]:
+        time.sleep(0.2)
+        return 200, said("x")
+
+    Odd.answers["chat/completions"] = answer
+    *_, last = odd.stream(hello(), SamplingConfig())
+    assert last.prefill_seconds >= 0.2
 
 
 def said(text: str) -> bytes:
