@@ -211,21 +211,21 @@ class EndpointSession:
         """What each request gives, in order, `most` of them at a time; one that is too long gives its InputTooLong."""
         waiting = enumerate(asked)
         running: list[tuple[int, Any]] = []
-        with ThreadPoolExecutor(most) as pool:
-            try:
-                while True:
-                    while len(running) < most and (more := next(waiting, None)) is not None:
-                        running.append((more[0], pool.submit(more[1])))
-                    if not running:
-                        return
-                    number, future = running.pop(0)
-                    try:
-                        result = future.result()
-                    except InputTooLong as error:
-                        result = error
-                    yield number, result
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+        pool = ThreadPoolExecutor(most)
+        try:
+            while True:
+                while len(running) < most and (more := next(waiting, None)) is not None:
+                    running.append((more[0], pool.submit(more[1])))
+                if not running:
+                    return
+                number, future = running.pop(0)
+                try:
+                    result = future.result()
+                except InputTooLong as error:
+                    result = error
+                yield number, result
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # nobody waits for what is under way
 
     def _stream(
         self,

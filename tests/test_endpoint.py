@@ -344,6 +344,25 @@ def test_a_server_that_breaks_answers_off_is_asked_one_by_one(odd: EndpointSessi
     ]
 
 
+def test_who_has_enough_of_many_does_not_wait_for_the_others(odd: EndpointSession) -> None:
+    asked, release = threading.Event(), threading.Event()
+
+    def answer(body: dict[str, Any]) -> tuple[int, bytes]:
+        if body["messages"][0]["content"] == "b":
+            asked.set()
+            release.wait(20)
+        return 200, said("x")
+
+    Odd.answers["chat/completions"] = answer
+    many = odd.stream_many([hello("a"), hello("b")], SamplingConfig())
+    assert next(many)[0] == 0
+    assert asked.wait(20)
+    begun = time.monotonic()
+    many.close()
+    assert time.monotonic() - begun < 10
+    release.set()
+
+
 def test_reading_is_timed_from_the_request_to_the_first_piece(odd: EndpointSession) -> None:
     def answer(_: dict[str, Any]) -> tuple[int, bytes]:
         time.sleep(0.2)
