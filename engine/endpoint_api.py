@@ -108,7 +108,7 @@ def refusal(status: int, text: str, where: str) -> EngineError:
     with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
         error = json.loads(text)
         error = error.get("error", error)
-        message = str(error.get("message") or error.get("detail")) if isinstance(error, dict) else str(error)
+        message = str(error.get("message") or error.get("detail") or message) if isinstance(error, dict) else str(error)
         code = str(error.get("code")) if isinstance(error, dict) else ""
     message = " ".join(message.split())[:300] or "no reason given"
     if status in {401, 403}:

@@ -288,6 +288,9 @@ def test_other_servers_faults_are_told_apart(odd: EndpointSession) -> None:
     Odd.answers["chat/completions"] = (200, b'data: {"error": {"message": "out of memory"}}\n\n')
     with pytest.raises(EndpointError, match="out of memory"):
         odd.stream(hello(), SamplingConfig())
+    Odd.answers["chat/completions"] = (503, b'{"status": "loading"}')
+    with pytest.raises(EndpointError, match=r'answered 503: {"status": "loading"}'):
+        odd.stream(hello(), SamplingConfig())
     Odd.answers["chat/completions"] = (200, b"data: {\n\n")
     with pytest.raises(EndpointError, match="no JSON"):
         odd.stream(hello(), SamplingConfig())
