@@ -75,15 +75,24 @@ def _conversation(row: Any) -> Conversation:
     if "instruction" in row:
         from engine.tasks.answer import prompt
 
-        given = [Document("context", row["context"])] if row.get("context") else []
-        return Conversation((*prompt(row["instruction"], given), Message("assistant", row["response"])))
+        given = [Document("context", _text(row, "context"))] if row.get("context") else []
+        return Conversation((*prompt(_text(row, "instruction"), given), Message("assistant", _text(row, "response"))))
     from engine.language import language_of
     from engine.tasks.sentiment import WORDS, question
 
-    language = language_of(row["text"])
-    asked = question(language, neutral=row["label"] == "neutral")
-    reply = WORDS[language][row["label"]]
-    return Conversation((asked.before[0], Message("user", row["text"]), Message("assistant", reply)))
+    text, label = _text(row, "text"), _text(row, "label")
+    words = WORDS[language_of(text)]
+    if label not in words:
+        raise ValueError(f"label should be one of {', '.join(words)}, is {label!r:.40}")
+    asked = question(language_of(text), neutral=label == "neutral")
+    return Conversation((asked.before[0], Message("user", text), Message("assistant", words[label])))
+
+
+def _text(row: dict[str, Any], name: str) -> str:
+    value = row[name]
+    if not isinstance(value, str):
+        raise TypeError(f"{name} should be a text, is {value!r:.40}")
+    return value
 
 
 def _message(item: Any) -> Message:

@@ -55,6 +55,8 @@ FORMS = (
     (r"unknown targets (.+)", "不认识的层 {1}"),
     (r"(\w+) must be a multiple of (.+), got (.+)", "{1} 应是 {2} 的倍数，却是 {3}"),
     (r"train should be last or all, is (.+)", "train 应为 last 或 all，却是 {1}"),
+    (r"label should be one of (.+), is (.+)", "label 应为 {1} 之一，却是 {2}"),
+    (r"(\w+) should be a text, is (.+)", "{1} 应为文字，却是 {2}"),
     (r"the last message should be the assistant's", "最后一条消息应是 assistant 的"),
     (r"a message has the role (.+) and a content of type (\w+)", "有一条消息的 role 是 {1}，content 的类型是 {2}"),
     (r"no field (.+)", "没有字段 {1}"),
