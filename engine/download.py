@@ -155,9 +155,12 @@ def _accept(response: httpx.Response, remote: RemoteFile, partial: Path, start: 
     if status == 200:
         offset, total = 0, int(response.headers.get("Content-Length", remote.size))
     else:
-        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
-        offset, total = (int(found[1]), int(found[2])) if found else (-1, -1)
-    if total != remote.size or offset not in {0, start}:
+        sent = response.headers.get("Content-Range", "no range")
+        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", sent)
+        if not found or int(found[1]) not in {0, start}:
+            raise SourceError(f"{remote.name} can't be continued at byte {start}: the server sends {sent}")
+        offset, total = int(found[1]), int(found[2])
+    if total != remote.size:
         raise SourceError(f"{remote.name} has {total:,} bytes at the server, expected {remote.size:,}")
     return offset
 

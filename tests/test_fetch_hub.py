@@ -4,12 +4,14 @@ import signal
 import sys
 import time
 
+import httpx
 import pytest
 from hub_server import COMMIT, HubServer
 from tiny_models import entry_of, finish, some_bytes, start
 
 from engine import fetch as fetching
 from engine.catalog import resolve
+from engine.download import RemoteFile, SourceError, download
 from engine.errors import FetchError, UsageError
 from engine.fetch import fetch
 from engine.library import silent
@@ -80,6 +82,20 @@ def test_a_server_that_gives_nothing_is_given_up_and_the_piece_is_kept(hub, tmp_
     hub.requests.clear()
     assert pull(tmp_path).path.read_bytes() == DATA
     assert ("tiny.gguf", "bytes=100000-", "") in hub.requests
+
+
+@pytest.mark.parametrize("sent", ["", "bytes 5-9/10", "bytes */10"])
+def test_a_piece_that_is_not_the_one_asked_for_is_told_as_that(tmp_path, sent):
+    def answer(request):
+        assert request.headers["Range"] == "bytes=4-"
+        return httpx.Response(206, headers={"Content-Range": sent} if sent else {}, content=b"56789")
+
+    (tmp_path / "x.partial").write_bytes(b"0123")
+    with (
+        httpx.Client(transport=httpx.MockTransport(answer)) as client,
+        pytest.raises(SourceError, match="can't be continued at byte 4"),
+    ):
+        download(client, RemoteFile("https://server/x", "x", 10), tmp_path, lambda _: None)
 
 
 def test_wrong_bytes_are_refused_and_removed(hub, tmp_path):

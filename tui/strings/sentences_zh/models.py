@@ -102,6 +102,7 @@ FORMS = (
     (r"(.+) came with the wrong content from the package index and was removed: (.+)",
      "从软件包索引来的 {1} 内容不对，已删除：{2}"),
     (r"(.+) has (\d+) bytes at the server, expected (\d+)", "服务器上的 {1} 有 {2} 字节，应为 {3}"),
+    (r"(.+) can't be continued at byte (\d+): the server sends (.+)", "{1} 不能从第 {2} 字节继续：服务器发来 {3}"),
     (r"(.+) is longer at the server than the expected (\d+) bytes", "服务器上的 {1} 比应有的 {2} 字节长"),
     (r"(.+) stopped at (.+) of (.+?): (.+)", "{1} 在 {2}（共 {3}）处停下：{4}"),
     (r"the hub did not answer within (\d+) seconds", "模型中心在 {1} 秒内没有回应"),
