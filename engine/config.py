@@ -268,7 +268,10 @@ class SamplingConfig(_Json):
             _refuse(condition, message, UsageError)
 
         refuse(not (0 <= self.temperature < math.inf), f"temperature must be 0 or more, got {self.temperature}")
-        refuse(not self.repetition_penalty > 0, f"repetition penalty must be above 0, got {self.repetition_penalty}")
+        refuse(
+            not 0 < self.repetition_penalty < math.inf,
+            f"repetition penalty must be above 0 and finite, got {self.repetition_penalty}",
+        )
         refuse(self.top_k < 0, f"top-k must be 0 (off) or more, got {self.top_k}")
         refuse(not 0 < self.top_p <= 1, f"top-p must be above 0 and at most 1, got {self.top_p}")
         refuse(not 0 <= self.min_p <= 1, f"min-p must lie between 0 and 1, got {self.min_p}")

@@ -184,8 +184,8 @@ def test_a_least_length_is_told_only_where_there_is_one() -> None:
     [
         {"temperature": -0.1}, {"temperature": math.nan}, {"temperature": math.inf}, {"top_k": -1}, {"top_p": 0.0},
         {"top_p": 1.1}, {"top_p": math.nan}, {"min_p": -0.1}, {"min_p": 1.1}, {"repetition_penalty": 0.0},
-        {"repetition_penalty": math.nan}, {"max_tokens": 0}, {"min_tokens": -1}, {"stop": ("",)},
-        {"seed": -1}, {"seed": 2**63},
+        {"repetition_penalty": math.nan}, {"repetition_penalty": math.inf}, {"max_tokens": 0}, {"min_tokens": -1},
+        {"stop": ("",)}, {"seed": -1}, {"seed": 2**63},
     ],
 )  # fmt: skip
 def test_nonsense_is_refused_at_birth(wrong: dict[str, object]) -> None:
