@@ -30,7 +30,7 @@ one word:" (arXiv 2307.16645): 0.744 on questions, with four times the work.
 RARITY = 2
 """Power of log(id + 10) in a token's weight: 0.810, power 4 0.803, all alike 0.780."""
 PASS = 512
-"""Tokens computed together, and the longest stretch of a text that is seen as one."""
+"""Tokens computed together; also the longest stretch that is seen as one, unless the model's context is shorter."""
 
 
 @torch.inference_mode()
@@ -42,7 +42,7 @@ def embed(model: Decoder, rows: Sequence[Sequence[int]], start: Sequence[int]) -
     """
     device = next(model.parameters()).device
     sums = torch.zeros(len(rows), model.config.hidden_size, device=device)
-    for group in _passes(rows, len(start)):
+    for group in _passes(rows, len(start), min(PASS, model.config.max_context)):
         ids = [id_ for _, stretch in group for id_ in (*start, *stretch)]
         layout = Packed(0, [(len(start) + len(stretch), None) for _, stretch in group], device)
         hidden = model(torch.tensor([ids], device=device), layout=layout, depth=blocks(model.config.num_layers))
@@ -70,9 +70,9 @@ def weights(ids: Sequence[int]) -> Tensor:
     return torch.tensor(ids, dtype=torch.float32).add(10).log().pow(RARITY)
 
 
-def _passes(rows: Sequence[Sequence[int]], start: int) -> Iterator[list[tuple[int, Sequence[int]]]]:
-    """Stretches (row, ids) of all texts, as many together as fill a pass."""
-    room = PASS - start
+def _passes(rows: Sequence[Sequence[int]], start: int, longest: int) -> Iterator[list[tuple[int, Sequence[int]]]]:
+    """Stretches (row, ids) of all texts, as many together as fill a pass; each has at most `longest` with its start."""
+    room = longest - start
     group: list[tuple[int, Sequence[int]]] = []
     filled = 0
     for row, ids in enumerate(rows):

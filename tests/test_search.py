@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy
 import pytest
+import torch
+import toy_decoders
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.embedding import PASS, blocks
+from engine.config import ModelConfig
+from engine.embedding import PASS, blocks, embed
 from engine.index import Index
 from engine.session import Session
 from engine.tasks.indexing import add, embed_missing, length
@@ -56,6 +59,13 @@ def test_embedding_leaves_the_conversation_in_the_cache(tiny_session: Session) -
 def test_no_text_gives_no_vector_and_an_empty_one_gives_zeros(tiny_session: Session) -> None:
     assert tiny_session.embed([]).shape == (0, tiny_session.config.hidden_size)
     assert not tiny_session.embed([""]).any()
+
+
+def test_no_token_stands_where_the_model_was_not_trained() -> None:
+    model = toy_decoders.decoder(ModelConfig(**toy_decoders.SIZE | {"max_context": 32}, num_layers=2))
+    stretch = list(range(10, 41))  # with the start, a context
+    once, thrice = embed(model, [stretch, stretch * 3], start=[0])
+    torch.testing.assert_close(thrice, once)
 
 
 @pytest.mark.parametrize(("layers", "run"), [(1, 1), (2, 1), (18, 4), (24, 6), (30, 8)])
