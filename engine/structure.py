@@ -53,7 +53,6 @@ def compile_schema(schema: Schema) -> Grammar:
 
     if _depth(schema) > _DEEPEST:
         raise UsageError(f"the schema is nested more than {_DEEPEST} deep")
-    problem = ""
     # A limit of ours may contradict a schema that asks for long texts or large numbers in ways only a parser can see.
     for candidate in (bounded(schema), schema):
         try:
@@ -74,8 +73,7 @@ def compile_schema(schema: Schema) -> Grammar:
             refused = str(error)
         if not refused:
             return Grammar(schema, rules)
-        problem = problem or refused
-    raise UsageError(f"the schema can't be guaranteed: {_first_line(refused or problem)}", hint=_advice(refused))
+    raise UsageError(f"the schema can't be guaranteed: {_first_line(refused)}", hint=_advice(refused))
 
 
 def literally(text: str) -> Grammar:
