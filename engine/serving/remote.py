@@ -10,7 +10,6 @@ import itertools
 from typing import TYPE_CHECKING, Any, Self
 
 from engine import manifest
-from engine.errors import EngineError
 from engine.serving import wire
 from engine.serving.wire import Wire, WireError, pack_messages, unpack_chunk, unpack_error
 
@@ -180,18 +179,14 @@ class RemoteSession:
         enough: Callable[[str], bool] | None,
         more: Iterator[Sequence[Message]] | None,
     ) -> Generator[Any, None, None]:
-        ended = False
         try:
             while True:
                 reply, _ = self._exchange({"op": "next", "id": id_}, link, enough, more)
                 if "item" not in reply:
                     break
                 yield unpack(reply["item"])
-        except EngineError:
-            ended = not link.open
-            raise
         finally:
-            if link.open and not ended:
+            if link.open:
                 self._exchange({"op": "close", "id": id_}, link)
 
     def _exchange(
