@@ -143,8 +143,8 @@ def _config(raw: dict[str, Any], model_type: str, source: HuggingFaceSource) -> 
         if int(raw["num_hidden_layers"]) > len(source._files):
             raise CheckpointError(f"the weights of most of {raw['num_hidden_layers']} layers are missing")
         common = _common(raw, model_type)
-        # Set before `has`, which needs to know the names.
-        common["tied_head"] = bool(raw.get("tie_word_embeddings", common.pop("_tied"))) or not source.has("head.weight")
+        tied = raw.get("tie_word_embeddings", model_type.startswith("gemma"))  # Gemma's files leave it out
+        common["tied_head"] = bool(tied) or not source.has("head.weight")
         return builder(raw, common)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise CheckpointError(f"{source.folder / 'config.json'}: missing or bad value: {error}") from error
@@ -178,7 +178,6 @@ def _common(raw: dict[str, Any], model_type: str) -> dict[str, Any]:
         "max_context": int(raw["max_position_embeddings"]),
         "norm_eps": float(raw["rms_norm_eps"]),
         "rotary": _rotary(raw),
-        "_tied": model_type.startswith("gemma"),
     }
 
 
