@@ -98,10 +98,8 @@ class Packed:
             if parent is not None:
                 ancestors[index] = ancestors[parent]
             ancestors[index, index] = True
-        self._stretches, self._starts = (
-            stretches,
-            [end - tokens for end, (tokens, _) in zip(ends, stretches, strict=True)],
-        )
+        self._stretches = stretches
+        self._starts = [end - tokens for end, (tokens, _) in zip(ends, stretches, strict=True)]
         self.positions = torch.cat(positions).to(device)  # (T,)
         owner = torch.tensor(owners)
         self._related = ancestors[owner][:, owner].to(device)  # (T, T)
