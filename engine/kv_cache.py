@@ -2,7 +2,7 @@
 
 Global layers keep everything, in a buffer that grows in steps. Local (sliding-window) layers keep a bounded buffer:
 when it is full the last window moves to its front, so entries always lie in order and need no ring arithmetic.
-Sequences that decode together have a cache of their own kind: `engine.row_cache`.
+Sequences that decode together have a cache of their own kind: `engine.row_cache`. Shapes are those of `engine.model`.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class Cache(Protocol):
         """Where that many new tokens a sequence stand."""
 
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store one layer's (B, Hkv, T, D); returns the keys and values to attend to, (B, Hkv, S, D)."""
+        """Store one layer's (B, K, T, D); returns the keys and values to attend to, (B, K, S, D)."""
 
     def advance(self, tokens: int) -> None:
         """Count `tokens` positions as filled, once all layers have stored them."""
 
 
 class _LayerCache:
-    """Keys and values of one layer, (B, Hkv, capacity, D), holding positions `first` to `first + filled`."""
+    """Keys and values of one layer, (B, K, capacity, D), holding positions `first` to `first + filled`."""
 
     def __init__(self, batch: int, config: ModelConfig, window: int | None, dtype: torch.dtype, device: torch.device):
         self.window = window
@@ -88,7 +88,7 @@ class _LayerCache:
             self._allocate(-(-(self.filled + tokens) // STEP) * STEP)
 
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store (B, Hkv, T, D) and return views of all that these T tokens may look at."""
+        """Store (B, K, T, D) and return views of all that these T tokens may look at."""
         tokens = keys.shape[2]
         self.make_room(tokens)
         end = self.filled + tokens
@@ -110,7 +110,7 @@ class _LayerCache:
 
 
 class Room:
-    """Each layer's whole buffers (B, Hkv, capacity, D), and the position of the first entry, until one moves."""
+    """Each layer's whole buffers (B, K, capacity, D), and the position of the first entry, until one moves."""
 
     def __init__(self, layers: list[tuple[Tensor, Tensor, int]], moves: int) -> None:
         self.layers, self.moves = layers, moves
@@ -154,7 +154,7 @@ class KVCache:
         return Consecutive(self.length, tokens, self.device)
 
     def held(self, layer: int) -> tuple[Tensor, Tensor, int]:
-        """One layer's keys and values (B, Hkv, S, D), and the position of the first."""
+        """One layer's keys and values (B, K, S, D), and the position of the first."""
         held = self._layers[layer]
         return held.keys[:, :, : held.filled], held.values[:, :, : held.filled], held.first
 
@@ -174,7 +174,7 @@ class KVCache:
             layer.filled += tokens
 
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store one layer's (B, Hkv, T, D); returns the keys and values to attend to, (B, Hkv, S, D), oldest first."""
+        """Store one layer's (B, K, T, D); returns the keys and values to attend to, (B, K, S, D), oldest first."""
         return self._layers[layer].append(keys, values)
 
     def advance(self, tokens: int) -> None:
