@@ -5,7 +5,6 @@ In its place stands a short mark; afterwards every mark must be back exactly onc
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -57,7 +56,9 @@ def hide(text: str) -> Hidden:
     Of 20 sentences of our own 18 came back whole, with [1], {1}, <1> or X1 17, with `1` or nothing hidden 15.
     """
     kept: list[tuple[str, str]] = []
-    sign = next(sign for size in itertools.count(1) if f"{(sign := 'x' * size)}1" not in text)
+    sign = "x"
+    while f"{sign}1" in text:
+        sign += "x"
 
     def mark(match: re.Match[str]) -> str:
         number = len(kept) + 1
