@@ -144,8 +144,8 @@ class Trainer:
             group["lr"] = self.config.rate(number, len(self.steps))
         optimizer.zero_grad(set_to_none=True)
         total = 0.0
-        for group_ in rows.passes_of(batch, self.config.pass_tokens):
-            loss = loss_of(self.model, *self._tensors(group_)) / learnt
+        for together in rows.passes_of(batch, self.config.pass_tokens):
+            loss = loss_of(self.model, *self._tensors(together)) / learnt
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
         torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), self.config.clip)
