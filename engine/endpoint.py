@@ -136,7 +136,7 @@ class EndpointSession:
     def next_tokens(
         self, messages: Sequence[Message], count: int, *, continue_last: bool = False
     ) -> list[tuple[str, float]]:
-        """Not to be had in the middle of an answer."""
+        """Not to be had."""
         raise UsageError("an endpoint does not tell what else could come next", hint="use a local model for that")
 
     def score_many(

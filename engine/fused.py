@@ -249,7 +249,7 @@ class _Native:
 
     @classmethod
     def of(cls, model: Decoder) -> _Native | None:
-        """None where a layer is not one of this kernel's, or a cache would not fit the library."""
+        """None where a layer is not one of this kernel's, or a head is wider than the library has room for."""
         native = library()
         config = model.config
         if isinstance(native, str) or config.head_dim > WIDEST_HEAD:

@@ -61,7 +61,7 @@ class Chunk:
     """Generated so far, the stop token not counted."""
     prefill_seconds: float = 0.0
     decode_seconds: float = 0.0
-    """Since the first token."""
+    """Since the prompt was read."""
     finish_reason: FinishReason | None = None
 
     @property

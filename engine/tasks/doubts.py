@@ -127,7 +127,7 @@ def _plausible_length(translation: str, source: str, to: Language) -> bool:
 
 
 def _lost_number(translation: str, source: str) -> bool:
-    """Whether a number of two digits and more is gone, where no number in words can stand for it."""
+    """Whether a number of three characters and more, 100 or 1.5, is gone, where no number in words can stand for it."""
     if re.search(r"[〇零一二三四五六七八九十百千万亿]", translation + source):
         return False
     said = re.sub(r"\D", "", translation)
