@@ -3,6 +3,7 @@
 A summary, an answer from a text or a program repeats stretches of it. Where the last few tokens have stood before,
 what followed them then is the draft: an n-gram model of one text. A step over a few tokens costs little more than over
 one, and what the model draws at each place is what it would have drawn alone: drafts change no token, they save steps.
+So it is speculative decoding (arXiv 2211.17192) by prompt lookup, without a second model.
 """
 
 from __future__ import annotations

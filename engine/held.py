@@ -1,4 +1,7 @@
-"""A KV cache and the ids that it holds keys and values of: what the next prompt begins with need not run again."""
+"""A KV cache and the ids that it holds keys and values of: what the next prompt begins with need not run again.
+
+Known as prefix caching, here with one prefix a cache.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ STRIDE = 256
 
 
 class Held:
-    """`ids` is a beginning of what the cache holds, or all of it: positions beyond it are not to be trusted."""
+    """`ids` and what the cache holds are of one sequence as far as both reach: no more of either is trusted."""
 
     def __init__(self, config: ModelConfig, dtype: torch.dtype, device: torch.device) -> None:
         self.cache = KVCache(config, dtype=dtype, device=device)

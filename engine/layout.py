@@ -80,7 +80,7 @@ class Packed:
     """Stretches of tokens side by side, each going on after the prefix or after an earlier stretch.
 
     Each token sees the prefix, the stretches that its own goes on from, and its own up to itself: a tree of
-    continuations in one sequence, computed as each branch would be alone.
+    continuations in one sequence, computed as each branch would be alone (tree attention, arXiv 2305.09781).
     """
 
     def __init__(self, prefix: int, stretches: Sequence[tuple[int, int | None]], device: torch.device) -> None:

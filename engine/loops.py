@@ -151,7 +151,8 @@ def _item(line: str) -> tuple[str, str] | None:
 
 
 def _period(letters: str, copies: int, again: int) -> int:
-    """The length of the block that the end repeats often enough; 0 if there is none."""
+    """The length of the block that the end repeats often enough; 0 if there is none. In linear time, by the borders of
+    Knuth, Morris and Pratt (1977): n letters with a border of b have the period n - b."""
     back = letters[::-1]
     borders = [0] * len(back)  # of each beginning of `back`: the longest end of it that is a beginning as well
     for at in range(1, len(back)):

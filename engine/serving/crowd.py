@@ -2,7 +2,7 @@
 
 One object, one computing thread. A turn of its work is a slice of one prompt and a token of every reply; between turns
 whatever else the thread was asked for has its go. A client that does not take its tokens is waited for: its reply
-pauses, and the others go on.
+pauses, and the others go on. Continuous batching (Orca, OSDI 2022) with chunked prefill (arXiv 2308.16369).
 """
 
 from __future__ import annotations
