@@ -28,10 +28,12 @@ from engine.config import SamplingConfig
 from engine.errors import EngineError, InputTooLong
 from engine.library import Library
 from engine.serving import remote, wire
+from engine.serving.client import MOST_OPEN
 from engine.serving.remote import RemoteSession
 from engine.serving.warm import Terms, is_running
 from engine.serving.wire import Wire, WireError
 from engine.structure import compile_schema
+from engine.tasks.classify import fit_each
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -183,6 +185,15 @@ def test_a_ctrl_c_at_any_line_of_a_call_leaves_no_reply_for_the_next() -> None:
         if done:
             return
     pytest.fail("it never ended")
+
+
+def test_more_labels_may_fit_than_streams_may_be_open(warm: RemoteSession, tiny_session: Session) -> None:
+    labels = [f"label {number}" for number in range(MOST_OPEN + 1)]
+    texts = ["the harbour opens at six", "港口六点开门"]
+    warmly, coldly = (list(fit_each(one, texts, labels)) for one in (warm, tiny_session))  # type: ignore[arg-type]
+    for ours, theirs in zip(warmly, coldly, strict=True):
+        assert isinstance(ours, dict), ours
+        assert ours == pytest.approx(theirs, abs=1e-3)
 
 
 def test_errors_keep_their_kind_and_their_hint(warm: RemoteSession) -> None:

@@ -78,8 +78,9 @@ def fit_each(
     instruction, ask, yes, no = EACH[language]
     before = (Message("system", instruction),)
     questions = [Question((yes, no), (yes, no), before, ask.replace("{label}", label)) for label in labels]
-    for window in scoring.windows(texts):
-        columns = [scoring.judge(session, asked, window) for asked in questions]
+    for window in scoring.windows(texts, max(1, scoring.WINDOW // len(labels))):
+        # One label after the other: each of several scorings under way would have a cache of its own in a warm server.
+        columns = [list(scoring.judge(session, asked, window)) for asked in questions]
         for results in zip(*columns, strict=True):
             failed = next((result for result in results if isinstance(result, EngineError)), None)
             yield failed or {

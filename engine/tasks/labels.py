@@ -87,10 +87,10 @@ def _taken_off(session: Session, question: Question, likeness: Likeness | None) 
     return _prior(session, question) if question.calibrated else [0.0] * len(question.labels)
 
 
-def windows(texts: Iterable[str]) -> Iterator[list[str]]:
+def windows(texts: Iterable[str], size: int = WINDOW) -> Iterator[list[str]]:
     """The texts, so many at a time."""
     rest = iter(texts)
-    while window := list(islice(rest, WINDOW)):
+    while window := list(islice(rest, size)):
         yield window
 
 
