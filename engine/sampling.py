@@ -143,8 +143,9 @@ def keep_allowed(logits: Tensor, constraint: Constraint) -> Tensor:
 
 
 def without(logits: Tensor, ids: Sequence[int]) -> Tensor:
-    """Minus infinity for these ids: (V,) -> (V,)."""
-    return logits.index_fill(0, torch.tensor(ids, dtype=torch.int64), -torch.inf)
+    """Minus infinity for these ids, as far as there are logits of them: (V,) -> (V,)."""
+    known = [id_ for id_ in ids if id_ < logits.numel()]
+    return logits.index_fill(0, torch.tensor(known, dtype=torch.int64), -torch.inf)
 
 
 def penalize(logits: Tensor, present: Sequence[int], penalty: float) -> Tensor:

@@ -172,6 +172,12 @@ def test_what_ends_a_reply_is_not_drawn_too_early(values: list[float], least: in
         assert logprob == pytest.approx(math.log(softmax(values)[drawn]), abs=1e-5)
 
 
+def test_an_end_that_the_model_has_no_logit_for_needs_not_be_kept_back() -> None:
+    """A control token may lie beyond the embedding."""
+    sampler = Sampler(SamplingConfig(min_tokens=2), stop_ids=(1, 4))
+    assert sampler(torch.tensor([0.0, 3.0, 2.0, 1.0]), [])[0] == 2
+
+
 def test_a_least_length_is_told_only_where_there_is_one() -> None:
     """Histories and servers of earlier versions refuse keys that they do not know."""
     assert "min_tokens" not in SamplingConfig().to_json()
