@@ -13,6 +13,7 @@ import tokenizer_models
 from engine.config import ModelConfig
 from engine.errors import InputError, UsageError
 from engine.naming import nearest
+from engine.training.settings import learning_rate
 
 if TYPE_CHECKING:
     from engine.schema import Document
@@ -116,11 +117,7 @@ class Blueprint:
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of a step, from 0."""
-        rise = max(1, round(self.warmup * steps))
-        if step < rise:
-            return self.learning_rate * (step + 1) / rise
-        fall = 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
-        return self.learning_rate * (FLOOR + (1 - FLOOR) * fall)
+        return learning_rate(step, steps, self.learning_rate, self.warmup, FLOOR)
 
 
 def _require(condition: bool, rule: str, blueprint: Blueprint, name: str) -> None:

@@ -65,7 +65,13 @@ class TrainingConfig:
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of a step, from 0."""
-        rise = max(1, round(self.warmup * steps))
-        if step < rise:
-            return self.learning_rate * (step + 1) / rise
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
+        return learning_rate(step, steps, self.learning_rate, self.warmup)
+
+
+def learning_rate(step: int, steps: int, peak: float, warmup: float, floor: float = 0.0) -> float:
+    """Of a step, from 0: up to the peak over `warmup` of the steps, then along half a cosine down to `floor` of it."""
+    rise = max(1, round(warmup * steps))
+    if step < rise:
+        return peak * (step + 1) / rise
+    fall = 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
+    return peak * (floor + (1 - floor) * fall)
