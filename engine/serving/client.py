@@ -27,6 +27,8 @@ PATIENCE = 10.0
 """Seconds that a client has to answer a question in the middle of a step, which all others wait for."""
 MOST_OPEN = 16
 """Streams of one client at a time."""
+FEW = 8
+"""Conversations up to which scores are remembered: labels' priors have three."""
 
 
 class Client:
@@ -138,7 +140,6 @@ class Client:
 
     def _score_many(self, message: dict[str, Any]) -> Generator[Any, None, None]:
         conversations = [unpack_messages(data) for data in message["conversations"]]
-        key = json.dumps([self._context, message["conversations"], message["continuations"]])
 
         def rows() -> Generator[Any, None, None]:
             begins = _begins(conversations[0]) if conversations else ""
@@ -149,8 +150,11 @@ class Client:
                         yield {"error": pack_error(row)} if isinstance(row, EngineError) else row
 
         yield None
-        few = len(conversations) <= 8
-        with contextlib.closing(self._pool.scores.through(key, rows) if few else rows()) as found:
+        found = rows()
+        if len(conversations) <= FEW:
+            key = json.dumps([self._context, message["conversations"], message["continuations"]])
+            found = self._pool.scores.through(key, rows)
+        with contextlib.closing(found):
             yield from found
 
     def _stream_many(self, message: dict[str, Any]) -> Generator[Any, None, None]:
