@@ -27,6 +27,11 @@ def shown(text: str) -> str:
     return "".join(_SHOWN.get(part) or part.rstrip() for part in before) + last.rstrip("\n") + end
 
 
+def lines_in(text: str) -> int:
+    """How many lines a text has in its file; an empty one has one."""
+    return text.count("\n") + (not text.endswith("\n"))
+
+
 def numbered(text: str, first: int = 1) -> Iterator[tuple[int, str]]:
     """The lines as they are read, each with the number of its line in the file."""
     for number, line in enumerate(text.split("\n"), first):

@@ -17,7 +17,7 @@ from engine.errors import InputError
 from engine.language import HAN, language_of
 from engine.schema import Chunk, Coverage, Document
 from engine.tasks.addresses import without_addresses
-from engine.tasks.breaks import LINE, PARAGRAPH
+from engine.tasks.breaks import LINE, PARAGRAPH, lines_in
 from engine.tasks.length import Length, words_in
 from engine.tasks.sentences import sentences
 from engine.tasks.short_text import given, span, stays_whole
@@ -78,7 +78,7 @@ def extract(
         line = f"- {sentence.text}{_span(sentence)}" if bullets else sentence.text
         yield Chunk(line + ("" if last else between), finish_reason="stop" if last else None)
     tokens = sum(session.count(sentence.text) for sentence in found)
-    lines = document.text.count("\n") + (not document.text.endswith("\n"))
+    lines = lines_in(document.text)
     yield Coverage(len(found), len(found), lines, lines, tokens, tokens)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.schema import Chunk, Coverage, Document
-from engine.tasks.breaks import shown
+from engine.tasks.breaks import lines_in, shown
 from engine.tasks.passages import Passage, split
 from engine.tasks.search import rank
 from engine.tasks.summarize import ChunkProgress
@@ -33,7 +33,7 @@ def retrieve(
     before = [0]
     for number, document in enumerate(documents):
         passages += [(number, passage) for passage in split(document.text, session.count, PASSAGE_TOKENS)]
-        before.append(before[-1] + document.text.count("\n") + (not document.text.endswith("\n")))
+        before.append(before[-1] + lines_in(document.text))
     yield ChunkProgress(0, len(passages))
     yield Chunk("")
     ranked = rank(session, question, [shown(passage.text) for _, passage in passages], most=MOST_READ)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine.language import language_of
 from engine.schema import Chunk, Coverage, Document
-from engine.tasks.breaks import numbered, shown
+from engine.tasks.breaks import lines_in, numbered, shown
 from engine.tasks.length import Length
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def given(
         yield from (Part(line, number, number, session.count(line)) for number, line in said)
         text = "\n".join(f"- {line}{span(number, number, language)}" for number, line in said)
     yield Chunk(shown(text).strip(), finish_reason="stop")
-    tokens, lines = session.count(document.text), document.text.count("\n") + (not document.text.endswith("\n"))
+    tokens, lines = session.count(document.text), lines_in(document.text)
     yield Coverage(1, 1, lines, lines, tokens, tokens, given_whole=True)
 
 

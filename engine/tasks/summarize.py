@@ -17,7 +17,7 @@ from engine.language import language_of
 from engine.loops import Watch, ended_at_loops
 from engine.schema import Chunk, Coverage, Document, FinishReason, Language, Message
 from engine.tasks.addresses import without_addresses
-from engine.tasks.breaks import shown
+from engine.tasks.breaks import lines_in, shown
 from engine.tasks.length import Length, words_in
 from engine.tasks.passages import Passage, split
 from engine.tasks.sentences import sentences
@@ -147,7 +147,7 @@ def summarize(
     if not (whole and (yield from _in_one_pass(session, text.strip(), wish, sampling))):
         yield from _in_parts(writer, passages, wish, wanted, min(PASSAGE_TOKENS, room))
     tokens = sum(passage.tokens for passage in passages)
-    lines = document.text.count("\n") + (not document.text.endswith("\n"))
+    lines = lines_in(document.text)
     yield Coverage(len(passages), len(passages), lines, lines, tokens, tokens, chunks_cached=writer.remembered)
 
 

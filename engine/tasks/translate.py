@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import EngineError, InputError, InputTooLong
 from engine.schema import Chunk, Coverage, Document, Language, Message
+from engine.tasks.breaks import lines_in
 from engine.tasks.doubts import SEVERITY, Doubt, doubt, tidy
 from engine.tasks.inline import Hidden, hide, joined, stretches
 from engine.tasks.segments import Segment, segments, target_of
@@ -127,7 +128,7 @@ def _tasks(session: Session, documents: Iterable[Document], to: Language | None)
             yield _Task(_Work(number, LANGUAGES[0], 0), None, error)
             continue
         into = to or target_of(document.text)
-        work = _Work(number, into, document.text.count("\n") + (not document.text.endswith("\n")))
+        work = _Work(number, into, lines_in(document.text))
         for segment in segments(document.text, into, session.count, limits[into]):
             yield _Task(work, segment)
         yield _Task(work, None)
