@@ -61,6 +61,10 @@ class Database:
                 raise StoreError(
                     f"the {self._name} {self.path} can't be used: {error}", hint="check its folder and the space there"
                 ) from error
+            except sqlite3.ProgrammingError as error:  # it was closed in between
+                raise StoreError(
+                    f"the {self._name} {self.path} can't be used: {error}", hint="run the command again"
+                ) from error
             except sqlite3.DatabaseError as error:
                 raise StoreError(f"{self.path} is damaged: {error}", hint=self._mend) from error
             except (UnicodeError, OverflowError) as error:  # half a character; a number beyond 64 bits

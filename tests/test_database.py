@@ -65,3 +65,12 @@ def test_a_ctrl_c_at_any_line_of_a_change_takes_no_later_one_with_it(database: D
         break
     assert stop > 5
     assert [title for title in titles(path) if title.startswith("kept")] == [f"kept {n:02}" for n in range(stop)]
+
+
+def test_a_file_that_another_thread_has_closed_is_not_called_damaged(database: Database) -> None:
+    database.close()
+    for use in (database.errors, database.change):
+        with pytest.raises(StoreError, match="closed") as caught, use():
+            database.connection.execute("SELECT 1")
+        assert "damaged" not in caught.value.message
+        assert "delete" not in caught.value.hint
