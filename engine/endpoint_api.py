@@ -6,7 +6,7 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import EngineError, InputTooLong
+from engine.errors import EngineError, InputError, InputTooLong
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -98,6 +98,11 @@ class Api:
             raise EndpointError(f"{self._url} did not answer in time") from error
         except httpx.HTTPError as error:
             raise EndpointError(f"{self._url} can't be reached: {error}", hint="does the server run there?") from error
+        except UnicodeEncodeError as error:
+            half = ord(error.object[error.start])
+            raise InputError(
+                f"the text holds half a surrogate pair (U+{half:04X})", hint="Save the text as UTF-8 and try again."
+            ) from error
         except ValueError as error:
             raise EndpointError(f"{self._url} answered with no JSON: {error}") from error
 

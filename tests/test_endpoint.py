@@ -20,7 +20,7 @@ from engine.config import SamplingConfig
 from engine.endpoint import TOGETHER, EndpointSession
 from engine.endpoint_api import EndpointError
 from engine.endpoint_fields import chances
-from engine.errors import InputTooLong, ModelNotFound, OutputError, UsageError
+from engine.errors import InputError, InputTooLong, ModelNotFound, OutputError, UsageError
 from engine.schema import Message
 from engine.serving.warm import is_running
 from engine.structure import compile_schema
@@ -300,6 +300,11 @@ def test_other_servers_faults_are_told_apart(odd: EndpointSession) -> None:
     Odd.answers["embeddings"] = (200, b'{"data": []}')
     with pytest.raises(EndpointError, match="embeddings"):
         odd.embed(["x"])
+
+
+def test_half_a_character_is_refused_as_a_session_refuses_it(odd: EndpointSession) -> None:
+    with pytest.raises(InputError, match=r"half a surrogate pair \(U\+DCFF\)"):
+        odd.stream(hello("a \udcff"), SamplingConfig())
 
 
 def test_a_server_that_ignores_schemas_is_found_out(odd: EndpointSession) -> None:

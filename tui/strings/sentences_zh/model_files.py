@@ -66,6 +66,7 @@ FORMS = (
     (r"the model wants a token before every text, but its vocabulary names none",
      "模型要在每段文字前放一个词元，词表里却没有"),
     (r"unknown kind of tokenizer (.+) with dummy prefix (.+)", "不认识的分词类型 {1}（前缀 {2}）"),
+    (r"the text holds half a surrogate pair \(U\+(\w+)\)", "文字里有半个代理对（U+{1}）"),
     (r"the text holds half a surrogate pair \(U\+(\w+)\) at (\S+)", "文字的第 {2} 个字符是半个代理对（U+{1}）"),
     (r"Save the text as UTF-8 and try again\.", "请把文字存为 UTF-8 再试"),
     (r"the chat template refuses these messages: (.+)", "模型的对话格式不接受这些消息：{1}"),
