@@ -46,6 +46,28 @@ def test_a_row_that_is_no_row_keeps_its_place(tmp_path: Path) -> None:
     assert [row.error for row in rows] == ["", "1 values, expected 2", ""]
 
 
+def test_a_cell_may_be_as_long_as_a_file(tmp_path: Path) -> None:
+    long = "字" * 200_000
+    rows = read(tmp_path, f"id,t\n1,{long}\n", "csv:t")
+    assert [row.text for row in rows] == [long]
+    output, written = table("csv", rows, {0: {"label": "x"}})
+    (tmp_path / "out").write_text("".join(written), encoding="utf-8")
+    assert output.resume(tmp_path / "out")[0] == 1
+
+
+def test_columns_of_one_name_are_all_kept(tmp_path: Path) -> None:
+    rows = read(tmp_path, "t,,t,t_2,\nfirst,a,second,b,c\n", "csv:t")
+    assert rows[0].text == "first"
+    assert rows[0].fields == {"t": "first", "": "a", "t_3": "second", "t_2": "b", "_2": "c"}
+    assert read(tmp_path, "t,t\n1,2\n", "csv:t_2")[0].text == "2"
+
+
+def test_half_a_character_is_an_error_of_its_row(tmp_path: Path) -> None:
+    rows = read(tmp_path, '{"t": "ab\\ud800"}\n{"t": "\\ud83d\\ude00"}\n', "jsonl:t")
+    assert [row.error for row in rows] == ["the text holds half a surrogate pair (U+D800) at 2", ""]
+    assert rows[1].text == "\U0001f600"
+
+
 def test_what_can_not_be_meant_is_refused(tmp_path: Path) -> None:
     for spec in ("line", "csv", "csv:", "xml:a"):
         with pytest.raises(UsageError, match="--in expects"):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,9 @@ from engine.schema import Document
 from engine.tasks.breaks import numbered, shown
 from tui.cli.inputs import as_read, read_path, stdin_has_input, stdin_once, with_text
 from tui.cli.options import Options
+from tui.files import MAX_BYTES
 
+csv.field_size_limit(MAX_BYTES)  # a cell may be a whole article; Python's own limit is 131,072 characters
 SPEC = re.compile(r"lines|(csv|tsv|jsonl):(.+)", re.DOTALL)
 
 
@@ -96,7 +99,7 @@ def _split(document: Document, spec: str) -> Iterator[Row]:
 def _table_rows(document: Document, column: str, delimiter: str) -> Iterator[Row]:
     reader = csv.reader(io.StringIO(document.text, newline=""), delimiter=delimiter, strict=True)
     try:
-        header = next(reader, [])
+        header = _told_apart(next(reader, []))
         if column not in header:
             known = ", ".join(header) or "none"
             raise UsageError(f"{document.name} has no column {column!r}", hint=f"its columns: {known}")
@@ -111,6 +114,15 @@ def _table_rows(document: Document, column: str, delimiter: str) -> Iterator[Row
             yield Row(text, name, fields, wrong or ("" if text.strip() else "the text is empty"))
     except csv.Error as error:
         raise InputError(f"{document.name}:{reader.line_num}: not valid CSV: {error}") from error
+
+
+def _told_apart(header: list[str]) -> list[str]:
+    """The names of columns; one that stood before, as names that are empty often do, gets a number: `note_2`."""
+    names: list[str] = []
+    for name in header:
+        free = (f"{name}_{number}" for number in itertools.count(2) if f"{name}_{number}" not in [*header, *names])
+        names.append(next(free) if name in names else name)
+    return names
 
 
 def _json_rows(document: Document, column: str) -> Iterator[Row]:
@@ -128,5 +140,11 @@ def _json_rows(document: Document, column: str) -> Iterator[Row]:
         elif not isinstance(fields.get(column), str):
             yield Row("", name, fields, f"no text in field {column!r}")
         else:
-            text = fields[column]
-            yield Row(text, name, fields, "" if text.strip() else "the text is empty")
+            yield Row(fields[column], name, fields, _wrong(fields[column]))
+
+
+def _wrong(text: str) -> str:
+    """What is wrong with a text that JSON holds; empty if nothing is."""
+    if half := re.search("[\ud800-\udfff]", text):
+        return f"the text holds half a surrogate pair (U+{ord(half[0]):X}) at {half.start()}"
+    return "" if text.strip() else "the text is empty"
