@@ -178,6 +178,23 @@ def test_rows_of_a_table_get_a_column_for_each_field(command: Command) -> None:
         fits({"name": row["name"], "age": int(row["llm_age"]), "mood": row["mood"]})
 
 
+def test_a_cell_holds_the_whole_number_and_an_error_is_the_rows_own(command: Command) -> None:
+    shape = "price number in 1234567.5|7654321.5, error in disk|net"
+    done = command("batch", "Which?", "--schema", shape, "--in", "lines", "--out", "csv", *HOT, stdin="a\nb\n")
+    assert done.code == 0, done.err
+    rows = list(csv.DictReader(io.StringIO(done.out)))
+    assert list(rows[0]) == ["text", "price", "llm_error", "error"]
+    for row in rows:
+        assert row["price"] in {"1234567.5", "7654321.5"}
+        assert (row["llm_error"] in {"disk", "net"}, row["error"]) == (True, "")
+
+
+def test_an_object_that_may_be_null_has_empty_cells(command: Command) -> None:
+    shape = '{"anyOf": [{"type": "null"}], "properties": {"a": {"type": "integer"}}}'
+    done = command("batch", "Which?", "--schema", shape, "--in", "lines", "--out", "csv", stdin="a\n")
+    assert (done.code, done.out) == (0, "text,a,error\na,,\n")
+
+
 def test_lines_become_objects_in_their_order(command: Command) -> None:
     names = [f"Person {number}" for number in range(20)]
     shape = "n int 0..99, 好 bool"

@@ -103,6 +103,21 @@ def test_a_column_of_the_input_keeps_its_name_and_value() -> None:
     assert written == ["text,label,llm_label,error\n", "a,gold,guess,\n"]
 
 
+def test_what_was_judged_before_keeps_every_column(tmp_path: Path) -> None:
+    fields = {"text": "a", "label": "gold", "llm_label": "guess"}
+    for kind in ("csv", "jsonl"):
+        _, written = table(kind, [Row("a", fields=fields)], {0: {"label": "again"}})
+        (tmp_path / kind).write_text("".join(written), encoding="utf-8")
+    assert (tmp_path / "csv").read_text().splitlines()[0] == "text,label,llm_label,llm_llm_label,error"
+    assert json.loads((tmp_path / "jsonl").read_text()) == fields | {"llm_llm_label": "again"}
+
+
+def test_numbers_of_the_input_keep_all_their_digits() -> None:
+    rows = [Row("a", fields={"text": "a", "time": 1700000000.125, "price": 0.1})]
+    _, written = table("csv", rows, {0: {"label": 0.123456789}})
+    assert written[1] == "a,1700000000.125,0.1,0.123457,\n"
+
+
 texts = st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=6)
 
 

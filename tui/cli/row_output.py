@@ -42,14 +42,18 @@ class RowOutput:
         self.kind, self._rows, self._write, self._as_text = kind, rows, write, as_text
         self.given = list(dict.fromkeys(name for row in rows for name in row.fields))
         # An input that has a column `label` keeps it.
-        self._names = {name: self._free(name) for name in columns}
+        self._names: dict[str, str] = {}
+        for name in columns:
+            self._names[name] = self._free(name)
         self._done: dict[int, Result] = {}
         self._journal: Journal | None = None
         self.written = 0
         """Rows that are out."""
 
     def _free(self, name: str) -> str:
-        return f"llm_{name}" if name in self.given else name
+        while name in self.given or name in self._names.values():  # what was judged twice has `llm_label` as well
+            name = f"llm_{name}"
+        return name
 
     def to(self, write: Callable[[str], object], journal: Journal) -> None:
         """Write elsewhere, and keep in the journal what waits."""
@@ -92,8 +96,11 @@ class RowOutput:
             return json.dumps(row.fields | added, ensure_ascii=False) + "\n"
         if self.kind == "text":
             return "" if "error" in result else self._as_text(row, result) + "\n"
-        values = [row.fields.get(name, "") for name in self.given] + [result.get(name, "") for name in self._names]
-        return self._line([_cell(value) for value in values])
+        return self._line([*self._cells(row), *(_short(result.get(name, "")) for name in self._names)])
+
+    def _cells(self, row: Row) -> list[str]:
+        """What a table row begins with."""
+        return [_cell(row.fields.get(name, "")) for name in self.given]
 
     def _line(self, values: Sequence[str]) -> str:
         text = io.StringIO()
@@ -133,16 +140,19 @@ class RowOutput:
                 return False
             return isinstance(written, dict) and all(written.get(name) == row.fields[name] for name in row.fields)
         values = next(csv.reader(io.StringIO(record, newline=""), delimiter="," if self.kind == "csv" else "\t"), [])
-        return values[: len(self.given)] == [_cell(row.fields.get(name, "")) for name in self.given]
+        return values[: len(self.given)] == self._cells(row)
 
 
 def _other(path: Path, why: str) -> UsageError:
     return UsageError(f"{path} was made from another input: {why}", hint="name another file for --resume, or remove it")
 
 
+def _short(value: Any) -> str:
+    """The cell of a result, whose probabilities are told to six digits."""
+    return f"{value:.6g}" if isinstance(value, float) else _cell(value)
+
+
 def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
     return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
 
 

@@ -99,11 +99,23 @@ def show_value(
 
 def columns_of(grammar: Grammar) -> list[str]:
     """What a table has a column for: the named properties of an object, else `data` for the whole."""
-    return list(grammar.schema.get("properties") or ["data"])
+    return [_column(name) for name in _fields(grammar)] or ["data"]
 
 
 def cells_of(grammar: Grammar, value: Any) -> dict[str, Any]:
-    """A value as the cells of its columns."""
-    if not grammar.schema.get("properties"):
-        return {"data": value}
-    return {name: value[name] for name in columns_of(grammar) if name in value}
+    """A value as the cells of its columns; a number keeps all its digits."""
+    if not (fields := _fields(grammar)):
+        cells = {"data": value}
+    else:
+        value = value if isinstance(value, dict) else {}  # null, where the schema allows it
+        cells = {_column(name): value[name] for name in fields if name in value}
+    return {name: json.dumps(cell) if isinstance(cell, float) else cell for name, cell in cells.items()}
+
+
+def _fields(grammar: Grammar) -> list[str]:
+    return list(grammar.schema.get("properties") or [])
+
+
+def _column(name: str) -> str:
+    """A field called `error` leaves that column to rows that failed."""
+    return "llm_error" if name == "error" else name
