@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -165,3 +166,31 @@ def test_a_killed_run_goes_on_and_has_each_row_once(tiny_model_home: Path, tmp_p
     again = llm(tiny_model_home, *arguments)
     assert again.returncode == 0
     assert result.read_text(encoding="utf-8").splitlines()[-1] == lines[-1]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes have names on Unix")
+def test_a_place_that_can_not_be_gone_on_with_is_told(tiny_model_home: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name, why in (
+        ("pipe", "pipe is a pipe or a device"), ("/dev/zero", "/dev/zero is a pipe or a device"),
+        (".", "can't read .: Is a directory"), ("", "can't read .: Is a directory"), ("/", "can't read /"),
+    ):  # fmt: skip
+        done = llm(
+            tiny_model_home, "sentiment", "-m", "tiny", "--in", "lines", "--resume", name, stdin=b"a\n", cwd=tmp_path
+        )
+        assert (done.returncode, done.stdout) == (1, b""), done.stderr
+        assert why in done.stderr.decode()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names are text there")
+def test_a_name_that_is_no_text_comes_out_as_json_escapes(tiny_model_home: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt")
+    (tmp_path / "other.txt").write_text("good")
+    with open(name, "w", encoding="utf-8") as file:
+        file.write("bad")
+    arguments = ["sentiment", "-m", "tiny", "-f", name, "-f", str(tmp_path / "other.txt")]
+    for out in (["-j", "-o", "out"], ["--resume", "out.jsonl"], ["--resume", "out.jsonl"]):
+        done = llm(tiny_model_home, *arguments, *out, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        rows = (tmp_path / out[-1]).read_text(encoding="utf-8").splitlines()
+        assert [json.loads(row)["name"] for row in rows] == [name, str(tmp_path / "other.txt")]

@@ -147,6 +147,27 @@ def test_a_file_cut_anywhere_goes_on_with_the_next_whole_row(
         assert [row[0] for row in read_back[1:]] == texts
 
 
+def test_a_value_cut_at_a_line_break_of_its_own_is_not_a_row(tmp_path: Path) -> None:
+    rows = [Row(text, fields={"text": text}) for text in ("a", 'two\n"lines"')]
+    output, written = table("csv", rows, {0: {"label": "x"}, 1: {"label": "y"}})
+    assert written[2] == '"two\n""lines""",y,\n'
+    for cut in ('"two\n', '"two\n""lines""'):
+        (tmp_path / "out").write_text("".join(written[:2]) + cut)
+        assert output.resume(tmp_path / "out") == (1, len("".join(written[:2])))
+
+
+def test_a_row_that_no_other_format_could_hold_is_known_again(tmp_path: Path) -> None:
+    line = '{"t": "a", "half": "\\ud800 \\udc80", "\\udfff": 1, "x": NaN, "y": 1e999, "none": null}'
+    rows = read(tmp_path, f"{line}\n" + '{"t": "b", "x": ' + "[" * 200_000 + "\n", "jsonl:t")
+    assert rows[1].error == "not valid JSON"
+    for kind in ("jsonl", "csv"):
+        output, written = table(kind, rows, {0: {"label": "x"}, 1: {"error": "no"}})
+        (tmp_path / kind).write_text("".join(written), encoding="utf-8")
+        assert output.resume(tmp_path / kind)[0] == 2
+    written = (tmp_path / "jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(written[0])["half"] == "\ud800 \udc80"
+
+
 def test_the_output_of_another_input_is_not_continued(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     path.write_text('{"text": "other", "label": "x"}\n')

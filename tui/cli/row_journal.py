@@ -21,7 +21,7 @@ class Journal:
 
     def __init__(self, output: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
         """`columns`: what the task adds to a row, which tells tasks apart."""
-        self.path = output.with_name(f"{output.name}.pending")
+        self.path = Path(f"{output}.pending")  # a folder may have no name of its own: `.`
         self._rows, self._columns = rows, list(columns)
         self._file: IO[str] | None = None
         self._holds = self.path.exists()

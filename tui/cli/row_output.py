@@ -93,7 +93,7 @@ class RowOutput:
         """One row with its line ending; empty where the text format has nothing to say."""
         if self.kind == "jsonl":
             added = {self._names.get(name) or self._free(name): value for name, value in result.items()}
-            return json.dumps(row.fields | added, ensure_ascii=False) + "\n"
+            return _writable(json.dumps(row.fields | added, ensure_ascii=False)) + "\n"
         if self.kind == "text":
             return "" if "error" in result else self._as_text(row, result) + "\n"
         return self._line([*self._cells(row), *(_short(result.get(name, "")) for name in self._names)])
@@ -105,11 +105,15 @@ class RowOutput:
     def _line(self, values: Sequence[str]) -> str:
         text = io.StringIO()
         # Python quotes the characters of the line ending alone: \r must be among them.
-        csv.writer(text, delimiter="," if self.kind == "csv" else "\t", lineterminator="\r\n").writerow(values)
+        csv.writer(text, delimiter="," if self.kind == "csv" else "\t", lineterminator="\r\n").writerow(
+            map(_writable, values)
+        )
         return text.getvalue().removesuffix("\r\n") + "\n"
 
     def resume(self, path: Path) -> tuple[int, int]:
         """What a file of an earlier run holds: complete rows, and their bytes. Raises UsageError if it is another's."""
+        if path.exists() and not (path.is_file() or path.is_dir()):  # it may have no end
+            raise InputError(f"{path} is a pipe or a device, expected a file")
         try:
             text = path.read_bytes().decode("utf-8", errors="surrogateescape")
         except FileNotFoundError:
@@ -138,9 +142,12 @@ class RowOutput:
                 written = json.loads(record)
             except ValueError:
                 return False
-            return isinstance(written, dict) and all(written.get(name) == row.fields[name] for name in row.fields)
+            # As text: NaN, which Python takes for JSON, is not equal to itself.
+            return isinstance(written, dict) and json.dumps(row.fields) == json.dumps(
+                {name: written.get(name) for name in row.fields}
+            )
         values = next(csv.reader(io.StringIO(record, newline=""), delimiter="," if self.kind == "csv" else "\t"), [])
-        return values[: len(self.given)] == self._cells(row)
+        return values[: len(self.given)] == list(map(_writable, self._cells(row)))
 
 
 def _other(path: Path, why: str) -> UsageError:
@@ -156,21 +163,24 @@ def _cell(value: Any) -> str:
     return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
+def _writable(text: str) -> str:
+    """The text with escapes, as JSON has them, for half a character and for bytes of a name that are no text."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def _lines(text: str) -> Iterator[str]:
     """The lines with their ends; only a line feed ends one, whatever else Unicode would break at."""
     return (match[0] for match in re.finditer(r"[^\n]*\n|[^\n]+$", text))
 
 
 def _records(text: str) -> Iterator[str]:
-    """The records of a table; a quoted value may hold line breaks."""
+    """The records of a table; a quoted value may hold line breaks, and one that does not end is left out."""
     record = ""
     for line in _lines(text):
         record += line
         if record.count('"') % 2 == 0:
             yield record
             record = ""
-    if record:
-        yield record
 
 
 @contextmanager
@@ -198,7 +208,7 @@ def appending(path: Path, keep: int, console: Console) -> Iterator[Callable[[str
 
             def write(text: str) -> None:
                 try:
-                    file.write(text.encode("utf-8", errors="surrogateescape"))
+                    file.write(text.encode())
                     file.flush()
                 except OSError as error:
                     raise InputError(f"can't write {path}: {error.strerror}") from error

@@ -132,7 +132,7 @@ def _json_rows(document: Document, column: str) -> Iterator[Row]:
         name = f"{document.name}:{number}"
         try:
             fields = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             yield Row("", name, {"name": name}, "not valid JSON")
             continue
         if not isinstance(fields, dict):
