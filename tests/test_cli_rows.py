@@ -194,3 +194,64 @@ def test_a_name_that_is_no_text_comes_out_as_json_escapes(tiny_model_home: Path,
         assert done.returncode == 0, done.stderr
         rows = (tmp_path / out[-1]).read_text(encoding="utf-8").splitlines()
         assert [json.loads(row)["name"] for row in rows] == [name, str(tmp_path / "other.txt")]
+
+
+@pytest.mark.parametrize("out", ["jsonl", "csv"])
+def test_rows_that_failed_before_are_counted_by_the_run_that_goes_on(
+    tiny_model_home: Path, tmp_path: Path, out: str
+) -> None:
+    (tmp_path / "in.csv").write_text(REVIEWS)
+    result = tmp_path / "out"
+    arguments = ["sentiment", "-m", "tiny", "-f", "in.csv", "--in", "csv:review", "--out", out, "--resume", "out"]
+    assert llm(tiny_model_home, *arguments, cwd=tmp_path).returncode == 6
+    whole = result.read_bytes()
+    for kept in (len(whole) - 1, len(whole)):
+        result.write_bytes(whole[:kept])
+        done = llm(tiny_model_home, *arguments, cwd=tmp_path)
+        assert (done.returncode, told(done)[-1]) == (6, "1 of 3 rows failed")
+        assert result.read_bytes() == whole
+
+
+def test_what_another_command_wrote_is_not_gone_on_with(tiny_model_home: Path, tmp_path: Path) -> None:
+    tasks = (["sentiment"], ["embed"], ["batch", "Who?"], ["batch", "Who?", "--schema", "a bool"])
+    for number, task in enumerate(tasks):
+        for name, code in ((f"out{number}", 0), (f"out{number}", 0), *([(f"out{number - 1}", 2)] if number else [])):
+            arguments = [*task, "-m", "tiny", "--in", "lines", "--resume", name]
+            done = llm(tiny_model_home, *arguments, stdin=b"a\n", cwd=tmp_path)
+            assert done.returncode == code, done.stderr
+    assert told(done)[0] == "llm: out2 was made by another command: its row 1 has no 'data'"
+    assert (tmp_path / "out2").read_text().count("\n") == 1
+
+
+def test_a_file_is_not_read_while_another_run_writes_it(tiny_model_home: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text('{"text": "another"}\n')
+    arguments = [*COMMAND, "sentiment", "-m", "tiny", "--in", "lines", "--resume", "out"]
+    script = f"""
+import subprocess, sys
+from pathlib import Path
+from tui.cli.row_output import alone_with
+with alone_with(Path("out")):
+    done = subprocess.run({arguments!r}, input=b"a", capture_output=True)
+print(done.returncode, done.stderr.decode())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment(tiny_model_home), cwd=tmp_path, capture_output=True, check=True
+    )
+    assert done.stdout.decode().strip() == "1 llm: out is being written by another run"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files have limits on Unix")
+def test_a_disk_that_is_full_is_told_with_the_file_and_a_later_run_goes_on(
+    tiny_model_home: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "in").write_text("".join(f"review {number} {'long ' * 30}\n" for number in range(20)))
+    arguments = [*COMMAND, "sentiment", "-m", "tiny", "-f", "in", "--in", "lines", "--resume", "out"]
+    limit = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000)); "
+    limited = f"{limit} os.execv(sys.executable, {arguments!r})"
+    for size, code in (("limited", 1), ("", 0)):
+        words = [sys.executable, "-c", limited] if size else arguments
+        done = subprocess.run(words, env=environment(tiny_model_home), cwd=tmp_path, capture_output=True, check=False)
+        assert done.returncode == code, done.stderr
+        assert ("can't write out" in done.stderr.decode()) == bool(size)
+    rows = (tmp_path / "out").read_text().splitlines()
+    assert [json.loads(row)["text"] for row in rows] == (tmp_path / "in").read_text().replace(" \n", "\n").splitlines()

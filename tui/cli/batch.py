@@ -60,6 +60,8 @@ def batch(
     grammar = None if schema is None else read_schema(run, schema)
     columns = [ANSWER] if grammar is None else columns_of(grammar)
     kind = out_format(run, out, resume)
+    if grammar is not None and kind == "jsonl":
+        columns = [*(name for name in columns if name != "data"), "data"]
     system = text_or_file(run.settings["system"], "--system") if run.settings["system"] else None
     sampling = run.sampling(**({} if grammar else DEFAULTS))
     rows = read_rows(options, files or [], spec)

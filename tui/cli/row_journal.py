@@ -81,6 +81,9 @@ class Journal:
                 self._file.write(text)
                 self._file.flush()
         except OSError as error:
+            if self._file:
+                with contextlib.suppress(OSError):  # what could not be written is not tried again
+                    self._file.close()
             raise InputError(f"can't write {self.path}: {error.strerror}") from error
 
     def _key(self, index: int) -> str:

@@ -12,7 +12,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ from tui.paths import ensure, places
 OutFormat = Literal["text", "csv", "tsv", "jsonl"]
 Result = dict[str, Any]
 """The columns that a task adds to a row."""
+RENAME = "name another file for --resume, or remove it"
 
 
 class RowOutput:
@@ -38,7 +39,10 @@ class RowOutput:
         write: Callable[[str], object],
         as_text: Callable[[Row, Result], str],
     ) -> None:
-        """`columns`: what the task adds in tables, `error` last. `as_text`: a row in the text format."""
+        """`columns`: what the task adds in tables, `error` last, and before it what no other task adds.
+
+        `as_text`: a row in the text format.
+        """
         self.kind, self._rows, self._write, self._as_text = kind, rows, write, as_text
         self.given = list(dict.fromkeys(name for row in rows for name in row.fields))
         # An input that has a column `label` keeps it.
@@ -49,6 +53,8 @@ class RowOutput:
         self._journal: Journal | None = None
         self.written = 0
         """Rows that are out."""
+        self.failed = 0
+        """Rows with an error, those of earlier runs among them."""
 
     def _free(self, name: str) -> str:
         while name in self.given or name in self._names.values():  # what was judged twice has `llm_label` as well
@@ -70,23 +76,28 @@ class RowOutput:
 
     def put(self, index: int, result: Result) -> None:
         """Take in the result of a row; writes it and those that waited for it."""
+        self.failed += "error" in result
         self._done[index] = result
-        while self.written in self._done:
-            self._write(self.format(self._rows[self.written], self._done.pop(self.written)))
-            self.written += 1
+        self._write_ready()
         if self._journal and index >= self.written:
             self._journal.keep(index, result)
         elif self._journal and not self._done:
             self._journal.clear()
 
+    def _write_ready(self) -> None:
+        while self.written in self._done:
+            self._write(self.format(self._rows[self.written], self._done.pop(self.written)))
+            self.written += 1
+
     def restore(self) -> int:
         """Take in what the journal of an earlier run holds; returns how many rows that were."""
         assert self._journal is not None
         kept = {index: result for index, result in self._journal.read() if not self.has(index)}
+        self.failed += sum("error" in result for result in kept.values())
         self._done |= kept
-        for index in sorted(kept):
-            if index == self.written:
-                self.put(index, kept[index])
+        self._write_ready()
+        if kept and not self._done:
+            self._journal.clear()
         return len(kept)
 
     def format(self, row: Row, result: Result) -> str:
@@ -129,29 +140,37 @@ class RowOutput:
             raise _other(path, "its header differs")
         if len(records) > len(self._rows):
             raise _other(path, f"it has {len(records)} rows, the input {len(self._rows)}")
+        *_, own, wrong = self._names.values()
         for number, (record, row) in enumerate(zip(records, self._rows, strict=False), 1):
-            if not self._same(record, row):
+            if (added := self._added(record, row)) is None:
                 raise _other(path, f"its row {number} is not the input's")
+            if added.keys().isdisjoint({own, wrong}):
+                raise UsageError(f"{path} was made by another command: its row {number} has no {own!r}", hint=RENAME)
+            self.failed += bool(added.get(wrong))
         self.written = len(records)
         return len(records), size
 
-    def _same(self, record: str, row: Row) -> bool:
-        """Whether a written record begins with this row's fields."""
+    def _added(self, record: str, row: Row) -> Result | None:
+        """What a written record adds to this row's fields; None for another row's."""
         if self.kind == "jsonl":
             try:
                 written = json.loads(record)
             except ValueError:
-                return False
+                return None
             # As text: NaN, which Python takes for JSON, is not equal to itself.
-            return isinstance(written, dict) and json.dumps(row.fields) == json.dumps(
+            if not isinstance(written, dict) or json.dumps(row.fields) != json.dumps(
                 {name: written.get(name) for name in row.fields}
-            )
+            ):
+                return None
+            return {name: value for name, value in written.items() if name not in row.fields}
         values = next(csv.reader(io.StringIO(record, newline=""), delimiter="," if self.kind == "csv" else "\t"), [])
-        return values[: len(self.given)] == list(map(_writable, self._cells(row)))
+        if values[: len(self.given)] != list(map(_writable, self._cells(row))):
+            return None
+        return dict(zip(self._names.values(), values[len(self.given) :], strict=False))
 
 
 def _other(path: Path, why: str) -> UsageError:
-    return UsageError(f"{path} was made from another input: {why}", hint="name another file for --resume, or remove it")
+    return UsageError(f"{path} was made from another input: {why}", hint=RENAME)
 
 
 def _short(value: Any) -> str:
@@ -184,36 +203,44 @@ def _records(text: str) -> Iterator[str]:
 
 
 @contextmanager
-def appending(path: Path, keep: int, console: Console) -> Iterator[Callable[[str], None]]:
-    """A file to add rows to after its first `keep` bytes; every row is out before the next one starts.
-
-    Two runs at once are refused. Raises InputError.
-    """
+def alone_with(path: Path) -> Iterator[None]:
+    """No other run reads or writes the file meanwhile. Raises InputError where one does."""
     from filelock import FileLock, Timeout
 
-    name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
+    name = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()[:16]
     lock = FileLock(ensure(ensure(places().state) / "locks") / f"{name}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise InputError(f"{path} is being written by another run") from error
     try:
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-        except OSError as error:
-            raise InputError(f"can't write {path}: {error.strerror}") from error
-        with os.fdopen(descriptor, "r+b") as file:
-            file.truncate(keep)
-            file.seek(keep)
-
-            def write(text: str) -> None:
-                try:
-                    file.write(text.encode())
-                    file.flush()
-                except OSError as error:
-                    raise InputError(f"can't write {path}: {error.strerror}") from error
-
-            yield write
-        console.note(f"wrote {path}")
+        yield
     finally:
         lock.release()
+
+
+@contextmanager
+def appending(path: Path, keep: int, console: Console) -> Iterator[Callable[[str], None]]:
+    """A file to add rows to after its first `keep` bytes; every row is out before the next one starts.
+
+    Raises InputError.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+    except OSError as error:
+        raise InputError(f"can't write {path}: {error.strerror}") from error
+    with os.fdopen(descriptor, "r+b") as file:
+        file.truncate(keep)
+        file.seek(keep)
+
+        def write(text: str) -> None:
+            try:
+                file.write(text.encode())
+                file.flush()
+            except OSError as error:
+                with suppress(OSError):  # what could not be written is not tried again
+                    file.close()
+                raise InputError(f"can't write {path}: {error.strerror}") from error
+
+        yield write
+    console.note(f"wrote {path}")

@@ -15,7 +15,7 @@ from tui.cli.deliver import save
 from tui.cli.opening import Run
 from tui.cli.progress import Progress
 from tui.cli.row_journal import Journal
-from tui.cli.row_output import OutFormat, Result, RowOutput, appending
+from tui.cli.row_output import OutFormat, Result, RowOutput, alone_with, appending
 from tui.cli.rows import Row
 
 Work = Callable[[list[str]], Iterator[tuple[int, Result | EngineError]]]
@@ -74,16 +74,17 @@ def run_rows(
     output = RowOutput(kind, rows, [*columns, "error"], write, as_text)
     with contextlib.ExitStack() as stack:
         if resume:
+            stack.enter_context(alone_with(resume))
             journal = _go_on(run, output, resume, len(rows), stack, Journal(resume, rows, columns))
         else:
             output.begin()
-        failed = _work(run, rows, work, output, place)
+        _work(run, rows, work, output, place)
         if resume:
             journal.remove()
     if run.options.output:
         save(run.console, run.options.output, "".join(lines))
-    if failed:
-        run.console.note(f"{failed} of {len(rows)} rows failed")
+    if output.failed:
+        run.console.note(f"{output.failed} of {len(rows)} rows failed")
         raise typer.Exit(6)
 
 
@@ -102,28 +103,26 @@ def _go_on(
     return journal
 
 
-def _work(run: Run, rows: Sequence[Row], work: Work, output: RowOutput, place: str) -> int:
-    """The rows that are not written yet; returns how many failed."""
-    started, failed = time.monotonic(), 0
+def _work(run: Run, rows: Sequence[Row], work: Work, output: RowOutput, place: str) -> None:
+    """The rows that are not written yet."""
+    started = time.monotonic()
     before = sum(output.has(index) for index in range(len(rows)))
     todo: list[int] = []
     for index in range(len(rows)):
         if output.has(index):
             continue
         if rows[index].error:
-            failed += 1
             run.console.error(rows[index].name, rows[index].error)
             output.put(index, {"error": rows[index].error})
         else:
             todo.append(index)
-    done = before + failed
+    done = len(rows) - len(todo)
     with Progress(run.console, "rows") as progress:
         for number, result in work([rows[index].text for index in todo]):
             index = todo[number]
             if isinstance(result, EngineError):
                 if len(rows) == 1:
                     raise result
-                failed += 1
                 progress.clear()
                 run.console.error(rows[index].name, result.message, result.hint)
                 result = {"error": result.message}  # noqa: PLW2901
@@ -134,7 +133,6 @@ def _work(run: Run, rows: Sequence[Row], work: Work, output: RowOutput, place: s
     if count > 1 or run.settings["stats"]:
         where = f"{place} · " if run.settings["stats"] and place else ""
         run.console.note(f"{where}{count} rows in {elapsed:.1f} s, {count / elapsed:.1f} rows/s")
-    return failed
 
 
 def numbered(results: Iterable[Result | EngineError]) -> Iterator[tuple[int, Result | EngineError]]:
