@@ -71,6 +71,18 @@ def test_control_characters_are_shown_not_obeyed() -> None:
     assert visible("你好 🙂") == "你好 🙂"
 
 
+def test_a_name_in_an_error_or_beside_a_bar_steers_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    stderr = Terminal()
+    monkeypatch.setattr(sys, "stderr", stderr)
+    console = Console("never", language="en")
+    console.error("a\x1b]0;b\x07\nc", "no text")
+    assert stderr.getvalue() == "a\u241b]0;b\u2407 c: no text\n"
+    times = iter((0.0, 1.0, 2.0))
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: next(times))
+    Progress(console, "reading a\x1b[2Jb\nc").update(1, 2)
+    assert "reading a\u241b[2Jb c 1/2 (50%)" in stderr.getvalue()
+
+
 def test_a_bar_moves_on_a_terminal_and_is_gone_when_done(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Terminal()
     monkeypatch.setattr(sys, "stderr", stream)

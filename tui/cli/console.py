@@ -151,7 +151,8 @@ class Console:
         message, hint = as_called(self.said(message)), as_called(self.said(hint))
         lines = [line for line in visible(message).splitlines() if line.strip()] or [self.said("unknown error")]
         lines = lines[: 2 if hint else 3]
-        lines[0] = self.styled(f"{where}: ", "red") + lines[0]
+        named = visible(where).replace("\n", " ")
+        lines[0] = self.styled(f"{named}: ", "red") + lines[0]
         if hint:
             lines.append(self.styled("→ ", "bold") + " ".join(visible(hint).split()))
         self._err("\n".join(lines))
