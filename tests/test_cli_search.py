@@ -163,6 +163,21 @@ def test_everything_added_is_looked_at_again_and_what_is_gone_leaves(home: Path)
     assert run(home, "search", "passport", "--words")[0] == ""
 
 
+def test_a_page_that_did_not_change_is_read_as_it_is_asked_for_now(home: Path) -> None:
+    (home.parent / "docs" / "p.html").write_text("<html><p>Tickets</p><a href='hidden'>here</a></html>")
+    run(home, "index", "add", ".", "--words")
+    for path, choice, read, unchanged in ((".", "source", 1, 2), (".", "source", 0, 3), ("p.html", "page", 1, 0)):
+        out, _ = run(home, "index", "add", path, "--words", "--html", choice, "--json")
+        assert (json.loads(out)["read"], json.loads(out)["unchanged"]) == (read, unchanged)
+        assert bool(run(home, "search", "hidden", "--words")[0]) == (choice == "source")
+
+
+def test_a_files_name_steers_no_terminal(home: Path) -> None:
+    (home.parent / "docs" / "a\x1b]0;b\x07.txt").write_bytes(b"bad \xff")
+    _, err = run(home, "index", "add", ".", "--words", code=6)
+    assert err[0] == "a\u241b]0;b\u2407.txt: not valid UTF-8 at byte 4"
+
+
 def test_listing_counting_and_forgetting(home: Path) -> None:
     assert json.loads(run(home, "index", "list", "--json")[0]) == []
     assert not (home / "index.db").exists()

@@ -58,11 +58,11 @@ def length(text: str) -> int:
     return unspaced + -(-(len(text) - unspaced) // 4)
 
 
-def add(index: Index, paths: Sequence[str], read: Reader) -> Generator[FileSeen, None, None]:
+def add(index: Index, paths: Sequence[str], read: Reader, *, anew: bool = False) -> Generator[FileSeen, None, None]:
     """Bring files, and the files in folders, into the index; each is settled when it is yielded.
 
     Under these paths, files that are gone or have become binary leave the index; what can't be looked at stays. Paths
-    must be absolute.
+    must be absolute. `anew`: an unchanged file may say something else, because it is read in another way than before.
     """
     for path in paths:
         if (shown := _shown(path)) != path:
@@ -73,7 +73,7 @@ def add(index: Index, paths: Sequence[str], read: Reader) -> Generator[FileSeen,
             continue
         index.add_root(path)
         binary = set()
-        for seen in _bring(index, path, read):
+        for seen in _bring(index, path, read, anew):
             if seen.state == "binary":
                 binary.add(seen.path)
             yield seen
@@ -84,11 +84,11 @@ def add(index: Index, paths: Sequence[str], read: Reader) -> Generator[FileSeen,
             yield FileSeen(lost, "gone")
 
 
-def _bring(index: Index, path: str, read: Reader) -> Iterator[FileSeen]:
+def _bring(index: Index, path: str, read: Reader, anew: bool) -> Iterator[FileSeen]:
     if _is_gone(path):
         return
     if not os.path.isdir(path):
-        seen = _file(index, path, read)
+        seen = _file(index, path, read, anew)
         yield FileSeen(path, "failed", "binary, expected text") if seen.state == "binary" else seen
         return
     failures: list[OSError] = []
@@ -97,7 +97,7 @@ def _bring(index: Index, path: str, read: Reader) -> Iterator[FileSeen]:
         for name in sorted(names):
             where = os.path.join(folder, name)
             if not name.startswith(".") and _is_regular(where):
-                yield _file(index, where, read)
+                yield _file(index, where, read, anew)
     for error in failures:  # at the end: no folder may come after the one that failed
         yield FileSeen(_shown(str(error.filename)), "failed", error.strerror or str(error))
 
@@ -121,9 +121,9 @@ def _is_gone(path: str) -> bool:
     return False
 
 
-def _file(index: Index, path: str, read: Reader) -> FileSeen:
+def _file(index: Index, path: str, read: Reader, anew: bool) -> FileSeen:
     try:
-        return FileSeen(path, _settle(index, path, read))
+        return FileSeen(path, _settle(index, path, read, anew))
     except UnicodeEncodeError:
         return FileSeen(_shown(path), "failed", _NOT_UTF8)
     except OSError as error:
@@ -137,14 +137,14 @@ def _shown(path: str) -> str:
     return path.encode(errors="replace").decode()
 
 
-def _settle(index: Index, path: str, read: Reader) -> State:
+def _settle(index: Index, path: str, read: Reader, anew: bool) -> State:
     """Bring one file up to date. Raises UnicodeEncodeError for its name, OSError, InputError."""
     path.encode()
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
         raise InputError("not a regular file")
     known = index.file(path)
-    if known and (known.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns):
+    if known and not anew and (known.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns):
         return "unchanged"
     if _is_binary(path):
         return "binary"

@@ -8,6 +8,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -118,7 +119,8 @@ def _read(run: Run, index: Index, roots: list[str]) -> dict[str, int]:
     started = time.monotonic()
     pages: list[str] = []
     with Progress(run.console, "files") as progress:
-        for seen in bring(index, roots, lambda path: _text(run.options, path, pages)):
+        text_of = partial(_text, run.options, pages)
+        for seen in bring(index, roots, text_of, anew=run.options.html is not None):
             counts[seen.state] += 1
             progress.update(sum(counts.values()))
             if seen.state == "binary":
@@ -141,7 +143,7 @@ def _read(run: Run, index: Index, roots: list[str]) -> dict[str, int]:
     return counts
 
 
-def _text(options: Options, path: str, pages: list[str]) -> str:
+def _text(options: Options, pages: list[str], path: str) -> str:
     """What a file says; `pages` gets those that are web pages. One that a script writes says nothing."""
     document = read_file(path, options.encoding, options.errors)
     try:
