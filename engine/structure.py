@@ -68,7 +68,7 @@ def compile_schema(schema: Schema) -> Grammar:
                     "key_separator": ": ",
                 },
             )
-            refused = llguidance.LLMatcher.validate_grammar(rules)
+            refused = llguidance.LLMatcher.validate_grammar(rules) or _no_beginning(rules)
         except ValueError as error:
             refused = str(error)
         if not refused:
@@ -102,6 +102,15 @@ class _Bytes:
         return list(text.encode() if isinstance(text, str) else text)
 
 
+def _no_beginning(rules: str) -> str:
+    """Why no value can even be begun, as where `$ref` leads to itself; empty where one can."""
+    import llguidance
+
+    matcher = llguidance.LLMatcher(_bytewise(), rules, log_level=0)
+    matcher.compute_bitmask()
+    return str(matcher.get_error()) if matcher.is_error() else ""
+
+
 def _advice(problem: str) -> str:
     if "nimplemented" in problem:
         return "say it with type, properties, required, enum, anyOf, pattern, format, items and limits"
@@ -109,7 +118,10 @@ def _advice(problem: str) -> str:
 
 
 def _first_line(text: str) -> str:
-    return next((line.strip() for line in text.splitlines() if line.strip()), "unknown")
+    """What went wrong, without the picture that parsers draw between their headline and the reason."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or ["unknown"]
+    reason = next((line for line in lines if line.startswith("error: ")), "")
+    return f"{lines[0].rstrip(':')}: {reason.removeprefix('error: ')}" if reason else lines[0]
 
 
 def _depth(value: Any) -> int:

@@ -311,6 +311,15 @@ def test_a_schema_that_can_not_be_guaranteed_is_refused(schema: dict[str, Any]) 
         compile_schema(schema)
 
 
+def test_a_value_that_can_not_be_begun_is_refused_and_a_wrong_pattern_told() -> None:
+    for schema in ({"$ref": "#"}, {"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}]}}}):
+        with pytest.raises(UsageError, match="can't be guaranteed"):
+            compile_schema(schema)
+    for pattern, why in (("a(", "unclosed group"), ("(?=x)", "look-around, including look-ahead and look-behind")):
+        with pytest.raises(UsageError, match=f"can't be guaranteed: regex parse error: {why}"):
+            compile_schema({"type": "string", "pattern": pattern})
+
+
 def test_a_schema_nested_without_end_is_refused() -> None:
     schema: dict[str, Any] = {"type": "integer"}
     for _ in range(5000):
