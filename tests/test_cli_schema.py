@@ -16,7 +16,9 @@ import pytest
 from cli_process import COMMAND, environment, llm
 
 from engine.shape import parse
+from engine.structure import compile_schema
 from tui.cli.main import run
+from tui.cli.shaped import value_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -193,6 +195,12 @@ def test_an_object_that_may_be_null_has_empty_cells(command: Command) -> None:
     shape = '{"anyOf": [{"type": "null"}], "properties": {"a": {"type": "integer"}}}'
     done = command("batch", "Which?", "--schema", shape, "--in", "lines", "--out", "csv", stdin="a\n")
     assert (done.code, done.out) == (0, "text,a,error\na,,\n")
+
+
+def test_a_number_without_limits_is_json_all_the_same() -> None:
+    grammar = compile_schema({"type": "object", "properties": {"a": True}})
+    value = value_of(grammar, '{"a": [1e999, -1e999, 0.5]}')
+    assert json.dumps(value) == '{"a": [1.7976931348623157e+308, -1.7976931348623157e+308, 0.5]}'
 
 
 def test_lines_become_objects_in_their_order(command: Command) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
@@ -61,7 +62,12 @@ def value_of(grammar: Grammar, text: str) -> Any:
     """The JSON value of a finished answer, judged once more as text. Raises OutputError."""
     if not grammar.fits(text):
         raise OutputError("the model's output does not fit the schema", hint="this should not happen: please report it")
-    return json.loads(text)
+    return json.loads(text, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    """A number that any reader of JSON can hold: 1e999, which a schema without limits allows, is its nearest."""
+    return max(-sys.float_info.max, min(float(text), sys.float_info.max))
 
 
 def show_value(
