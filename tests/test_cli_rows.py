@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -194,6 +195,17 @@ def test_a_name_that_is_no_text_comes_out_as_json_escapes(tiny_model_home: Path,
         assert done.returncode == 0, done.stderr
         rows = (tmp_path / out[-1]).read_text(encoding="utf-8").splitlines()
         assert [json.loads(row)["name"] for row in rows] == [name, str(tmp_path / "other.txt")]
+
+
+def test_what_is_wrong_with_a_row_is_said_in_the_persons_language(tiny_model_home: Path) -> None:
+    table = "a,b\n1\n1,2,3\n,\nx,y\n"
+    lines = '{"t": 3}\nx\n[1]\n{"t": ""}\n{"t": "\\ud800"}\n{"t": "ok"}\n'
+    for spec, rows, wrong in (("csv:b", table, 3), ("jsonl:t", lines, 5)):
+        arguments = ["sentiment", "-m", "tiny", "--in", spec, "-j"]
+        done = llm(tiny_model_home, *arguments, stdin=rows.encode(), env={"LANG": "zh_CN.UTF-8"})
+        said = [line.partition(": ")[2] for line in told(done)[:wrong]]
+        assert [line for line in said if re.search("[a-z]{2}", line) or not line] == []
+        assert done.stdout.count(b'"error": "') == wrong
 
 
 @pytest.mark.parametrize("out", ["jsonl", "csv"])

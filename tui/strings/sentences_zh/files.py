@@ -67,6 +67,11 @@ FORMS = (
     (r"(.+) is not valid UTF-8 \(at character (\d+)\)", "{1} 不是有效的 UTF-8（第 {2} 个字符）"),
     (r"stdin: not valid UTF-8 at byte (\d+) of a line", "标准输入：一行的第 {1} 字节不是有效的 UTF-8"),
     (r"no rows in the input", "输入里没有行"),
+    (r"the text is empty", "文字是空的"),
+    (r"(\d+) values?, expected (\d+)", "有 {1} 个值，应有 {2} 个"),
+    (r"not valid JSON", "不是有效的 JSON"),
+    (r"expected a JSON object", "应为 JSON 对象"),
+    (r"no text in field (.+)", "字段 {1} 里没有文字"),
     (r"no rows in (.+)", "{1} 里没有行"),
     (r"(.+) has no column (.+)", "{1} 里没有列 {2}"),
     (r"its columns: (.+)", "它的列有：{1}"),
@@ -78,7 +83,7 @@ FORMS = (
     (r"--resume names the output file: --output can't name another", "--resume 已指明输出文件：--output 不能另指一个"),
     (r"(.+) was made from another input: (.+)", "{1} 出自另一份输入：{2}"),
     (r"(.+) was made by another command: its row (\d+) has no (.+)", "{1} 出自另一个命令：它的第 {2} 行没有 {3}"),
-    (r"it has (\d+) rows, the input (\d+)", "它有 {1} 行，输入有 {2} 行"),
+    (r"it has (\d+) rows?, the input (\d+)", "它有 {1} 行，输入有 {2} 行"),
     (r"its row (\d+) is not the input's", "它的第 {1} 行不是输入的"),
     (r"name another file for --resume, or remove it", "请给 --resume 换一个文件，或删除它"),
     (r"(.+) is being written by another run", "另一条命令正在写 {1}"),
@@ -89,6 +94,7 @@ REASONS = (
     ("No space left on device", "磁盘已满"), ("Read-only file system", "只读的文件系统"),
     ("Is a directory", "是文件夹"), ("Not a directory", "不是文件夹"), ("File name too long", "文件名太长"),
     ("File exists", "已经存在"), ("Input/output error", "读写出错"), ("Disk quota exceeded", "超出了磁盘配额"),
+    ("File too large", "文件太大"), ("Too many levels of symbolic links", "符号链接绕成了圈"),
     ("Connection refused", "连接被拒绝"), ("timed out", "超时"), ("Operation not permitted", "不允许这样做"),
 )  # fmt: skip
 """What the system says of a failure, as it stands at the end of our sentences."""
