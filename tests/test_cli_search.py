@@ -178,6 +178,12 @@ def test_a_files_name_steers_no_terminal(home: Path) -> None:
     assert err[0] == "a\u241b]0;b\u2407.txt: not valid UTF-8 at byte 4"
 
 
+def test_one_is_told_as_one(home: Path) -> None:
+    assert run(home, "index", "add", "a.txt", "--words")[1][0].startswith("1 file in ")
+    assert run(home, "index", "add", ".", "--words")[1][0].startswith("2 files in ")
+    assert run(home, "index", "rm", "a.txt")[1] == ["forgot 1 file"]
+
+
 def test_listing_counting_and_forgetting(home: Path) -> None:
     assert json.loads(run(home, "index", "list", "--json")[0]) == []
     assert not (home / "index.db").exists()

@@ -186,7 +186,7 @@ def test_a_search_finds_the_text_of_pages_and_their_lines(tmp_path: Path, page: 
     (tmp_path / "app.html").write_text("<!doctype html><title>App</title><script>nine()</script>")
     done = llm(home, "index", "add", "page.html", "app.html", "--words", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "1 web pages, read as their text; --html source reads them as they are" in told(done)
+    assert "1 web page, read as its text; --html source reads it as it is" in told(done)
     found = llm(home, "search", "old pier", "--words", cwd=tmp_path).stdout.decode()
     assert found.startswith("page.html:15: old pier.")
     assert llm(home, "search", "written styled charset", "--words", cwd=tmp_path).stdout == b""

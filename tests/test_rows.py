@@ -43,7 +43,7 @@ def test_a_row_that_is_no_row_keeps_its_place(tmp_path: Path) -> None:
     rows = read(tmp_path, '{"t": "a"}\nnot json\n[1]\n{"t": 3}\n{"t": ""}\n{"t": "b"}\n', "jsonl:t")
     assert [bool(row.error) for row in rows] == [False, True, True, True, True, False]
     rows = read(tmp_path, "a,b\n1,2\n1\n3,4\n", "csv:b")
-    assert [row.error for row in rows] == ["", "1 values, expected 2", ""]
+    assert [row.error for row in rows] == ["", "1 value, expected 2", ""]
 
 
 def test_a_cell_may_be_as_long_as_a_file(tmp_path: Path) -> None:

@@ -121,4 +121,4 @@ def _show_first(
         print_json(run.console, {"model": session.name, "rows": len(rows), "prompt_tokens": count, "prompt": prompt})
     else:
         run.console.line(prompt)
-        run.console.note(f"the first of {len(rows)} rows: {count} of {session.context} tokens")
+        run.console.note(f"the first of {len(rows)} row{'s' * (len(rows) != 1)}: {count} of {session.context} tokens")

@@ -72,7 +72,7 @@ def bench(
     else:
         run.console.line(_table(run.console, summary, place, this_machine(), rounds, figures))
     if left := (len(QUICK if quick else WHOLE) - len(fitting)):
-        run.console.note(f"{left} measures left out: the model's context is {summary.context} tokens")
+        run.console.note(f"{left} measure{'s' * (left != 1)} left out: the model's context is {summary.context} tokens")
 
 
 def _starts(run: Run, summary: ModelSummary, rounds: int, progress: Progress) -> list[Figure]:

@@ -77,7 +77,7 @@ def list_(
 
 def _row(console: Console, kept: Kept) -> str:
     mark = "*" if kept.pinned else " "
-    messages = right(console.said(f"{kept.messages} messages"), 12)
+    messages = right(console.said(f"{kept.messages} message{'s' * (kept.messages != 1)}"), 12)
     return f"{mark}{kept.id:>5}  {_when(kept.updated)}  {messages}  {kept.title}"
 
 

@@ -21,7 +21,7 @@ def open_history(run: Run) -> Store:
     store = Store(run.places.history)
     if (days := run.settings["history_days"]) and (gone := store.expire(days)):
         store.scrub()
-        run.console.detail(f"forgot {gone} conversations unchanged for {days} days")
+        run.console.detail(f"forgot {gone} conversation{'s' * (gone != 1)} unchanged for {days} days")
     return store
 
 

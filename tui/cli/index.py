@@ -134,12 +134,17 @@ def _read(run: Run, index: Index, roots: list[str]) -> dict[str, int]:
     if len(skipped) > _NAMED and not run.options.verbose:
         run.console.note(f"… and {len(skipped) - _NAMED} more binary files (-v names all)")
     if failed and (kept := len(index.files(failed))):
-        run.console.note(f"of what could not be read, {kept} files stay in the index as they were")
+        stay = "file stays in the index as it was" if kept == 1 else "files stay in the index as they were"
+        run.console.note(f"of what could not be read, {kept} {stay}")
     if pages and not run.options.html:
-        run.console.note(f"{len(pages)} web pages, read as their text; --html source reads them as they are")
+        one = "page, read as its text; --html source reads it as it is"
+        more = "pages, read as their text; --html source reads them as they are"
+        run.console.note(f"{len(pages)} web {one if len(pages) == 1 else more}")
     total, elapsed = sum(counts.values()) - counts["gone"], max(time.monotonic() - started, 1e-6)
     parts = [f"{count} {word}" for word, count in counts.items() if count or word == "read"]
-    run.console.note(f"{total} files in {elapsed:.1f} s, {total / elapsed:.0f} files/s: {', '.join(parts)}")
+    run.console.note(
+        f"{total} file{'s' * (total != 1)} in {elapsed:.1f} s, {total / elapsed:.0f} files/s: {', '.join(parts)}"
+    )
     return counts
 
 
@@ -179,7 +184,8 @@ def _embed(run: Run, index: Index, model: ModelSummary, roots: list[str]) -> int
     finally:
         session.close()
     elapsed = max(time.monotonic() - started, 1e-6)
-    run.console.note(f"{done} passages embedded with {model.name} in {elapsed:.1f} s, {done / elapsed:.1f}/s")
+    passages = f"{done} passage{'s' * (done != 1)}"
+    run.console.note(f"{passages} embedded with {model.name} in {elapsed:.1f} s, {done / elapsed:.1f}/s")
     return done
 
 
@@ -219,10 +225,10 @@ def rm(
         files = index.files(below)
         if not files and not all_ and not set(below) & set(index.roots()):
             raise InputError(f"nothing is indexed at {', '.join(paths or [])}", hint="llm index list shows what is")
-        if all_ and not run.confirm(f"Forget all {len(files)} indexed files?"):
+        if all_ and not run.confirm(f"Forget all that is indexed, {len(files)} file{'s' * (len(files) != 1)}?"):
             raise UsageError("nothing was removed", hint="--yes forgets everything without a question")
         removed = index.remove_below(below)
-    run.console.note(f"forgot {removed} files")
+    run.console.note(f"forgot {removed} file{'s' * (removed != 1)}")
     if options.json:
         print_json(run.console, {"removed": removed})
 

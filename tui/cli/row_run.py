@@ -84,7 +84,7 @@ def run_rows(
     if run.options.output:
         save(run.console, run.options.output, "".join(lines))
     if output.failed:
-        run.console.note(f"{output.failed} of {len(rows)} rows failed")
+        run.console.note(f"{output.failed} of {len(rows)} row{'s' * (len(rows) != 1)} failed")
         raise typer.Exit(6)
 
 
@@ -99,7 +99,7 @@ def _go_on(
     kept = output.restore()
     more = f", {journal.path.name} {kept} that waited" if kept else ""
     if done or kept:
-        run.console.note(f"{path} holds {done} of {total} rows{more}: going on after them")
+        run.console.note(f"{path} holds {done} of {total} row{'s' * (total != 1)}{more}: going on after them")
     return journal
 
 
@@ -132,7 +132,8 @@ def _work(run: Run, rows: Sequence[Row], work: Work, output: RowOutput, place: s
     count, elapsed = len(rows) - before, max(time.monotonic() - started, 1e-6)
     if count > 1 or run.settings["stats"]:
         where = f"{place} · " if run.settings["stats"] and place else ""
-        run.console.note(f"{where}{count} rows in {elapsed:.1f} s, {count / elapsed:.1f} rows/s")
+        done_now = f"{count} row{'s' * (count != 1)} in {elapsed:.1f} s"
+        run.console.note(f"{where}{done_now}, {count / elapsed:.1f} rows/s")
 
 
 def numbered(results: Iterable[Result | EngineError]) -> Iterator[tuple[int, Result | EngineError]]:

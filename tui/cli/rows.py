@@ -109,7 +109,8 @@ def _table_rows(document: Document, column: str, delimiter: str) -> Iterator[Row
                 continue
             fields = dict(zip(header, [*values, *[""] * len(header)], strict=False))
             name = f"{document.name}:{reader.line_num}"
-            wrong = f"{len(values)} values, expected {len(header)}" if len(values) != len(header) else ""
+            count = f"{len(values)} value{'s' * (len(values) != 1)}"
+            wrong = f"{count}, expected {len(header)}" if len(values) != len(header) else ""
             text = "" if wrong else values[at]
             yield Row(text, name, fields, wrong or ("" if text.strip() else "the text is empty"))
     except csv.Error as error:

@@ -216,4 +216,4 @@ def _rows(
         place=f"{session.name} on {place_of(session)}",
     )
     if short:
-        run.console.note(f"{short} of {len(rows)} rows: {GIVEN_WHOLE}")
+        run.console.note(f"{short} of {len(rows)} row{'s' * (len(rows) != 1)}: {GIVEN_WHOLE}")

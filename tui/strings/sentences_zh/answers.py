@@ -31,7 +31,7 @@ FORMS = (
     (r"loaded in (\S+) s", "载入用了 {1} 秒"),
     (r"kept warm", "已常驻内存"),
     (r"(\d+) of (\d+) tokens", "{1}／{2} 词元"),
-    (r"the first of (\d+) rows: (.+)", "{1} 行中的第一行：{2}"),
+    (r"the first of (\d+) rows?: (.+)", "{1} 行中的第一行：{2}"),
     # How it ended
     (r"stopped after (\S+) s \(--timeout\)", "{1} 秒到了，已停止（--timeout）"),
     (r"cut at (\d+) tokens; --max-tokens gives more room", "写到 {1} 词元被截断；--max-tokens 可以调大上限"),
@@ -46,7 +46,7 @@ FORMS = (
     (r"read chunks (\S+), lines (\S+), tokens (\S+)", "已读 {1} 段，{2} 行，{3} 词元"),
     (r"lines? (\d[^:]*)", "第 {1} 行"),
     # Summaries
-    (r"(\d+) of (\d+) rows: (no longer than .+)", "{2} 行中有 {1} 行：{3}"),
+    (r"(\d+) of (\d+) rows?: (no longer than .+)", "{2} 行中有 {1} 行：{3}"),
     (r"no longer than the summary asked for: given whole", "原文不比所要的摘要长，全文给出"),
     (r"(no longer than .+) \(--length (\S+) asks for less\)", "{1}（要更短可用 --length {2}）"),
     (r"(.+): (no longer than the .+)", "{1!s}：{2}"),
@@ -68,11 +68,11 @@ FORMS = (
     (r"nothing came", "什么也没有译出"),
     # Row by row, file by file
     (r"(\d+) of (\d+) failed", "{2} 份中有 {1} 份出错"),
-    (r"(\d+) of (\d+) rows failed", "{2} 行中有 {1} 行出错"),
-    (r"(.+) holds (\d+) of (\d+) rows: going on after them", "{1!s} 里已有 {3} 行中的 {2} 行：接着往下做"),
-    (r"(.+) holds (\d+) of (\d+) rows, (.+) (\d+) that waited: going on after them",
+    (r"(\d+) of (\d+) rows? failed", "{2} 行中有 {1} 行出错"),
+    (r"(.+) holds (\d+) of (\d+) rows?: going on after them", "{1!s} 里已有 {3} 行中的 {2} 行：接着往下做"),
+    (r"(.+) holds (\d+) of (\d+) rows?, (.+) (\d+) that waited: going on after them",
      "{1!s} 里已有 {3} 行中的 {2} 行，{4!s} 里还有等着写入的 {5} 行：接着往下做"),
-    (r"(\d+) rows in (\S+) s, (\S+) rows/s", "{1} 行，用了 {2} 秒，每秒 {3} 行"),
+    (r"(\d+) rows? in (\S+) s, (\S+) rows/s", "{1} 行，用了 {2} 秒，每秒 {3} 行"),
     # What can be wrong
     (r"the prompt has (\d+) tokens, the context is (\d+)", "提问共 {1} 词元，上下文只有 {2}"),
     (r"a context of (\d+) tokens has no room to summarize in", "{1} 词元的上下文不够用来概括"),

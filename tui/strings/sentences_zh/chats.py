@@ -2,7 +2,7 @@
 
 FORMS = (
     # History
-    (r"(\d+) messages", "{1} 条消息"),
+    (r"(\d+) messages?", "{1} 条消息"),
     (r"no conversation is kept yet; (.+) begins one", "还没有保存过对话；{1} 开始一个"),
     (r"there are more: (.+)", "还有更多：{1}"),
     (r"nothing was found", "没有找到"),
@@ -15,7 +15,7 @@ FORMS = (
     (r"Delete (.+) for good\?", "永远删除“{1!s}”？"),
     (r"nothing was deleted", "什么也没有删除"),
     (r"deleted (\d+) conversations?", "已删除 {1} 个对话"),
-    (r"forgot (\d+) conversations unchanged for (\d+) days", "清理了 {1} 个 {2} 天没有动过的对话"),
+    (r"forgot (\d+) conversations? unchanged for (\d+) days", "清理了 {1} 个 {2} 天没有动过的对话"),
     # Answers drawn again
     (r"((?:identical,|differs) .+); (.+) changed since", "{1}；{2}已有变化"),
     (r"identical, (\d+) tokens", "完全相同，{1} 词元"),

@@ -34,7 +34,7 @@ FORMS = (
     (r"refused_unanswerable", "拒答（无答案的）"),
     # bench
     (r"starting", "正在启动"),
-    (r"(\d+) measures left out: the model's context is (\d+) tokens", "略去 {1} 项：模型的上下文只有 {2} 词元"),
+    (r"(\d+) measures? left out: the model's context is (\d+) tokens", "略去 {1} 项：模型的上下文只有 {2} 词元"),
     (r"median", "中位数"),
     (r"lowest", "最低"),
     (r"highest", "最高"),

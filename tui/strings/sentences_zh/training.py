@@ -3,7 +3,7 @@
 FORMS = (
     (r"tokenizing rows", "正在切分各行"),
     (r"training step", "训练步"),
-    (r"(\d+) rows of (\d+) tokens, (\d+) of them learnt(, \d+ longer ones left out)?; (\d+) rows held out\n(.+)",
+    (r"(\d+) rows of (\d+) tokens, (\d+) of them learnt(, \d+ longer ones left out)?; (\d+) rows? held out\n(.+)",
      "{1} 行，共 {2} 词元，其中学习 {3} 词元{4}；留出 {5} 行\n{6}"),
     (r", (\d+) longer ones left out", "，略去过长的 {1} 行"),
     (r"(\d+) steps, (\S+) M parameters trained, about (.+) of memory", "{1} 步，训练 {2} M 参数，约占内存 {3}"),
