@@ -227,6 +227,13 @@ def test_a_row_that_is_not_finished_is_an_error_in_its_row(command: Command) -> 
     ]
 
 
+def test_a_row_that_no_room_for_the_reply_could_fit_is_not_told_to_ask_for_less(command: Command) -> None:
+    for words, way in ((1600, "lower --max-tokens"), (4000, "Shorten it, or raise --ctx if the model allows.")):
+        done = command("batch", "Who?", "--in", "lines", stdin="word " * words)
+        assert (done.code, done.out) == (4, "")
+        assert done.err.splitlines()[-1] == f"→ {way}"
+
+
 def test_without_a_schema_each_row_is_answered_in_one_line(command: Command) -> None:
     arguments = ("batch", "Say {text} again", "--in", "lines", "--max-tokens", "8")
     done = command(*arguments, stdin="one\ntwo\n")

@@ -191,4 +191,5 @@ def each(
 
 
 def _too_long(tokens: int, reply: int, context: int) -> InputTooLong:
-    return InputTooLong(f"input {tokens} tok + {reply} for the reply > {context} context", hint="lower --max-tokens")
+    hint = "lower --max-tokens" if tokens < context else "Shorten it, or raise --ctx if the model allows."
+    return InputTooLong(f"input {tokens} tok + {reply} for the reply > {context} context", hint=hint)
