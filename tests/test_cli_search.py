@@ -178,6 +178,20 @@ def test_a_files_name_steers_no_terminal(home: Path) -> None:
     assert err[0] == "a\u241b]0;b\u2407.txt: not valid UTF-8 at byte 4"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="names are text there")
+def test_what_is_wrong_with_a_file_is_said_in_the_persons_language(home: Path) -> None:
+    docs = home.parent / "docs"
+    for name in (b"bad.txt", b"\xff.txt"):
+        (docs / os.fsdecode(name)).write_bytes(b"bad \xff")
+    (docs / "binary").write_bytes(b"\0")
+    done = llm(home, "index", "add", ".", "none", "binary", "--words", cwd=docs, env={"LANG": "zh_CN.UTF-8"})
+    assert done.returncode == 6
+    said = [line.partition(": ")[2] for line in told(done) if ": " in line]
+    assert said == [
+        "第 4 字节不是有效的 UTF-8", "文件名不是有效的 UTF-8", "没有这个文件或文件夹", "是二进制文件，需要文本",
+    ]  # fmt: skip
+
+
 def test_one_is_told_as_one(home: Path) -> None:
     assert run(home, "index", "add", "a.txt", "--words")[1][0].startswith("1 file in ")
     assert run(home, "index", "add", ".", "--words")[1][0].startswith("2 files in ")

@@ -29,7 +29,7 @@ FORMS = (
     (r"split it, and give the parts one by one", "请拆开，一份一份地给"),
     (r"(.+) is binary, expected text \(a NUL at byte (\d+)\)", "{1} 是二进制文件，需要文本（第 {2} 字节为 NUL）"),
     (r"a text in UTF-16 needs --encoding utf-16", "UTF-16 的文本请先转成 UTF-8，或在命令行加 --encoding utf-16"),
-    (r"(.+): not valid (\S+) at byte (\d+)", "{1}：第 {3} 字节不是有效的 {2}"),
+    (r"not valid (\S+) at byte (\d+)", "第 {2} 字节不是有效的 {1}"),
     (r"--encoding names another encoding .+", "请先转成 UTF-8，或在命令行用 --encoding 说明编码，例如 gb18030"),
     (r"no editor (.*?) ?was found", "没有找到编辑器 {1}"),
     (r"set EDITOR to one", "请用环境变量 EDITOR 指定一个"),
@@ -87,6 +87,9 @@ FORMS = (
     (r"its row (\d+) is not the input's", "它的第 {1} 行不是输入的"),
     (r"name another file for --resume, or remove it", "请给 --resume 换一个文件，或删除它"),
     (r"(.+) is being written by another run", "另一条命令正在写 {1}"),
+    (r"its name is not valid UTF-8", "文件名不是有效的 UTF-8"),
+    (r"no such file or folder", "没有这个文件或文件夹"),
+    (r"binary, expected text", "是二进制文件，需要文本"),
     (r"not a regular file", "不是普通文件"),
 )  # fmt: skip
 REASONS = (
