@@ -10,6 +10,7 @@ import typer
 
 from engine.errors import EngineError, UsageError
 from tui.cli.ask import DEFAULTS
+from tui.cli.console import counted
 from tui.cli.deliver import place_of, print_json
 from tui.cli.help import HelpfulCommand
 from tui.cli.inputs import argument_text, text_or_file
@@ -121,4 +122,4 @@ def _show_first(
         print_json(run.console, {"model": session.name, "rows": len(rows), "prompt_tokens": count, "prompt": prompt})
     else:
         run.console.line(prompt)
-        run.console.note(f"the first of {len(rows)} row{'s' * (len(rows) != 1)}: {count} of {session.context} tokens")
+        run.console.note(f"the first of {counted(len(rows), 'row')}: {count} of {session.context} tokens")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.errors import UsageError
-from tui.cli.console import Console
+from tui.cli.console import Console, counted
 from tui.cli.deliver import print_json
 from tui.cli.help import HelpfulCommand
 from tui.cli.opening import Run
@@ -72,7 +72,7 @@ def bench(
     else:
         run.console.line(_table(run.console, summary, place, this_machine(), rounds, figures))
     if left := (len(QUICK if quick else WHOLE) - len(fitting)):
-        run.console.note(f"{left} measure{'s' * (left != 1)} left out: the model's context is {summary.context} tokens")
+        run.console.note(f"{counted(left, 'measure')} left out: the model's context is {summary.context} tokens")
 
 
 def _starts(run: Run, summary: ModelSummary, rounds: int, progress: Progress) -> list[Figure]:

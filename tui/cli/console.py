@@ -67,6 +67,11 @@ def _symbol(char: str) -> str:
     return chr(0x2400 + code) if code < 32 else "\N{REPLACEMENT CHARACTER}"
 
 
+def counted(number: int, name: str) -> str:
+    """`1 file`, `2 files`: what is said in English; the Chinese forms take both."""
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"
+
+
 @dataclass
 class Console:
     """stdin, stdout and stderr of one run, with what the user asked about them."""

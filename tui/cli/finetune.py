@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.errors import UsageError
-from tui.cli.console import program
+from tui.cli.console import counted, program
 from tui.cli.help import HelpfulCommand
 from tui.cli.inputs import argument_text, read_file
 from tui.cli.opening import Run
@@ -181,7 +181,7 @@ def _licences(given: list[str] | None, card: Path | None) -> list[str]:
 def _tell(run: Run, trainer: Trainer) -> None:
     plan = trainer.plan()
     left = f", {plan.left_out} longer ones left out" if plan.left_out else ""
-    held = f"{plan.held_out} row{'s' * (plan.held_out != 1)} held out"
+    held = f"{counted(plan.held_out, 'row')} held out"
     run.console.note(
         f"{plan.rows} rows of {plan.tokens} tokens, {plan.learnt} of them learnt{left}; {held}\n"
         f"{plan.steps} steps, {plan.parameters / 1e6:.1f} M parameters trained, about {size(plan.memory)} of memory"

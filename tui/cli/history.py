@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from engine.errors import InputError, UsageError
-from tui.cli.console import Console, program
+from tui.cli.console import Console, counted, program
 from tui.cli.deliver import print_json
 from tui.cli.help import HelpfulCommand, make_app
 from tui.cli.history_file import complete_ids, model_of, open_history
@@ -77,7 +77,7 @@ def list_(
 
 def _row(console: Console, kept: Kept) -> str:
     mark = "*" if kept.pinned else " "
-    messages = right(console.said(f"{kept.messages} message{'s' * (kept.messages != 1)}"), 12)
+    messages = right(console.said(counted(kept.messages, "message")), 12)
     return f"{mark}{kept.id:>5}  {_when(kept.updated)}  {messages}  {kept.title}"
 
 
@@ -194,7 +194,7 @@ def import_(
     if options.json:
         print_json(run.console, {"imported": ids})
     else:
-        run.console.note(f"imported {len(ids)} conversation{'s' * (len(ids) > 1)}: {program()} history list")
+        run.console.note(f"imported {counted(len(ids), 'conversation')}: {program()} history list")
 
 
 @app.command("rename", cls=HelpfulCommand, epilog="llm history rename 12 'Batteries'")
@@ -251,7 +251,7 @@ def rm(
     if options.json:
         print_json(run.console, {"deleted": deleted})
     else:
-        run.console.note(f"deleted {deleted} conversation{'s' * (deleted != 1)}")
+        run.console.note(f"deleted {counted(deleted, 'conversation')}")
 
 
 @app.command("replay", cls=HelpfulCommand, epilog="llm history replay 12\nllm history replay 12 --json")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.errors import UsageError
+from tui.cli.console import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,7 @@ def open_history(run: Run) -> Store:
     store = Store(run.places.history)
     if (days := run.settings["history_days"]) and (gone := store.expire(days)):
         store.scrub()
-        run.console.detail(f"forgot {gone} conversation{'s' * (gone != 1)} unchanged for {days} days")
+        run.console.detail(f"forgot {counted(gone, 'conversation')} unchanged for {days} days")
     return store
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.errors import InputError, UsageError
-from tui.cli.console import program
+from tui.cli.console import counted, program
 from tui.cli.deliver import print_json
 from tui.cli.help import HelpfulCommand, make_app
 from tui.cli.inputs import read_file
@@ -142,9 +142,7 @@ def _read(run: Run, index: Index, roots: list[str]) -> dict[str, int]:
         run.console.note(f"{len(pages)} web {one if len(pages) == 1 else more}")
     total, elapsed = sum(counts.values()) - counts["gone"], max(time.monotonic() - started, 1e-6)
     parts = [f"{count} {word}" for word, count in counts.items() if count or word == "read"]
-    run.console.note(
-        f"{total} file{'s' * (total != 1)} in {elapsed:.1f} s, {total / elapsed:.0f} files/s: {', '.join(parts)}"
-    )
+    run.console.note(f"{counted(total, 'file')} in {elapsed:.1f} s, {total / elapsed:.0f} files/s: {', '.join(parts)}")
     return counts
 
 
@@ -184,7 +182,7 @@ def _embed(run: Run, index: Index, model: ModelSummary, roots: list[str]) -> int
     finally:
         session.close()
     elapsed = max(time.monotonic() - started, 1e-6)
-    passages = f"{done} passage{'s' * (done != 1)}"
+    passages = counted(done, "passage")
     run.console.note(f"{passages} embedded with {model.name} in {elapsed:.1f} s, {done / elapsed:.1f}/s")
     return done
 
@@ -225,10 +223,10 @@ def rm(
         files = index.files(below)
         if not files and not all_ and not set(below) & set(index.roots()):
             raise InputError(f"nothing is indexed at {', '.join(paths or [])}", hint="llm index list shows what is")
-        if all_ and not run.confirm(f"Forget all that is indexed, {len(files)} file{'s' * (len(files) != 1)}?"):
+        if all_ and not run.confirm(f"Forget all that is indexed, {counted(len(files), 'file')}?"):
             raise UsageError("nothing was removed", hint="--yes forgets everything without a question")
         removed = index.remove_below(below)
-    run.console.note(f"forgot {removed} file{'s' * (removed != 1)}")
+    run.console.note(f"forgot {counted(removed, 'file')}")
     if options.json:
         print_json(run.console, {"removed": removed})
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.errors import InputError, UsageError
-from tui.cli.console import Console
+from tui.cli.console import Console, counted
 from tui.cli.row_journal import Journal
 from tui.cli.rows import Row
 from tui.paths import ensure, places
@@ -139,7 +139,7 @@ class RowOutput:
         if self.kind != "jsonl" and records and records.pop(0) != header:
             raise _other(path, "its header differs")
         if len(records) > len(self._rows):
-            raise _other(path, f"it has {len(records)} row{'s' * (len(records) != 1)}, the input {len(self._rows)}")
+            raise _other(path, f"it has {counted(len(records), 'row')}, the input {len(self._rows)}")
         *_, own, wrong = self._names.values()
         for number, (record, row) in enumerate(zip(records, self._rows, strict=False), 1):
             if (added := self._added(record, row)) is None:

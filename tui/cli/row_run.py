@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from engine.errors import EngineError, UsageError
+from tui.cli.console import counted
 from tui.cli.deliver import save
 from tui.cli.opening import Run
 from tui.cli.progress import Progress
@@ -84,7 +85,7 @@ def run_rows(
     if run.options.output:
         save(run.console, run.options.output, "".join(lines))
     if output.failed:
-        run.console.note(f"{output.failed} of {len(rows)} row{'s' * (len(rows) != 1)} failed")
+        run.console.note(f"{output.failed} of {counted(len(rows), 'row')} failed")
         raise typer.Exit(6)
 
 
@@ -99,7 +100,7 @@ def _go_on(
     kept = output.restore()
     more = f", {journal.path.name} {kept} that waited" if kept else ""
     if done or kept:
-        run.console.note(f"{path} holds {done} of {total} row{'s' * (total != 1)}{more}: going on after them")
+        run.console.note(f"{path} holds {done} of {counted(total, 'row')}{more}: going on after them")
     return journal
 
 
@@ -132,7 +133,7 @@ def _work(run: Run, rows: Sequence[Row], work: Work, output: RowOutput, place: s
     count, elapsed = len(rows) - before, max(time.monotonic() - started, 1e-6)
     if count > 1 or run.settings["stats"]:
         where = f"{place} · " if run.settings["stats"] and place else ""
-        done_now = f"{count} row{'s' * (count != 1)} in {elapsed:.1f} s"
+        done_now = f"{counted(count, 'row')} in {elapsed:.1f} s"
         run.console.note(f"{where}{done_now}, {count / elapsed:.1f} rows/s")
 
 

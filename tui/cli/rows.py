@@ -17,6 +17,7 @@ from typing import Any
 from engine.errors import InputError, UsageError
 from engine.schema import Document
 from engine.tasks.breaks import numbered, shown
+from tui.cli.console import counted
 from tui.cli.inputs import as_read, read_path, stdin_has_input, stdin_once, with_text
 from tui.cli.options import Options
 from tui.files import MAX_BYTES
@@ -109,7 +110,7 @@ def _table_rows(document: Document, column: str, delimiter: str) -> Iterator[Row
                 continue
             fields = dict(zip(header, [*values, *[""] * len(header)], strict=False))
             name = f"{document.name}:{reader.line_num}"
-            count = f"{len(values)} value{'s' * (len(values) != 1)}"
+            count = counted(len(values), "value")
             wrong = f"{count}, expected {len(header)}" if len(values) != len(header) else ""
             text = "" if wrong else values[at]
             yield Row(text, name, fields, wrong or ("" if text.strip() else "the text is empty"))

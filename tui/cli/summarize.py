@@ -14,6 +14,7 @@ import typer
 from engine.errors import EngineError, UsageError
 from engine.schema import Chunk, Coverage, Document, Language
 from engine.tasks.length import Length
+from tui.cli.console import counted
 from tui.cli.deliver import Result, place_of
 from tui.cli.help import HelpfulCommand
 from tui.cli.inputs import argument_text
@@ -216,4 +217,4 @@ def _rows(
         place=f"{session.name} on {place_of(session)}",
     )
     if short:
-        run.console.note(f"{short} of {len(rows)} row{'s' * (len(rows) != 1)}: {GIVEN_WHOLE}")
+        run.console.note(f"{short} of {counted(len(rows), 'row')}: {GIVEN_WHOLE}")
