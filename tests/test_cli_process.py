@@ -236,6 +236,17 @@ def test_config_is_set_shown_with_origin_and_unset(tmp_path: Path) -> None:
     assert (tmp_path / "config.toml").read_text() == ""
 
 
+@pytest.mark.parametrize("command", [["get"], ["set", "1"], ["unset"]], ids=lambda words: words[0])
+@pytest.mark.parametrize("key", ["model.own", "temperature.x", "keys."])
+def test_what_is_no_table_has_no_entries(tmp_path: Path, command: list[str], key: str) -> None:
+    text = 'model = "my.own"\ntemperature = 0.5\n\n[keys]\nnew = "f5"\n'
+    (tmp_path / "config.toml").write_text(text)
+    word, *rest = command
+    done = llm(tmp_path, "config", word, key, *rest)
+    assert (done.returncode, f"unknown setting '{key}'" in done.stderr.decode()) == (2, True)
+    assert (tmp_path / "config.toml").read_text() == text
+
+
 def test_a_broken_config_is_told_with_its_file_and_can_be_mended(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("temperatur = 1\n")
     done = llm(tmp_path, "ask", "hi")

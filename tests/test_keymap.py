@@ -111,6 +111,7 @@ def test_keys_are_set_one_by_one_and_what_stands_around_them_stays(tmp_path: Pat
     assert (code, "e would be both edit and retry" in said) == (2, True)
     code, said = config("set", "keys.nwe", "f5")
     assert (code, "did you mean new?" in said) == (2, True)
+    assert (config("get", "keys.new"), config("get", "keys.send")) == ((0, "ctrl+t\n"), (0, ""))
     assert config("unset", "keys.new")[0] == 0
     assert read_file(path) == {"theme": "nord", "keys": {"history": "f4, ctrl+o", "retry": "x"}}
     path.write_text("[keys]\nnew = 'n'\n")

@@ -17,7 +17,7 @@ from tui.cli.options import Options, takes
 from tui.editor import run_editor
 from tui.keymap import ACTIONS
 from tui.paths import PROJECT_FILE, ensure, places, project_file, write_private
-from tui.settings import SETTINGS, checked, edit_file, find_key, parse, read_file
+from tui.settings import SETTINGS, Setting, checked, edit_file, find_key, parse, read_file
 
 app = make_app(
     "Show and change settings. A flag stands above a variable, above .local-llm.toml, above the user's file.",
@@ -46,6 +46,14 @@ def _keys(incomplete: str) -> list[str]:
 
 Key = Annotated[str, typer.Argument(help="The setting.", autocompletion=_keys)]
 Project = Annotated[bool, typer.Option("--project", help="In .local-llm.toml of this folder, not the user's file.")]
+
+
+def _named(key: str) -> tuple[Setting, str]:
+    """The setting, and of a table the entry that is meant: `keys.new`. Raises SettingsError."""
+    table, _, entry = key.partition(".")
+    if entry and find_key(table).kind is dict:
+        return find_key(table), entry
+    return find_key(key), ""
 
 
 def _file(project: bool) -> Path:
@@ -82,9 +90,11 @@ def show(
 @takes("json")
 def get(options: Options, key: Key) -> None:
     """Print one setting's value; nothing where it is each command's own."""
-    setting = find_key(key)
+    setting, entry = _named(key)
     run = Run(options)
     value = run.settings[setting.name]
+    if entry:
+        value = value.get(entry)
     if options.json:
         print_json(run.console, {"value": value, "origin": run.settings.origin(setting.name)})
     elif value is not None:
@@ -99,23 +109,22 @@ def get(options: Options, key: Key) -> None:
 @takes()
 def set_(options: Options, key: Key, value: str, project: Project = False) -> None:
     """Change a setting in the user's file; its comments stay."""
-    table, _, action = key.partition(".")
-    setting, path = find_key(table), _file(project)
-    where = f"config set {key}"
-    if action and setting.kind is dict:
-        typed = checked(setting, read_file(path).get(setting.name, {}) | {action: value}, where)
+    setting, entry = _named(key)
+    path, where = _file(project), f"config set {key}"
+    if entry:
+        typed = checked(setting, read_file(path).get(setting.name, {}) | {entry: value}, where)
     else:
-        typed = parse(find_key(key), value, where)
+        typed = parse(setting, value, where)
 
     def assign(document: Any) -> None:
         spelling = next((name for name in _spellings(setting.name) if name in document), setting.name)
-        if action and spelling in document:
-            document[spelling][action] = value  # what stands around it stays as it is
+        if entry and spelling in document:
+            document[spelling][entry] = value  # what stands around it stays as it is
         else:
             document[spelling] = typed
 
     _change(path, assign, project)
-    said = value if action else _shown(typed)
+    said = value if entry else _shown(typed)
     Console(options.color or "auto", quiet=options.quiet).note(f"set {key} = {said} in {path}")
 
 
@@ -123,19 +132,18 @@ def set_(options: Options, key: Key, value: str, project: Project = False) -> No
 @takes()
 def unset(options: Options, key: Key, project: Project = False) -> None:
     """Take a setting out of the user's file."""
-    table, _, action = key.partition(".")
-    setting = find_key(table)
+    setting, entry = _named(key)
     path = _file(project)
     console = Console(options.color or "auto", quiet=options.quiet)
     held = read_file(path).get(setting.name) if path.exists() else None
-    if held is None or (action and action not in held):
+    if held is None or (entry and entry not in held):
         console.note(f"{key} is not set in {path}")
         return
 
     def remove(document: Any) -> None:
         for spelling in _spellings(setting.name) & set(document):
-            if action:
-                del document[spelling][action]
+            if entry:
+                del document[spelling][entry]
             else:
                 del document[spelling]
 
