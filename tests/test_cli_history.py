@@ -246,3 +246,16 @@ def test_a_conversation_goes_on_with_the_model_that_wrote_it(home: Path, tmp_pat
     done = chat(home, "six\n", "-c")
     assert "other wrote it and is not installed: tiny goes on" in done.stderr
     assert writers()[-2:] == ["other", "tiny"]
+
+
+def test_tab_names_conversations_and_is_silent_where_they_can_not_be_read(home: Path) -> None:
+    def tab() -> tuple[int, str, str]:
+        typed = {"_LLM_COMPLETE": "complete_bash", "COMP_WORDS": "llm history show ", "COMP_CWORD": "3"}
+        done = run(home, env=typed)
+        return done.returncode, done.stdout.decode().strip(), done.stderr.decode()
+
+    with Store(home / "app.db") as store:
+        store.add(store.create("bees"), None, "user", "bees")
+    assert tab() == (0, "1", "")
+    (home / "app.db").write_bytes(b"no database at all")
+    assert tab() == (0, "", "")

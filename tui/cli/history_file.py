@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
-from engine.errors import UsageError
+from engine.errors import EngineError, UsageError
 from tui.cli.console import counted
 
 if TYPE_CHECKING:
@@ -57,13 +58,13 @@ def take_its_model(run: Run, store: Store, number: int) -> str:
 
 
 def complete_ids(incomplete: str) -> list[tuple[str, str]]:
-    """Ids of the newest conversations that begin so, with their titles; no torch."""
+    """Ids of the newest conversations that begin so, with their titles, for completion: silent, never an error."""
     from tui.paths import places
     from tui.store import Store
 
-    path = places().history
-    if not path.exists():
-        return []
-    with Store(path) as store:
-        found = [(str(kept.id), kept.title) for kept in store.recent(50)]
+    found: list[tuple[str, str]] = []
+    with contextlib.suppress(EngineError):
+        if (path := places().history).exists():
+            with Store(path) as store:
+                found = [(str(kept.id), kept.title) for kept in store.recent(50)]
     return [(id_, title) for id_, title in found if id_.startswith(incomplete)]
