@@ -192,6 +192,12 @@ def test_meaning_finds_what_was_said_most_alike(home: Path) -> None:
     assert all(a["score"] >= b["score"] for a, b in itertools.pairwise(hits))
 
 
+def test_a_question_that_was_taken_back_gives_no_title(home: Path) -> None:
+    done = chat(home, f"{'much too long ' * 1500}\nhello\n")
+    assert (done.returncode, "make room" in done.stderr) == (6, True)
+    assert [(row["id"], row["title"]) for row in kept(home)] == [(2, "hello")]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals are Unix's")
 def test_a_killed_chat_is_there_up_to_the_last_second(home: Path) -> None:
     process = subprocess.Popen(

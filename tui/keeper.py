@@ -87,6 +87,13 @@ class Keeper:
         if self.store is not None and turn.kept is not None:
             self.store.delete_message(turn.kept)
 
+    def emptied(self, talk: Talk) -> None:
+        """A conversation whose only question was taken back is as if it had not begun. Raises StoreError."""
+        if talk.root.children or talk.kept is None or self.store is None or talk.named:
+            return
+        kept, talk.kept, talk.title = talk.kept, None, ""
+        self.store.delete([kept])
+
     def _keep_turn(self, conversation: int, turn: Turn) -> None:
         assert self.store is not None
         state = _state(turn)

@@ -142,6 +142,7 @@ def _take_back(chat: Chat, turn: Turn) -> None:
     if question is not None and not question.children:
         chat.keeper.drop(question)
         chat.talk.drop(question)
+        chat.keeper.emptied(chat.talk)
 
 
 def _say_end(chat: Chat, result: Result) -> None:

@@ -79,14 +79,10 @@ class Memory:
 
     def emptied(self, talk: Talk) -> None:
         """A conversation whose only question was taken back is as if it had not begun."""
-        store = self.keeper.store
-        if talk.root.children or talk.kept is None or store is None or talk.named:
-            return
         try:
-            store.delete([talk.kept])
+            self.keeper.emptied(talk)
         except EngineError as error:
             self._app.tell(error)
-        talk.kept, talk.title = None, ""
 
     def answered(self, talk: Talk) -> None:
         """An answer ended: once nothing else waits, the model names a conversation that nobody has named."""
