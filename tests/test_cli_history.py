@@ -199,7 +199,8 @@ def test_a_question_that_was_taken_back_gives_no_title(home: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are Unix's")
-def test_a_killed_chat_is_there_up_to_the_last_second(home: Path) -> None:
+@pytest.mark.parametrize(("sent", "end"), [(signal.SIGKILL, None), (signal.SIGTERM, "stopped")])
+def test_a_killed_chat_is_there_up_to_the_last_second(home: Path, sent: signal.Signals, end: str | None) -> None:
     process = subprocess.Popen(
         [*COMMAND, "chat", "--max-tokens", "100000"], env=environment(home), cwd=ROOT, text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
@@ -209,7 +210,7 @@ def test_a_killed_chat_is_there_up_to_the_last_second(home: Path) -> None:
     process.stdin.write("tell me everything\n")
     process.stdin.flush()
     process.stdout.read(20)
-    process.send_signal(signal.SIGKILL)
+    process.send_signal(sent)
     process.wait()
     process.stdin.close()
     process.stdout.close()
@@ -217,6 +218,7 @@ def test_a_killed_chat_is_there_up_to_the_last_second(home: Path) -> None:
     question, answer = json.loads(llm(home, "history", "show", str(conversation["id"]), "--json").stdout)["messages"]
     assert question["text"] == "tell me everything"
     assert answer["text"]
+    assert answer["finish"] == end
     assert chat(home, "go on\n", "-c").returncode == 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -13,16 +14,25 @@ import pytest
 from cli_process import COMMAND, ROOT, environment, llm
 from rich.cells import cell_len
 
+from engine.errors import EngineError
 from tui import commands
 from tui.cli.chat import banner
 from tui.cli.console import Console
+from tui.cli.opening import Run
+from tui.cli.options import Options
+from tui.cli.repl import converse
 from tui.cli.slash import help_lines
+from tui.cli.turns import Chat
+from tui.keeper import Keeper
+from tui.store import Store
+from tui.talk import Talk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from engine.schema import Language
+    from engine.session import Session
 
 pexpect = pytest.importorskip("pexpect", reason="pseudo-terminals are Unix's")
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are Unix's")
@@ -145,6 +155,39 @@ def test_the_history_of_lines_is_private(person: Person, tiny_model_home: Path) 
     assert "+/context" in path.read_text()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+class Written:
+    """Lines as a person would type them, all known before."""
+
+    def __init__(self, *lines: str, interactive: bool = True) -> None:
+        self._left, self.interactive = list(lines), interactive
+
+    def read(self, prompt: str) -> str:
+        if not self._left:
+            raise EOFError
+        return self._left.pop(0)
+
+
+def a_chat(session: Session, lines: Written, store: Store | None = None) -> Chat:
+    return Chat(Run(Options(max_tokens=8)), session, lines, Keeper(store), Talk())
+
+
+def test_an_answer_that_an_error_ended_is_not_kept_as_a_whole_one(
+    tiny_session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = tiny_session.stream
+
+    def breaks_off(*arguments: Any, **settings: Any) -> Iterator[Any]:
+        with contextlib.closing(stream(*arguments, **settings)) as chunks:
+            yield next(chunk for chunk in chunks if chunk.text)
+            raise EngineError("the server is gone")
+
+    monkeypatch.setattr(tiny_session, "stream", breaks_off)
+    with Store(tmp_path / "app.db") as store:
+        converse(a_chat(tiny_session, Written("hello"), store))
+        _, answer = store.shown(1)
+        assert (bool(answer.text), answer.finish) == (True, "error")
 
 
 def piped(home: Path, *lines: str) -> Any:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from engine.config import SamplingConfig
-from engine.errors import InputTooLong
+from engine.errors import EngineError, InputTooLong
 from engine.loops import ended_at_loops, request_of
 from engine.schema import Chunk, Document, Message
 from tui.cli import slash_tasks
@@ -81,8 +81,11 @@ def reply(chat: Chat, *, continued: bool = False) -> bool:
     except KeyboardInterrupt:
         leave = bool(result.text)  # the second Ctrl-C; one before the first token only takes the question back
         result.finish_reason = "stopped"
-    except InputTooLong as error:
-        raise InputTooLong(error.message, hint="/undo, /compact or /clear make room") from error
+    except BaseException as error:  # a signal, too: what was said so far is not the whole answer
+        result.finish_reason = "error" if isinstance(error, EngineError) else "stopped"
+        if isinstance(error, InputTooLong):
+            raise InputTooLong(error.message, hint="/undo, /compact or /clear make room") from error
+        raise
     finally:
         chat.last = result
         turn.finish, turn.first_token = result.finish_reason, result.first_token
