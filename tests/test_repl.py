@@ -16,6 +16,7 @@ from rich.cells import cell_len
 
 from engine.errors import EngineError
 from tui import commands
+from tui.cli import slash
 from tui.cli.chat import banner
 from tui.cli.console import Console
 from tui.cli.opening import Run
@@ -188,6 +189,19 @@ def test_an_answer_that_an_error_ended_is_not_kept_as_a_whole_one(
         converse(a_chat(tiny_session, Written("hello"), store))
         _, answer = store.shown(1)
         assert (bool(answer.text), answer.finish) == (True, "error")
+
+
+def test_ctrl_c_amid_other_work_than_an_answer_ends_that_alone(
+    tiny_session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(chat: Chat, rest: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(slash._HANDLERS, "compact", interrupted)
+    chat = a_chat(tiny_session, Written("/compact", "/system be brief"))
+    assert (converse(chat), chat.talk.system) == (0, "be brief")
+    with pytest.raises(KeyboardInterrupt):
+        converse(a_chat(tiny_session, Written("/compact", interactive=False)))
 
 
 def piped(home: Path, *lines: str) -> Any:

@@ -30,6 +30,10 @@ def converse(chat: Chat) -> int:
                 break
         except EngineError as error:
             _tell(chat, error)
+        except KeyboardInterrupt:  # amid something else than an answer, which would have been kept
+            if not chat.lines.interactive:
+                raise
+            chat.run.console.note("stopped")
     return 6 if chat.failed and not chat.lines.interactive else 0
 
 
