@@ -204,6 +204,15 @@ def test_ctrl_c_amid_other_work_than_an_answer_ends_that_alone(
         converse(a_chat(tiny_session, Written("/compact", interactive=False)))
 
 
+def test_a_document_does_not_follow_into_another_conversation(tiny_session: Session, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("The key is under the mat.")
+    with Store(tmp_path / "app.db") as store:
+        store.add(store.create("old"), None, "user", "old", finish="stop")
+        chat = a_chat(tiny_session, Written(f"/file {tmp_path}/notes.txt", "/load 1"), store)
+        converse(chat)
+        assert (chat.talk.title, chat.pending) == ("old", [])
+
+
 def piped(home: Path, *lines: str) -> Any:
     text = "".join(f"{line}\n" for line in lines).encode()
     return llm(home, "chat", "-m", "tiny", "--max-tokens", "6", "--temperature", "0", stdin=text)

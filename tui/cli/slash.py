@@ -140,7 +140,7 @@ def _set(chat: Chat, rest: str) -> None:
     if setting.name not in CHANGEABLE:
         raise UsageError(f"/set can't change {setting.name}", hint=f"it can change: {', '.join(CHANGEABLE)}")
     if not value.strip():
-        raise UsageError(f"/set {setting.name} needs a value ({SETTINGS[setting.name].help})")
+        raise UsageError(f"/set {setting.name} needs a value ({setting.help})")
     chat.set(setting.name, parse(setting, value.strip(), "/set"))
     chat.run.console.quote(f"{setting.name} = {_said(chat, chat.run.settings[setting.name])}")
 
@@ -180,7 +180,7 @@ def _load(chat: Chat, rest: str) -> None:
             chat.run.console.note("no conversation is kept yet; /save keeps this one")
         return
     if (number := commands.number_of(rest)) and chat.keeper.store:
-        chat.talk = chat.keeper.open(number)
+        chat.talk, chat.pending = chat.keeper.open(number), []
         chat.run.console.note(f"resumed {rest}: {len(chat.talk.path)} messages")
         return
     path = chat_file.place_of(rest, folder)
