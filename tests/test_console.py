@@ -5,14 +5,19 @@ from __future__ import annotations
 import io
 import os
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from cli_process import COMMAND, ROOT, environment, llm
 from rich.cells import cell_len
 
+from tui.cli import doctor
 from tui.cli import progress as progress_module
 from tui.cli.console import Console, visible, wants_color
+from tui.cli.examine import Finding
+from tui.cli.opening import Run
+from tui.cli.options import Options
 from tui.cli.progress import Progress, clock, size
 
 if TYPE_CHECKING:
@@ -81,6 +86,26 @@ def test_a_name_in_an_error_or_beside_a_bar_steers_no_terminal(monkeypatch: pyte
     monkeypatch.setattr(progress_module.time, "monotonic", lambda: next(times))
     Progress(console, "reading a\x1b[2Jb\nc").update(1, 2)
     assert "reading a\u241b[2Jb c 1/2 (50%)" in stderr.getvalue()
+
+
+def test_no_name_steers_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, name, now = Terminal(), "notes\x1b[2J\n.txt", [0.0]
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(sys, "stdin", Terminal("no\n"))
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: now[0])
+    with Progress(Console(), f"reading {name}") as bar:
+        now[0] = 1.0
+        bar.update(1, 2)
+    with Console().spinner(f"loading {name}"):
+        while "loading" not in stream.getvalue():
+            now[0] += 1
+            threading.Event().wait(0.01)
+    assert "\n" not in stream.getvalue()
+    assert Run(Options()).confirm(f"Delete {name} for good?") is False
+    monkeypatch.setattr(sys, "stdout", stream)
+    doctor._print(Run(Options()), Finding("models", "ok", name, f"chmod 700 {name}"))
+    assert stream.getvalue().count("notes␛[2J") >= 5
+    assert "\x1b[2J" not in stream.getvalue()
 
 
 def test_a_bar_moves_on_a_terminal_and_is_gone_when_done(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,6 +72,11 @@ def counted(number: int, name: str) -> str:
     return f"{number} {name}" if number == 1 else f"{number} {name}s"
 
 
+def on_one_line(text: str) -> str:
+    """The same for what is drawn over itself: a file's name may break the line."""
+    return " ".join(visible(text).split())
+
+
 @dataclass
 class Console:
     """stdin, stdout and stderr of one run, with what the user asked about them."""
@@ -124,8 +129,12 @@ class Console:
         """Write to stdout at once; nothing is added. Raises BrokenPipeError when the reader is gone."""
         if sys.stdout is None:
             raise BrokenPipeError("stdout is closed")
-        sys.stdout.write(visible(text) if self.stdout_is_terminal else text)
+        sys.stdout.write(self.seen(text))
         sys.stdout.flush()
+
+    def seen(self, text: str) -> str:
+        """A text as stdout takes it: as it is, and on a terminal so that it can't steer that."""
+        return visible(text) if self.stdout_is_terminal else text
 
     def line(self, text: str) -> None:
         """A line of answer on stdout."""
@@ -156,7 +165,7 @@ class Console:
         message, hint = as_called(self.said(message)), as_called(self.said(hint))
         lines = [line for line in visible(message).splitlines() if line.strip()] or [self.said("unknown error")]
         lines = lines[: 2 if hint else 3]
-        named = visible(where).replace("\n", " ")
+        named = on_one_line(where)
         lines[0] = self.styled(f"{named}: ", "red") + lines[0]
         if hint:
             lines.append(self.styled("→ ", "bold") + " ".join(visible(hint).split()))
@@ -174,7 +183,7 @@ class Console:
             yield
             return
         done = threading.Event()
-        thread = threading.Thread(target=self._spin, args=(self.said(label), done), daemon=True)
+        thread = threading.Thread(target=self._spin, args=(on_one_line(self.said(label)), done), daemon=True)
         thread.start()
         try:
             yield

@@ -62,8 +62,12 @@ def doctor(
 
 def _print(run: Run, finding: Finding) -> None:
     style = {"ok": "green", "note": "yellow", "fail": "red"}[finding.status]
-    said = run.console.said
-    status = run.console.styled(left(said(finding.status), 5), style, sys.stdout)
+    console = run.console
+
+    def said(text: str) -> str:
+        return console.seen(console.said(text))
+
+    status = console.styled(left(said(finding.status), 5), style, sys.stdout)
     text = f"\n{'':17}".join(map(said, finding.text.split("\n")))
     sys.stdout.write(f"{status}{left(said(finding.name), 12)}{text}\n")
     if finding.hint:

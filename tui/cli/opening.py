@@ -14,7 +14,7 @@ from engine import shipped
 from engine.config import SamplingConfig
 from engine.errors import ModelNotFound
 from engine.schema import ModelSummary
-from tui.cli.console import Console, note_console, program
+from tui.cli.console import Console, note_console, program, visible
 from tui.cli.deliver import Delivery
 from tui.cli.installed import open_library
 from tui.cli.options import Options
@@ -78,7 +78,7 @@ class Run:
             return True
         if not self.may_ask():
             return False
-        sys.stderr.write(f"{self.console.said(question)} [y/N] ")
+        sys.stderr.write(f"{visible(self.console.said(question))} [y/N] ")
         sys.stderr.flush()
         return sys.stdin.readline().strip().lower() in {"y", "yes", "是", "好"}
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
-from tui.cli.console import Console, visible
+from tui.cli.console import Console, on_one_line
 from tui.cli.widths import columns, cut
 
 Item = TypeVar("Item")
@@ -62,8 +62,7 @@ class Progress:
         if now - self._shown < (0.1 if moving else 10):
             return
         self._shown = now
-        label = visible(self._console.said(self._label)).replace("\n", " ")  # which may hold the name of a file
-        text = f"{label} {self._figures(done, total, now)}"
+        text = f"{on_one_line(self._console.said(self._label))} {self._figures(done, total, now)}"
         if moving:
             self._draw(text, done / total if total else None)
         else:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.errors import InputError, UsageError
-from tui.cli.console import program, visible
+from tui.cli.console import program
 from tui.cli.deliver import print_json
 from tui.cli.help import HelpfulCommand
 from tui.cli.index import VECTORS, Paths, absolute, opened, shown
@@ -121,10 +121,9 @@ def _print(run: Run, query: str, hit: Hit) -> None:
     from engine.tasks.search import excerpt
 
     console = run.console
-    seen = visible if console.stdout_is_terminal else str
-    place = console.styled(seen(shown(hit.path)), "green", sys.stdout) + f":{hit.line}:"
+    place = console.styled(console.seen(shown(hit.path)), "green", sys.stdout) + f":{hit.line}:"
     score = console.styled(f"{hit.score:.2f}", "dim", sys.stdout)
-    sys.stdout.write(f"{place} {seen(excerpt(query, hit.best))}  {score}\n")
+    sys.stdout.write(f"{place} {console.seen(excerpt(query, hit.best))}  {score}\n")
     sys.stdout.flush()
 
 
