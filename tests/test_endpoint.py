@@ -183,6 +183,24 @@ def test_files_are_indexed_and_found_by_meaning(served: Served, tmp_path: Path) 
     assert json.loads(found.stdout)["model"] == "tiny"
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["tokens", "hello"], ["models", "default"], ["models", "show", "--json"], ["doctor", "--threads", "1"]],
+)
+def test_what_is_about_a_model_of_this_machine_asks_no_endpoint(tiny_model_home: Path, arguments: list[str]) -> None:
+    nowhere = {"LOCAL_LLM_ENDPOINT": "http://127.0.0.1:9/v1"}
+    done, plain = (llm(tiny_model_home, *arguments, env=env, timeout=120) for env in (nowhere, {}))
+    assert (done.returncode, plain.returncode) == (0, 0), done.stderr
+    assert done.stdout == plain.stdout or arguments[0] == "doctor"  # which says how long it took
+
+
+def test_an_adapter_is_trained_over_a_model_of_this_machine(served: Served, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"instruction": "a", "response": "b"}\n' * 30)
+    out = ("--out", str(tmp_path / "mine.safetensors"))
+    done = llm(served.client, "finetune", str(tmp_path / "rows.jsonl"), *out, env={"LOCAL_LLM_ENDPOINT": served.url})
+    assert (done.returncode, "no model is installed" in told(done)[0]) == (3, True)
+
+
 def test_an_endpoint_loads_no_torch(served: Served) -> None:
     asked = ("ask", "hello", "--max-tokens", "4", "--endpoint", served.url)
     code, modules = loaded_by(served.client, *asked, LOCAL_LLM_API_KEY=served.token)

@@ -337,6 +337,13 @@ def test_a_warm_command_loads_neither_torch_nor_numpy(home: Path, server: subpro
         assert modules.isdisjoint({"torch", "numpy", "sentencepiece", "safetensors", "textual"})
 
 
+def test_the_doctor_looks_beside_a_server(home: Path, server: subprocess.Popen[bytes]) -> None:
+    done = llm(home, "doctor", "--json", "--threads", "1", timeout=120)
+    assert done.returncode == 0, done.stderr
+    checks = {check["name"]: check["status"] for check in json.loads(done.stdout)["checks"]}
+    assert (checks["run"], checks["offline"]) == ("ok", "ok")
+
+
 def test_socket_and_folder_are_this_users_alone(home: Path, server: subprocess.Popen[bytes]) -> None:
     path = socket_in(home)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
     app.command("doctor", cls=HelpfulCommand, epilog=EXAMPLES)(doctor)
 
 
-@takes(*MODEL, "json")
+@takes(*(name for name in MODEL if name != "endpoint"), "json")
 def doctor(
     options: Options,
     no_run: Annotated[bool, typer.Option("--no-run", help="Do not load a model.")] = False,

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.errors import EngineError
+from engine.schema import ModelSummary
 from tui.cli.console import program
 from tui.cli.deliver import place_of
 from tui.cli.opening import Run
@@ -185,23 +186,23 @@ def models(run: Run, *, full: bool) -> list[Finding]:
 
 
 def generation(run: Run) -> list[Finding]:
-    """A short real answer of the default model, with every socket refused meanwhile."""
+    """A short real answer of the installed model, loaded here, with every socket refused meanwhile."""
     try:
         if not run.library.names():
             return []
-        summary = run.find_model()
+        summary = run.find_installed()
         with sockets_refused() as attempts:
-            return [_generate(run, summary.name), _offline(attempts)]
+            return [_generate(run, summary), _offline(attempts)]
     except EngineError as error:
         return [Finding("run", "fail", error.message, error.hint)]
 
 
-def _generate(run: Run, name: str) -> Finding:
+def _generate(run: Run, summary: ModelSummary) -> Finding:
     from engine.schema import Message
     from tui.cli.deliver import collect
 
     started = time.monotonic()
-    with run.session() as session:
+    with contextlib.closing(run.load_here(summary)) as session:
         loaded = time.monotonic() - started
         sampling = run.sampling(max_tokens=32)
         result = collect(session.stream([Message("user", "Count from one to twenty.")], sampling), lambda text: None)
@@ -211,11 +212,11 @@ def _generate(run: Run, name: str) -> Finding:
         raise KeyboardInterrupt
     rate = (result.output_tokens - 1) / result.decode if result.decode > 0 else 0.0
     text = (
-        f"{name} on {where}: loaded in {loaded:.1f} s, first token after {result.first_token:.2f} s, "
+        f"{summary.name} on {where}: loaded in {loaded:.1f} s, first token after {result.first_token:.2f} s, "
         f"{rate:.1f} tok/s, {size(held)}"
     )
     details = {
-        "model": name,
+        "model": summary.name,
         "place": where,
         "load_seconds": round(loaded, 2),
         "ttft_ms": round(result.first_token * 1000),

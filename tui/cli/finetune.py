@@ -151,7 +151,7 @@ def _adapt(
     read = [rows.read(document) for document in documents]
     conversations = [row for part in read for row in part]
     files = [rows.file_record(Path(path), len(part)) for path, part in zip(data, read, strict=True)]
-    folder = Path(run.find_model().path)
+    folder = Path(run.find_installed().path)
     prepare(run)
     from engine import adapter
     from engine.training.loop import Trainer

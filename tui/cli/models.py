@@ -217,7 +217,7 @@ def show(
         else:
             _print_facts(run, model_facts.of_adapter(path, info))
         return
-    summary = run.library.summary(name) if name else run.find_model()
+    summary = run.library.summary(name) if name else run.find_installed()
     if options.json:
         print_json(run.console, as_json(run, summary) | {"files": _files(summary)})
         return
@@ -269,7 +269,7 @@ def default(
         if run.settings["model"] and run.settings["model"] != chosen:
             run.console.warn(f"{run.settings.origin('model')} names {run.settings['model']}, which stands above it")
     else:
-        chosen = run.find_model().name
+        chosen = run.find_installed().name
     if options.json:
         print_json(run.console, {"default": chosen})
     elif name:

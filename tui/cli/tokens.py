@@ -45,7 +45,7 @@ def tokens(
         given += documents(paths, encoding=options.encoding, errors=options.errors, html=options.html)
     if not given:
         raise UsageError("no text to count", hint='such as: llm tokens "Hello" or llm tokens -f FILE')
-    summary = run.find_model()
+    summary = run.find_installed()
     from engine.counter import load_tokenizer
 
     tokenizer = load_tokenizer(Path(summary.path))
