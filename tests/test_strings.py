@@ -53,12 +53,12 @@ def test_every_key_that_the_code_names_exists() -> None:
 def test_every_text_is_asked_for() -> None:
     code = "".join(path.read_text("utf-8") for path in (ROOT / "tui").rglob("*.py") if path.parent.name != "strings")
     code = code.replace("'", '"')
-    put_together = set(re.findall(r'f"(\w+)\.\{', code))
+    put_together = set(re.findall(r'f"(\w+\.)\{[^{}]*\}([.\w]*)', code))
     assert put_together
     for key in TABLES["en"]:
-        start, _, rest = key.partition(".")
-        name = rest.removesuffix(".help").removesuffix(".asked")
-        assert f'"{key}"' in code or (start in put_together and f'"{name}"' in code), key
+        fitting = [(start, end) for start, end in put_together if key.startswith(start) and key.endswith(end)]
+        names = [key, *(key.removeprefix(start).removesuffix(end) for start, end in fitting)]
+        assert any(f'"{name}"' in code for name in names), key
 
 
 @pytest.mark.parametrize(
