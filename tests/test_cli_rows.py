@@ -32,6 +32,20 @@ def test_a_csv_column_comes_back_as_csv_with_its_errors(tiny_model_home: Path, t
     assert any("1 of 3 rows failed" in line for line in told(done))
 
 
+@pytest.mark.parametrize("task", [["sentiment"], ["classify", "--labels", "a,b"], ["embed"]], ids=lambda task: task[0])
+def test_an_empty_argument_among_others_keeps_its_place(tiny_model_home: Path, task: list[str]) -> None:
+    done = llm(tiny_model_home, *task, "-m", "tiny", "--json", "good", "", "bad")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(row["text"], row.get("error")) for row in rows] == [
+        ("good", None),
+        ("", "the text is empty"),
+        ("bad", None),
+    ]
+    assert (done.returncode, "text 2: the text is empty" in done.stderr.decode()) == (6, True)
+    alone = llm(tiny_model_home, *task, "", " ")
+    assert (alone.returncode, "no text to" in alone.stderr.decode()) == (2, True)
+
+
 def test_an_empty_file_has_one_exit_code_and_empty_stdin_is_no_input(tiny_model_home: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty.txt"
     empty.write_text(" \n")

@@ -8,13 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from engine.errors import EngineError, UsageError
+from tui.cli.given import given_rows
 from tui.cli.help import HelpfulCommand
 from tui.cli.inputs import argument_text, read_file
-from tui.cli.judging import judge_rows, judged, texts_to_judge
+from tui.cli.judging import judge_rows, judged
 from tui.cli.opening import Run
 from tui.cli.options import MODEL, READING, Options, takes
 from tui.cli.row_output import Result
-from tui.cli.row_run import InSpec, OutSpec, Resume, numbered, out_format
+from tui.cli.row_run import InSpec, OutSpec, Resume, out_format
 
 EXAMPLES = """
 llm classify --labels spam,ham "You have won a prize, call now!"
@@ -64,7 +65,7 @@ def classify(
     examples = read_examples(example or [], example_file)
     run = Run(options)
     kind = out_format(run, out, resume)
-    rows = texts_to_judge(options, texts or [], spec, 'llm classify --labels spam,ham "You have won!"')
+    rows = given_rows(options, texts or [], spec, "judge", 'llm classify --labels spam,ham "You have won!"')
     least = (0.5 if threshold is None else threshold) if multi or abstain else None
     from engine.tasks import classify as task
 
@@ -74,7 +75,7 @@ def classify(
 
         def work(asked: list[str]) -> Iterator[tuple[int, Result | EngineError]]:
             if multi:
-                return numbered(_fitting(task.fit_each(session, asked, names), session.name, least or 0.0))
+                return enumerate(_fitting(task.fit_each(session, asked, names), session.name, least or 0.0))
             return judged(enumerate(task.classify(session, asked, names, examples)), session.name, threshold=least)
 
         judge_rows(run, session, rows, work, kind=kind, resume=resume)

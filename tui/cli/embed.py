@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import typer
 
-from engine.errors import EngineError, UsageError
+from engine.errors import EngineError
 from tui.cli.deliver import place_of
+from tui.cli.given import by_line, given_rows
 from tui.cli.help import HelpfulCommand
 from tui.cli.index import VECTORS
-from tui.cli.inputs import argument_text, stdin_has_input
 from tui.cli.opening import Run
 from tui.cli.options import READING, Options, takes
 from tui.cli.row_output import Result
 from tui.cli.row_run import InSpec, OutSpec, Resume, out_format, run_rows
-from tui.cli.rows import Row, read_rows
 
 EXAMPLES = """
 llm embed "a cat on a mat"
@@ -43,11 +42,10 @@ def embed(
     resume: Resume = None,
 ) -> None:
     """Print a vector of length 1 for each text, as JSONL. The product of two vectors says how near their texts are."""
-    if per and spec:
-        raise UsageError("--per and --in say the same thing: use --in")
+    spec = by_line(per, spec)
     run = Run(options)
     kind = out_format(run, out or "jsonl", resume)
-    rows = _texts(options, texts or [], spec or ("lines" if per == "line" else None))
+    rows = given_rows(options, texts or [], spec, "embed", 'llm embed "a cat on a mat"')
     with run.session() as session:
         from engine.tasks.search import TOGETHER
 
@@ -67,20 +65,3 @@ def embed(
             resume=resume,
             place=f"{session.name} on {place_of(session)}",
         )
-
-
-def _texts(options: Options, texts: Sequence[str], spec: str | None) -> list[Row]:
-    """Texts given as arguments, then those of files and stdin. Raises UsageError without any."""
-    files = options.file or []
-    if [*texts, *files].count("-") > 1:
-        raise UsageError("- (stdin) can be named only once")
-    given = [argument_text(text) for text in texts if text != "-"]
-    found = [Row(text, " ".join(text.split()), {"text": text}) for text in given if text.strip()]
-    paths = [*files, *(["-"] if "-" in texts else [])]
-    if paths or (not texts and stdin_has_input()):
-        found += read_rows(options, paths, spec)
-    elif spec:
-        raise UsageError("--in and --per line need a file or stdin")
-    if not found:
-        raise UsageError("no text to embed", hint='such as: llm embed "a cat on a mat"')
-    return found

@@ -1,4 +1,4 @@
-"""What `sentiment` and `classify` share: their texts, and a judgement as a row, a line or an object."""
+"""What `sentiment` and `classify` share: a judgement as a row, a line or an object."""
 
 from __future__ import annotations
 
@@ -6,37 +6,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.errors import EngineError, UsageError
+from engine.errors import EngineError
 from engine.schema import LabelScores
 from tui.cli.deliver import place_of
-from tui.cli.inputs import argument_text, stdin_has_input, stdin_once
 from tui.cli.opening import Run
-from tui.cli.options import Options
 from tui.cli.row_output import OutFormat, Result
 from tui.cli.row_run import Work, run_rows
-from tui.cli.rows import Row, read_rows
+from tui.cli.rows import Row
 
 COLUMNS = ("label", "score")
 NO_LABEL = "-"
 """Printed where no label is sure enough."""
-
-
-def texts_to_judge(options: Options, texts: Sequence[str], spec: str | None, example: str) -> list[Row]:
-    """Texts given as arguments, then those of files and stdin. Raises UsageError without any."""
-    files = options.file or []
-    stdin_once([*texts, *files])
-    found = []
-    for text in texts:
-        if text != "-" and argument_text(text).strip():
-            found.append(Row(text, " ".join(text.split()), {"text": text}))
-    paths = [*files, *(["-"] if "-" in texts else [])]
-    if paths or (not texts and stdin_has_input()):
-        found += read_rows(options, paths, spec)
-    elif spec:
-        raise UsageError("--in needs a file or stdin", hint="name the file with -f FILE, or pipe its rows in")
-    if not found:
-        raise UsageError("no text to judge", hint=f"such as: {example}")
-    return found
 
 
 def judged(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -135,8 +135,3 @@ def _work(run: Run, rows: Sequence[Row], work: Work, output: RowOutput, place: s
         where = f"{place} · " if run.settings["stats"] and place else ""
         done_now = f"{counted(count, 'row')} in {elapsed:.1f} s"
         run.console.note(f"{where}{done_now}, {count / elapsed:.1f} rows/s")
-
-
-def numbered(results: Iterable[Result | EngineError]) -> Iterator[tuple[int, Result | EngineError]]:
-    """Results that come in the order of the texts."""
-    return iter(enumerate(results))

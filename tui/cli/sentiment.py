@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from engine.errors import EngineError, UsageError
+from engine.errors import EngineError
+from tui.cli.given import by_line, given_rows
 from tui.cli.help import HelpfulCommand
-from tui.cli.judging import judge_rows, judged, texts_to_judge
+from tui.cli.judging import judge_rows, judged
 from tui.cli.opening import Run
 from tui.cli.options import MODEL, READING, Options, takes
 from tui.cli.row_output import Result
@@ -41,12 +42,10 @@ def sentiment(
     resume: Resume = None,
 ) -> None:
     """Judge texts. Prints LABEL<TAB>PROBABILITY for each; several also with the text or its name."""
-    if per and spec:
-        raise UsageError("--per and --in say the same thing: use --in")
-    spec = spec or ("lines" if per == "line" else None)
+    spec = by_line(per, spec)
     run = Run(options)
     kind = out_format(run, out, resume)
-    rows = texts_to_judge(options, texts or [], spec, 'llm sentiment "I loved every minute"')
+    rows = given_rows(options, texts or [], spec, "judge", 'llm sentiment "I loved every minute"')
     with run.session() as session:
         from engine.tasks import sentiment as task
 

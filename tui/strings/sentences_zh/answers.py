@@ -117,7 +117,6 @@ FORMS = (
     (r"--multi takes no examples", "--multi 不能与例子合用"),
     (r"--per and --in say the same thing: use --in", "--per 与 --in 是一回事：请用 --in"),
     (r"--in needs a file or stdin", "--in 需要文件或标准输入"),
-    (r"--in and --per line need a file or stdin", "--in 和 --per line 需要文件或标准输入"),
     (r"--output takes one (?:summary|translation)", "--output 只能写一份"),
     (r"--out jsonl gives several in one file", "--out jsonl 可把几份写入一个文件"),
     (r"redirect stdout for several", "有几份时，请重定向标准输出"),
