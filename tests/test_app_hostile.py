@@ -64,6 +64,7 @@ async def test_a_number_or_a_value_beyond_all_measure_is_told(tiny_model_home: P
     lines = [
         ("/copy " + "9" * 5000, "/copy takes a number from 1"),
         ("/copy 0", "/copy takes a number from 1"),
+        ("/copy 7", "there is no answer 7: 1 so far"),
         ("/set keep_alive " + "9" * 5000, "expected a time"),
         ("/set endpoint http://[x", "expected a URL"),
         ("/set endpoint http://x:99999999", "expected a URL"),
@@ -238,6 +239,7 @@ async def test_what_would_have_no_effect_is_refused(tiny_model_home: Path) -> No
         ("/set lang zh", "can't change lang"),
         ("/set system Be brief", "can't change system"),
         ("/set theme nonsense", "no theme nonsense"),
+        ("/continue", "there is no answer yet"),
     ]
     app = make_app(tiny_model_home)
     async with running(app) as pilot:

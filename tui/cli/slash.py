@@ -210,7 +210,7 @@ def _copy(chat: Chat, rest: str) -> None:
         raise UsageError(f"/copy takes a number from 1, got {rest[:20]!r}")
     answers = [turn.text for turn in reversed(chat.talk.path) if turn.role == "assistant"]
     if number > len(answers):
-        raise UsageError(f"there are {len(answers)} answers so far")
+        raise UsageError(f"there is no answer {number}: {len(answers)} so far")
     taker = copy_text(answers[number - 1])
     chat.run.console.note(f"copied {len(answers[number - 1])} characters to {taker}")
 

@@ -34,7 +34,7 @@ def last_turn(chat: ChatScreen, role: str) -> Turn:
     for turn in reversed(chat.talk.path):
         if turn.role == role:
             return turn
-    raise UsageError(chat.app.strings("said.nothing_to_copy" if role == "assistant" else "said.nothing_asked"))
+    raise UsageError(chat.app.strings("said.no_answer" if role == "assistant" else "said.nothing_asked"))
 
 
 async def copy(chat: ChatScreen, turn: Turn) -> None:
@@ -225,9 +225,9 @@ async def _copy(chat: ChatScreen, rest: str) -> None:
         raise UsageError(f"/copy takes a number from 1, got {rest[:20]!r}")
     answers = [turn for turn in reversed(chat.talk.path) if turn.role == "assistant"]
     if not answers:
-        raise UsageError(chat.app.strings("said.nothing_to_copy"))
+        raise UsageError(chat.app.strings("said.no_answer"))
     if number > len(answers):
-        raise UsageError(f"there are {len(answers)} answers so far")
+        raise UsageError(f"there is no answer {number}: {len(answers)} so far")
     chat.app.copy(answers[number - 1].text)
 
 

@@ -64,7 +64,7 @@ TEXTS = {
     "said.copied": "copied {count} characters to {where}",
     "said.terminal": "the terminal (OSC 52)",
     "said.no_code": "the answer has no code block",
-    "said.nothing_to_copy": "there is no answer to copy yet",
+    "said.no_answer": "there is no answer yet",
     "said.nothing_asked": "nothing was asked yet",
     "said.nothing_to_go_on": "only an answer can be gone on with",
     "said.autosaved": "the conversation is saved by itself; /save TITLE names it",

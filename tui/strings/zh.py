@@ -64,7 +64,7 @@ TEXTS = {
     "said.copied": "已把 {count} 个字符复制到 {where}",
     "said.terminal": "终端（OSC 52）",
     "said.no_code": "这个回答里没有代码",
-    "said.nothing_to_copy": "还没有回答",
+    "said.no_answer": "还没有回答",
     "said.nothing_asked": "还没有提过问题",
     "said.nothing_to_go_on": "只有回答可以接着写",
     "said.forked": "下一个问题从这里分出去",

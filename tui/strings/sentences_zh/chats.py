@@ -102,7 +102,7 @@ FORMS = (
     (r"/export needs a file", "/export 需要文件名"),
     (r"/export chat.md or /export chat.json", "例如 /export chat.md 或 /export chat.json"),
     (r"/copy takes a number from 1, got (.+)", "/copy 需要从 1 开始的数字，却是 {1}"),
-    (r"there are (\d+) answers so far", "到现在只有 {1} 个回答"),
+    (r"there is no answer (\d+): (\d+) so far", "没有第 {1} 个回答，到现在共 {2} 个"),
     (r"no conversation (\d+) is kept", "没有保存编号为 {1} 的对话"),
     (r"llm history list names them", "llm history list 列出全部"),
     (r"the conversation was deleted meanwhile", "这个对话已被删除"),
