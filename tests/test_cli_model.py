@@ -249,5 +249,6 @@ def test_the_demo_shows_the_main_job(tiny_model_home: Path) -> None:
     assert done.returncode == 0, done.stderr
     text = done.stdout.decode()
     assert text.count("$ llm summarize") == 2
+    assert text.count("--length short") == 2  # as it was asked for
     assert text.count("$ llm sentiment") == 2
     assert text.count("$ llm ask") == 1

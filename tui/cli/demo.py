@@ -60,7 +60,7 @@ def demo(options: Options) -> None:
 def _summary(run: Run, session: Session, document: Document) -> None:
     from engine.tasks.summarize import summarize
 
-    run.console.line(f"$ llm summarize {document.name}")
+    run.console.line(f"$ llm summarize --length short {document.name}")
     read: list[Coverage] = []
 
     def on_event(event: Any) -> None:
