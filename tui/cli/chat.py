@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 import typer
 
 from engine.errors import UsageError
-from engine.schema import Document
 from tui import commands
 from tui.cli.console import Console, program
 from tui.cli.help import HelpfulCommand
@@ -97,8 +96,7 @@ def chat(
 
     lines = open_lines(run.places.history_file, run.library.names)
     session = run.load(summary)
-    pending = [Document(document.name, document.text) for document in given]
-    line_chat = Chat(run, session, lines, Keeper(store), Talk(system), pending)
+    line_chat = Chat(run, session, lines, Keeper(store), Talk(system), given)
     try:
         if wanted is not None:
             line_chat.talk = line_chat.keeper.open(wanted)

@@ -16,7 +16,7 @@ from tui.cli.opening import Run
 from tui.cli.options import Options, takes
 from tui.editor import run_editor
 from tui.keymap import ACTIONS
-from tui.paths import PROJECT_FILE, ensure, places, project_file, write_private
+from tui.paths import PROJECT_FILE, ensure, places, project_file, write_output, write_private
 from tui.settings import SETTINGS, Setting, checked, edit_file, find_key, parse, read_file
 
 app = make_app(
@@ -156,8 +156,6 @@ def _spellings(name: str) -> set[str]:
 
 
 def _change(path: Path, change: Any, project: bool) -> None:
-    from tui.paths import write_output
-
     data = edit_file(path, change)
     (write_output if project else write_private)(path, data)
 

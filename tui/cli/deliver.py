@@ -18,6 +18,7 @@ from tui.cli.console import Console
 from tui.cli.interrupt import Stopper
 from tui.cli.keys import held_keys
 from tui.cli.options import Options
+from tui.paths import write_output
 
 LOOPED = "ended: it said the same again and again (llm config set end_loops false lets it)"
 
@@ -59,17 +60,6 @@ class Result:
         self.decode = chunk.decode_seconds or self.decode
         self.finish_reason = chunk.finish_reason or self.finish_reason
         self.duration = elapsed
-
-    def facts(self) -> dict[str, Any]:
-        """Counts and timings (seconds), as the history keeps them."""
-        return {
-            "prompt_tokens": self.prompt_tokens,
-            "cached_tokens": self.cached_tokens,
-            "output_tokens": self.output_tokens,
-            "first_token": self.first_token,
-            "decode": self.decode,
-            "duration": self.duration,
-        }
 
     def to_json(self, model: str) -> dict[str, Any]:
         """The stable keys of `--json`."""
@@ -267,8 +257,6 @@ def _nowhere(_text: str) -> None:
 
 def save(console: Console, path: Path, text: str) -> None:
     """Write an answer to a file, whole or not at all, and say so."""
-    from tui.paths import write_output
-
     data = text if not text or text.endswith("\n") else text + "\n"
     write_output(path, data.encode())
     console.note(f"wrote {path}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from tui.cli.history_file import complete_ids, model_of, open_history
 from tui.cli.opening import Run
 from tui.cli.options import MODEL, Options, takes
 from tui.cli.widths import right
+from tui.paths import write_output
 
 if TYPE_CHECKING:
     from tui.records import Hit, Kept
@@ -44,12 +44,6 @@ Many = Annotated[
 ]
 
 
-@contextlib.contextmanager
-def _opened(run: Run) -> Iterator[Store]:
-    with open_history(run) as store:
-        yield store
-
-
 def _when(at: float) -> str:
     return f"{datetime.fromtimestamp(at):%Y-%m-%d %H:%M}"
 
@@ -62,7 +56,7 @@ def list_(
 ) -> None:
     """List conversations: pinned ones (*) first, then the newest."""
     run = Run(options)
-    with _opened(run) as store:
+    with open_history(run) as store:
         found = store.recent(count + 1)
     if options.json:
         print_json(run.console, [dataclasses.asdict(kept) for kept in found[:count]])
@@ -95,7 +89,7 @@ def search(
     run = Run(options)
     if not query.strip():
         raise UsageError("the query is empty", hint="such as: llm history search bees")
-    with _opened(run) as store:
+    with open_history(run) as store:
         hits = _by_meaning(run, store, query, count) if meaning else store.search(query, count)
     if options.json:
         print_json(run.console, [dataclasses.asdict(hit) for hit in hits])
@@ -130,7 +124,7 @@ def show(
     from tui import transfer
 
     run = Run(options)
-    with _opened(run) as store:
+    with open_history(run) as store:
         kept = store.kept(number)
         entries = store.messages(number) if all_ else store.shown(number)
     if options.json:
@@ -148,11 +142,10 @@ def export(
 ) -> None:
     """Write conversations as Markdown or JSON (which `import` reads); all of them without an id."""
     from tui import transfer
-    from tui.paths import write_output
 
     run = Run(options)
     as_json = form == "json" or (form is None and options.output is not None and options.output.suffix == ".json")
-    with _opened(run) as store:
+    with open_history(run) as store:
         wanted = numbers or [kept.id for kept in _all(store)]
         if not wanted:
             raise UsageError("no conversation is kept yet")
@@ -189,7 +182,7 @@ def import_(
     incoming = [found for found in transfer.read(read_file(str(path)).text, str(path)) if found.nodes]
     if not incoming:
         raise InputError(f"{path} holds no messages")
-    with _opened(run) as store, store.together():
+    with open_history(run) as store, store.together():
         ids = [transfer.put(store, conversation) for conversation in incoming]
     if options.json:
         print_json(run.console, {"imported": ids})
@@ -204,7 +197,7 @@ def rename(
 ) -> None:
     """Give a conversation a title."""
     run = Run(options)
-    with _opened(run) as store:
+    with open_history(run) as store:
         store.rename(number, title)
         kept = store.kept(number)
     if options.json:
@@ -218,7 +211,7 @@ def rename(
 def pin(options: Options, number: One, off: Annotated[bool, typer.Option("--off", help="No longer.")] = False) -> None:
     """Keep a conversation at the head of the list, and whatever its age."""
     run = Run(options)
-    with _opened(run) as store:
+    with open_history(run) as store:
         store.pin(number, not off)
         kept = store.kept(number)
     if options.json:
@@ -238,7 +231,7 @@ def rm(
     run = Run(options)
     if bool(numbers) == all_:
         raise UsageError("name conversations, or give --all", hint=f"{program()} history list names them")
-    with _opened(run) as store:
+    with open_history(run) as store:
         wanted = [store.kept(number) for number in numbers or [kept.id for kept in _all(store)]]
         named = wanted[0].title if len(wanted) == 1 else f"{len(wanted)} conversations"
         if not options.yes and not run.may_ask():
@@ -261,7 +254,7 @@ def replay(options: Options, number: One) -> None:
     from tui.cli.replaying import replayed
 
     run = Run(options)
-    with _opened(run) as store:
+    with open_history(run) as store:
         kept, path = store.kept(number), store.shown(number)
     run.settings = run.settings.with_flags({"model": options.model or model_of(kept, path)})
     with run.session() as session:

@@ -179,7 +179,7 @@ async def _set(chat: ChatScreen, rest: str) -> None:
         return
     setting = find_key(key)
     if not value.strip():
-        raise UsageError(f"/set {setting.name} needs a value ({SETTINGS[setting.name].help})")
+        raise UsageError(f"/set {setting.name} needs a value ({setting.help})")
     chat.app.values.change(setting.name, parse(setting, value.strip(), "/set"))
 
 
