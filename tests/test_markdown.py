@@ -121,6 +121,10 @@ def test_a_paragraph_settles_when_the_next_block_begins() -> None:
     assert settled_length("- one\n\n  still one") == 0
 
 
+def test_a_line_separator_within_a_paragraph_ends_no_line() -> None:
+    assert settled_length("one\u2028still one\n\nTwo") == len("one\u2028still one\n\n")
+
+
 def test_html_and_control_characters_are_text() -> None:
     assert "<script>x</script>" in render("a <script>x</script>", 60, color=False)
     out = painted("bad \x1b]0;title\x07 end\n", [3, 3], live=False)

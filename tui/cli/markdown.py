@@ -23,7 +23,7 @@ def settled_length(text: str) -> int:
     fence = ""
     offset = cut = 0
     after_blank = False
-    for line in text.splitlines(keepends=True):
+    for line in io.StringIO(text):  # a line feed alone ends a line, whatever else Unicode would break at
         if not line.endswith("\n"):
             # An unfinished line can still end the block before it, once its first character is known.
             if after_blank and not fence and line[:1].strip() and not _may_be_item(line):
