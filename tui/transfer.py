@@ -121,13 +121,13 @@ def _put(store: Store, incoming: Incoming) -> int:
 def _ours(row: dict[str, Any]) -> Incoming:
     if row["format"] != FORMAT:
         raise ValueError(f"expected format {FORMAT}, got {row['format']!r}")
-    nodes = list[Node]()
+    nodes, known = list[Node](), set[str]()
     chosen: dict[Any, Any] = {None: row.get("chosen")}
     for number, message in enumerate(row["messages"]):
         plain = "id" not in message  # what /save writes: a list of turns
         key, parent = (number, number - 1 if number else None) if plain else (message["id"], message["parent"])
         text = message["content"] if plain else message["text"]
-        if parent is not None and str(parent) not in {node.key for node in nodes}:
+        if parent is not None and str(parent) not in known:
             raise ValueError(f"message {key} hangs below {parent}, which does not stand before it")
         chosen[key] = message.get("chosen")
         if plain:
@@ -138,15 +138,15 @@ def _ours(row: dict[str, Any]) -> Incoming:
             Node(str(key), None if parent is None else str(parent), _role(message["role"]), _text(text), given,
                  finish, dict(message.get("facts", {})), _time(message.get("created")))
         )  # fmt: skip
-    known = {node.key for node in nodes}
-    shown, at = list[str](), chosen[None]
+        known.add(str(key))
+    shown, at = dict[str, None](), chosen[None]
     while at is not None and str(at) in known and str(at) not in shown:
-        shown.append(str(at))
+        shown[str(at)] = None
         at = chosen.get(at)
     title = row.get("title") or title_of(nodes[0].text if nodes else "")
     system = row.get("system")
-    return Incoming(_text(title), nodes, shown, None if system is None else _text(system), _text(row.get("model", "")),
-                    _time(row.get("created")))  # fmt: skip
+    return Incoming(_text(title), nodes, list(shown), None if system is None else _text(system),
+                    _text(row.get("model", "")), _time(row.get("created")))  # fmt: skip
 
 
 def _chatgpt(row: dict[str, Any]) -> Incoming:
