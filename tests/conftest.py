@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.session import Session
+    from tui.store import Store
 
 ROOT = Path(__file__).parent.parent
 LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
@@ -124,6 +125,15 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
                 time.sleep(0.01)
 
     monkeypatch.setattr(Session, "stream", slowly)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A history of the test's own."""
+    from tui.store import Store
+
+    with Store(tmp_path / "app.db") as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -18,13 +18,13 @@ from tui.screens.choosing import ChoosingScreen
 from tui.screens.deeds import TURN_DEEDS, WORD_DEEDS
 from tui.screens.files import FilesScreen
 from tui.screens.help import HelpScreen
-from tui.store import Store
 from tui.strings import TABLES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.schema import Language
+    from tui.store import Store
 
 
 def test_every_word_with_a_slash_does_something() -> None:
@@ -287,30 +287,29 @@ async def test_a_damaged_memory_of_looks_is_no_harm(tiny_model_home: Path, text:
 
 
 async def test_a_task_that_is_stopped_before_its_first_word_leaves_no_question_without_an_answer(
-    tiny_model_home: Path, tmp_path: Path
+    tiny_model_home: Path, tmp_path: Path, store: Store
 ) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("I loved it.\nIt was bad.\n", "utf-8")
-    with Store(tmp_path / "app.db") as store:
-        app = make_app(tiny_model_home, keeper=Keeper(store))
-        async with running(app) as pilot:
-            busy = Hold(app)
-            app.tasks.start("summarize", str(path), "short")
-            await wait_until(pilot, lambda: app.chat.writings, "the task")
-            task = app.chat.talk
-            await wait_until(pilot, lambda: task.kept, "the task in the history")
-            await pilot.press("ctrl+n", *"Hello", "enter")
-            await wait_until(pilot, lambda: "waits for its turn" in screen_text(app), "the question behind it")
-            await app.memory.open(task.kept or 0)
-            await wait_until(pilot, lambda: "reading …" in screen_text(app), "what the task is at")
-            await pilot.press("escape")
-            busy.stopped.set()
-            await settled(pilot)
-            assert app._notifications
-            assert app.chat.talk.path == []
-            assert [store.shown(kept.id)[0].text for kept in store.recent()] == ["Hello"]
-            await ask(pilot, "What now?")
-            assert app.chat.talk.tip.text
+    app = make_app(tiny_model_home, keeper=Keeper(store))
+    async with running(app) as pilot:
+        busy = Hold(app)
+        app.tasks.start("summarize", str(path), "short")
+        await wait_until(pilot, lambda: app.chat.writings, "the task")
+        task = app.chat.talk
+        await wait_until(pilot, lambda: task.kept, "the task in the history")
+        await pilot.press("ctrl+n", *"Hello", "enter")
+        await wait_until(pilot, lambda: "waits for its turn" in screen_text(app), "the question behind it")
+        await app.memory.open(task.kept or 0)
+        await wait_until(pilot, lambda: "reading …" in screen_text(app), "what the task is at")
+        await pilot.press("escape")
+        busy.stopped.set()
+        await settled(pilot)
+        assert app._notifications
+        assert app.chat.talk.path == []
+        assert [store.shown(kept.id)[0].text for kept in store.recent()] == ["Hello"]
+        await ask(pilot, "What now?")
+        assert app.chat.talk.tip.text
 
 
 async def test_what_a_task_says_of_itself_is_in_the_users_language(tiny_model_home: Path, tmp_path: Path) -> None:

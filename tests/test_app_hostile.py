@@ -99,124 +99,117 @@ def not_to_be_written(store: Store) -> None:
 @pytest.mark.parametrize("happens", [forgotten_elsewhere, not_to_be_written])
 @pytest.mark.parametrize("what", ["title", "pin", "delete"])
 async def test_what_can_not_be_done_to_the_open_conversation_is_told(
-    tiny_model_home: Path, tmp_path: Path, what: str, happens: Callable[[Store], None]
+    tiny_model_home: Path, store: Store, what: str, happens: Callable[[Store], None]
 ) -> None:
-    with Store(tmp_path / "app.db") as store:
-        app = make_app(tiny_model_home, keeper=Keeper(store))
-        async with running(app) as pilot:
-            await ask(pilot, "One")
-            await wait_until(pilot, lambda: not app.runner.waiting(), "its title")
-            if what == "pin":
-                happens(store)
-            await deed(app, what)
-            if what != "pin":
-                dialog = AskingScreen if what == "title" else ConfirmingScreen
-                await wait_until(pilot, lambda: isinstance(app.screen, dialog), "the dialog")
-                happens(store)
-                await pilot.press(*("abc" if what == "title" else ""), "enter" if what == "title" else "y")
-            gone = happens is forgotten_elsewhere
-            if not (gone and what == "delete"):  # that is as it was wished
-                said = "no conversation" if gone else "can't be used"
-                await wait_until(pilot, lambda: said in told(app), "the error")
-            await wait_until(pilot, lambda: app.screen is app.chat, "the chat")
-            await ask(pilot, "Still there?")
+    app = make_app(tiny_model_home, keeper=Keeper(store))
+    async with running(app) as pilot:
+        await ask(pilot, "One")
+        await wait_until(pilot, lambda: not app.runner.waiting(), "its title")
+        if what == "pin":
+            happens(store)
+        await deed(app, what)
+        if what != "pin":
+            dialog = AskingScreen if what == "title" else ConfirmingScreen
+            await wait_until(pilot, lambda: isinstance(app.screen, dialog), "the dialog")
+            happens(store)
+            await pilot.press(*("abc" if what == "title" else ""), "enter" if what == "title" else "y")
+        gone = happens is forgotten_elsewhere
+        if not (gone and what == "delete"):  # that is as it was wished
+            said = "no conversation" if gone else "can't be used"
+            await wait_until(pilot, lambda: said in told(app), "the error")
+        await wait_until(pilot, lambda: app.screen is app.chat, "the chat")
+        await ask(pilot, "Still there?")
 
 
 @pytest.mark.parametrize("where", ["palette", "list"])
 async def test_a_deletion_that_can_not_be_taken_off_the_disk_is_told(
-    tiny_model_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+    tiny_model_home: Path, store: Store, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    with Store(tmp_path / "app.db") as store:
-        app = make_app(tiny_model_home, keeper=Keeper(store))
-        async with running(app) as pilot:
-            await ask(pilot, "One")
-            await wait_until(pilot, lambda: not app.runner.waiting(), "its title")
-            delete = store.delete
+    app = make_app(tiny_model_home, keeper=Keeper(store))
+    async with running(app) as pilot:
+        await ask(pilot, "One")
+        await wait_until(pilot, lambda: not app.runner.waiting(), "its title")
+        delete = store.delete
 
-            def then_fails(numbers: Sequence[int]) -> int:
-                done = delete(numbers)
-                not_to_be_written(store)
-                return done
+        def then_fails(numbers: Sequence[int]) -> int:
+            done = delete(numbers)
+            not_to_be_written(store)
+            return done
 
-            monkeypatch.setattr(store, "delete", then_fails)
-            if where == "palette":
-                await deed(app, "delete")
-            else:
-                await pilot.press("ctrl+r")
-                await wait_until(pilot, lambda: isinstance(app.screen, HistoryScreen), "the list")
-                history = app.screen
-                assert isinstance(history, HistoryScreen)
-                await wait_until(pilot, lambda: history.list.shown, "its rows")
-                await pilot.press("ctrl+d")
-            await wait_until(pilot, lambda: isinstance(app.screen, ConfirmingScreen), "the question")
-            await pilot.press("y")
-            await wait_until(pilot, lambda: "can't be used" in told(app), "the error")
+        monkeypatch.setattr(store, "delete", then_fails)
+        if where == "palette":
+            await deed(app, "delete")
+        else:
+            await pilot.press("ctrl+r")
+            await wait_until(pilot, lambda: isinstance(app.screen, HistoryScreen), "the list")
+            history = app.screen
+            assert isinstance(history, HistoryScreen)
+            await wait_until(pilot, lambda: history.list.shown, "its rows")
+            await pilot.press("ctrl+d")
+        await wait_until(pilot, lambda: isinstance(app.screen, ConfirmingScreen), "the question")
+        await pilot.press("y")
+        await wait_until(pilot, lambda: "can't be used" in told(app), "the error")
 
 
 async def test_what_a_killed_app_wrote_is_left_where_the_history_can_not_be_written(
-    tiny_model_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model_home: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "UNCHANGED", 0.2)
-    with Store(tmp_path / "app.db") as store:
-        number = store.create("cut")
-        store.add(number, store.add(number, None, "user", "Tell me"), "assistant", "Once upon")
-        not_to_be_written(store)
-        app = make_app(tiny_model_home, keeper=Keeper(store))
-        async with running(app) as pilot:
-            await wait_until(pilot, lambda: "can't be used" in told(app), "the error")
-            assert app.chat.talk.path == []
+    number = store.create("cut")
+    store.add(number, store.add(number, None, "user", "Tell me"), "assistant", "Once upon")
+    not_to_be_written(store)
+    app = make_app(tiny_model_home, keeper=Keeper(store))
+    async with running(app) as pilot:
+        await wait_until(pilot, lambda: "can't be used" in told(app), "the error")
+        assert app.chat.talk.path == []
 
 
-async def test_a_conversation_with_odd_facts_opens_without_them(tiny_model_home: Path, tmp_path: Path) -> None:
+async def test_a_conversation_with_odd_facts_opens_without_them(tiny_model_home: Path, store: Store) -> None:
     facts = {"decode": "fast", "output_tokens": "many", "prompt_tokens": [1], "model": 7, "note": {}, "sampling": 1,
              "first_token": "x", "task": ["dance", "", 3]}  # fmt: skip
-    with Store(tmp_path / "app.db") as store:
-        number = store.create("odd")
-        question = store.add(number, None, "user", "One", facts=facts)
-        store.add(
-            number, question, "assistant", "Two", finish="stop", facts=facts | {"device": "cpu", "cached_tokens": 3}
-        )
-        app = make_app(tiny_model_home, keeper=Keeper(store))
-        async with running(app) as pilot:
-            await app.memory.open(number)
-            await ask(pilot, "Three")
-            answer = app.chat.talk.path[1]
-            assert (answer.device, answer.cached_tokens, answer.model, answer.rate) == ("cpu", 3, "", 0.0)
-            assert app.chat.talk.path[0].task is None
+    number = store.create("odd")
+    question = store.add(number, None, "user", "One", facts=facts)
+    store.add(number, question, "assistant", "Two", finish="stop", facts=facts | {"device": "cpu", "cached_tokens": 3})
+    app = make_app(tiny_model_home, keeper=Keeper(store))
+    async with running(app) as pilot:
+        await app.memory.open(number)
+        await ask(pilot, "Three")
+        answer = app.chat.talk.path[1]
+        assert (answer.device, answer.cached_tokens, answer.model, answer.rate) == ("cpu", 3, "", 0.0)
+        assert app.chat.talk.path[0].task is None
 
 
 @pytest.mark.parametrize(
     "name", ["[/].txt", "[/b.txt", "[@click=app.exit]x.txt", "\x1b[31mx.txt", os.fsdecode(b"\xff\xfe.txt"), "a\nb.txt"]
 )
 async def test_a_file_of_any_name_is_listed_given_and_kept(
-    tiny_model_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    tiny_model_home: Path, tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     (tmp_path / "in").mkdir()
     monkeypatch.chdir(tmp_path / "in")
     path = Path(*name.split("/"))
     path.parent.mkdir(exist_ok=True)
     path.write_text("hello there", "utf-8")
-    with Store(tmp_path / "app.db") as store:
-        app = make_app(tiny_model_home, keeper=Keeper(store))
-        async with running(app) as pilot:
-            await pilot.press("@")
-            await wait_until(pilot, lambda: isinstance(app.screen, FilesScreen), "the files")
-            title = app.screen.query_one(".dialog-title", Label)
-            await wait_until(pilot, lambda: " tok" in str(title.render()), "its tokens")
-            shown = str(title.render())
-            assert visible(name).split("\n")[0] in shown
-            assert shown.isprintable() or "\n" in name
-            await pilot.press("enter")
-            await wait_until(pilot, lambda: app.chat.pending, "the file")
-            await ask(pilot, "What does it say?")
-            app.tasks.start("summarize", name, "short")  # as the palette does: not every name can be typed
-            await wait_until(pilot, lambda: len(app.chat.talk.path) == 4, "the task")
-            await settled(pilot)
-            assert store.recent()
-            assert "can't" not in told(app)
-            path.unlink()
-            await say(pilot, "/regen")
-            await wait_until(pilot, lambda: app.chat.writings or told(app), "the answer, or why there is none")
+    app = make_app(tiny_model_home, keeper=Keeper(store))
+    async with running(app) as pilot:
+        await pilot.press("@")
+        await wait_until(pilot, lambda: isinstance(app.screen, FilesScreen), "the files")
+        title = app.screen.query_one(".dialog-title", Label)
+        await wait_until(pilot, lambda: " tok" in str(title.render()), "its tokens")
+        shown = str(title.render())
+        assert visible(name).split("\n")[0] in shown
+        assert shown.isprintable() or "\n" in name
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: app.chat.pending, "the file")
+        await ask(pilot, "What does it say?")
+        app.tasks.start("summarize", name, "short")  # as the palette does: not every name can be typed
+        await wait_until(pilot, lambda: len(app.chat.talk.path) == 4, "the task")
+        await settled(pilot)
+        assert store.recent()
+        assert "can't" not in told(app)
+        path.unlink()
+        await say(pilot, "/regen")
+        await wait_until(pilot, lambda: app.chat.writings or told(app), "the answer, or why there is none")
 
 
 async def test_a_folder_that_is_gone_is_told(

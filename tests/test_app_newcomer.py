@@ -14,7 +14,6 @@ from tui import palette, transfer
 from tui.jobs import tidy_title
 from tui.keeper import Keeper
 from tui.screens.help import HelpScreen
-from tui.store import Store
 from tui.strings import TABLES
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from textual.pilot import Pilot
 
     from tui.app import LlmApp
+    from tui.store import Store
 
 
 async def test_the_keys_to_go_on_with_an_answer_are_those_that_work_from_here(tiny_model_home: Path) -> None:
@@ -117,21 +117,20 @@ async def test_a_long_paste_is_counted_to_its_end(tiny_model_home: Path) -> None
 
 
 async def test_a_question_that_does_not_fit_comes_back_and_leaves_no_conversation(
-    tiny_model_home: Path, tmp_path: Path
+    tiny_model_home: Path, store: Store
 ) -> None:
-    with Store(tmp_path / "app.db") as store:
-        app = make_app(tiny_model_home, keeper=Keeper(store))
-        async with running(app) as pilot:
-            text = "much too long " * 5000
-            await say(pilot, text)
-            await wait_until(pilot, lambda: app._notifications, "the error")
-            await wait_until(pilot, lambda: app.chat.prompt.text, "the question")
-            assert app.chat.prompt.text.strip() == text.strip()
-            assert "much too long" not in screen_text(app).splitlines()[0]
-            assert store._db.execute("SELECT count(*) FROM conversations").fetchone() == (0,)
-            app.chat.prompt.write("")
-            await ask(pilot, "A short one")
-            assert [kept.title for kept in store.recent()] == [app.chat.talk.title] != [""]
+    app = make_app(tiny_model_home, keeper=Keeper(store))
+    async with running(app) as pilot:
+        text = "much too long " * 5000
+        await say(pilot, text)
+        await wait_until(pilot, lambda: app._notifications, "the error")
+        await wait_until(pilot, lambda: app.chat.prompt.text, "the question")
+        assert app.chat.prompt.text.strip() == text.strip()
+        assert "much too long" not in screen_text(app).splitlines()[0]
+        assert store._db.execute("SELECT count(*) FROM conversations").fetchone() == (0,)
+        app.chat.prompt.write("")
+        await ask(pilot, "A short one")
+        assert [kept.title for kept in store.recent()] == [app.chat.talk.title] != [""]
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -266,7 +265,7 @@ async def test_a_list_says_when_nothing_matches(tiny_model_home: Path) -> None:
 
 
 async def test_the_open_conversation_is_named_pinned_exported_deleted_from_the_palette(
-    tiny_model_home: Path, tmp_path: Path
+    tiny_model_home: Path, tmp_path: Path, store: Store
 ) -> None:
     async def by_palette(pilot: Pilot[Any], app: LlmApp, feature: str) -> None:
         await wait_until(pilot, lambda: app.screen is app.chat, "the chat")
@@ -275,50 +274,48 @@ async def test_the_open_conversation_is_named_pinned_exported_deleted_from_the_p
         if inspect.isawaitable(done):
             await done
 
-    with Store(tmp_path / "app.db") as store:
-        app = make_app(tiny_model_home, keeper=Keeper(store))
-        async with running(app) as pilot:
-            await by_palette(pilot, app, "pin")
-            await wait_until(pilot, lambda: app._notifications, "that there is nothing yet")
-            await ask(pilot, "One")
-            number = app.chat.talk.kept
-            assert number
-            await wait_until(pilot, lambda: not app.runner.waiting(), "the title")
-            await by_palette(pilot, app, "title")
-            await wait_until(pilot, lambda: app.screen is not app.chat and app.screen.query(Input), "the title's line")
-            app.screen.query_one(Input).value = "A name"
-            await pilot.press("enter")
-            await wait_until(pilot, lambda: store.kept(number).title == "A name", "the title")
-            await by_palette(pilot, app, "pin")
-            assert store.kept(number).pinned
-            await by_palette(pilot, app, "pin")
-            assert not store.kept(number).pinned
-            taken = transfer.to_json(store.kept(number), store.messages(number))
-            (tmp_path / "ours.json").write_text(json.dumps(taken), "utf-8")
-            await by_palette(pilot, app, "import")
-            await wait_until(pilot, lambda: app.screen is not app.chat and app.screen.query(Input), "the file's line")
-            app.screen.query_one(Input).value = str(tmp_path / "ours.json")
-            await pilot.press("enter")
-            await wait_until(pilot, lambda: len(store.recent()) == 2, "the other conversation")
-            await by_palette(pilot, app, "delete")
-            await wait_until(pilot, lambda: app.screen is not app.chat, "the question")
-            await pilot.press("y")
-            await wait_until(pilot, lambda: len(store.recent()) == 1, "the deletion")
-            await wait_until(pilot, lambda: not app.chat.talk.path, "a new conversation")
+    app = make_app(tiny_model_home, keeper=Keeper(store))
+    async with running(app) as pilot:
+        await by_palette(pilot, app, "pin")
+        await wait_until(pilot, lambda: app._notifications, "that there is nothing yet")
+        await ask(pilot, "One")
+        number = app.chat.talk.kept
+        assert number
+        await wait_until(pilot, lambda: not app.runner.waiting(), "the title")
+        await by_palette(pilot, app, "title")
+        await wait_until(pilot, lambda: app.screen is not app.chat and app.screen.query(Input), "the title's line")
+        app.screen.query_one(Input).value = "A name"
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: store.kept(number).title == "A name", "the title")
+        await by_palette(pilot, app, "pin")
+        assert store.kept(number).pinned
+        await by_palette(pilot, app, "pin")
+        assert not store.kept(number).pinned
+        taken = transfer.to_json(store.kept(number), store.messages(number))
+        (tmp_path / "ours.json").write_text(json.dumps(taken), "utf-8")
+        await by_palette(pilot, app, "import")
+        await wait_until(pilot, lambda: app.screen is not app.chat and app.screen.query(Input), "the file's line")
+        app.screen.query_one(Input).value = str(tmp_path / "ours.json")
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: len(store.recent()) == 2, "the other conversation")
+        await by_palette(pilot, app, "delete")
+        await wait_until(pilot, lambda: app.screen is not app.chat, "the question")
+        await pilot.press("y")
+        await wait_until(pilot, lambda: len(store.recent()) == 1, "the deletion")
+        await wait_until(pilot, lambda: not app.chat.talk.path, "a new conversation")
 
 
 async def test_the_footer_of_the_conversations_names_what_can_be_done_there_at_80_columns(
-    tiny_model_home: Path, tmp_path: Path
+    tiny_model_home: Path, store: Store
 ) -> None:
-    with Store(tmp_path / "app.db") as store:
-        store.add(store.create("A boat"), None, "user", "a boat")
-        app = make_app(tiny_model_home, keeper=Keeper(store))
-        async with running(app) as pilot:
-            await pilot.press("ctrl+r")
-            await wait_until(pilot, lambda: "A boat" in screen_text(app), "the list")
-            for key in ("meaning", "pin", "rename", "delete", "close"):
-                assert TABLES["en"][f"key.{key}"] in screen_text(app)
-            await pilot.press(*"boat", "ctrl+s")
-            await wait_until(pilot, lambda: app.strings("history.by_meaning") in screen_text(app), "how it looked")
-            await pilot.press("enter")
-            await wait_until(pilot, lambda: app.chat.talk.kept == 1, "the conversation")
+    store.add(store.create("A boat"), None, "user", "a boat")
+    app = make_app(tiny_model_home, keeper=Keeper(store))
+    async with running(app) as pilot:
+        await pilot.press("ctrl+r")
+        await wait_until(pilot, lambda: "A boat" in screen_text(app), "the list")
+        for key in ("meaning", "pin", "rename", "delete", "close"):
+            assert TABLES["en"][f"key.{key}"] in screen_text(app)
+        await pilot.press(*"boat", "ctrl+s")
+        await wait_until(pilot, lambda: app.strings("history.by_meaning") in screen_text(app), "how it looked")
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: app.chat.talk.kept == 1, "the conversation")

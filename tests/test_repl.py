@@ -25,7 +25,6 @@ from tui.cli.repl import converse
 from tui.cli.slash import help_lines
 from tui.cli.turns import Chat
 from tui.keeper import Keeper
-from tui.store import Store
 from tui.talk import Talk
 
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 
     from engine.schema import Language
     from engine.session import Session
+    from tui.store import Store
 
 pexpect = pytest.importorskip("pexpect", reason="pseudo-terminals are Unix's")
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are Unix's")
@@ -175,7 +175,7 @@ def a_chat(session: Session, lines: Written, store: Store | None = None) -> Chat
 
 
 def test_an_answer_that_an_error_ended_is_not_kept_as_a_whole_one(
-    tiny_session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_session: Session, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stream = tiny_session.stream
 
@@ -185,10 +185,9 @@ def test_an_answer_that_an_error_ended_is_not_kept_as_a_whole_one(
             raise EngineError("the server is gone")
 
     monkeypatch.setattr(tiny_session, "stream", breaks_off)
-    with Store(tmp_path / "app.db") as store:
-        converse(a_chat(tiny_session, Written("hello"), store))
-        _, answer = store.shown(1)
-        assert (bool(answer.text), answer.finish) == (True, "error")
+    converse(a_chat(tiny_session, Written("hello"), store))
+    _, answer = store.shown(1)
+    assert (bool(answer.text), answer.finish) == (True, "error")
 
 
 def test_ctrl_c_amid_other_work_than_an_answer_ends_that_alone(
@@ -204,13 +203,14 @@ def test_ctrl_c_amid_other_work_than_an_answer_ends_that_alone(
         converse(a_chat(tiny_session, Written("/compact", interactive=False)))
 
 
-def test_a_document_does_not_follow_into_another_conversation(tiny_session: Session, tmp_path: Path) -> None:
+def test_a_document_does_not_follow_into_another_conversation(
+    tiny_session: Session, tmp_path: Path, store: Store
+) -> None:
     (tmp_path / "notes.txt").write_text("The key is under the mat.")
-    with Store(tmp_path / "app.db") as store:
-        store.add(store.create("old"), None, "user", "old", finish="stop")
-        chat = a_chat(tiny_session, Written(f"/file {tmp_path}/notes.txt", "/load 1"), store)
-        converse(chat)
-        assert (chat.talk.title, chat.pending) == ("old", [])
+    store.add(store.create("old"), None, "user", "old", finish="stop")
+    chat = a_chat(tiny_session, Written(f"/file {tmp_path}/notes.txt", "/load 1"), store)
+    converse(chat)
+    assert (chat.talk.title, chat.pending) == ("old", [])
 
 
 def piped(home: Path, *lines: str) -> Any:

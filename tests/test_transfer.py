@@ -14,14 +14,7 @@ from tui import transfer
 from tui.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store(tmp_path / "app.db") as opened:
-        yield opened
 
 
 def test_half_an_emoji_does_not_keep_a_conversation_out(store: Store) -> None:
