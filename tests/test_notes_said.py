@@ -116,7 +116,7 @@ def figures_of_answers() -> list[str]:
             "7", "cpu/x86"
         )
         for cached in (0, 2)
-        for reason in ("stop", "length", "stopped", "repeated")
+        for reason in ("stop", "length", "stopped", "repeated", "error")
     ]
 
 

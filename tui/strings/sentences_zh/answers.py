@@ -23,6 +23,7 @@ FORMS = (
     (r"total (\S+) s · length", "共 {1} 秒 · 到了长度上限"),
     (r"total (\S+) s · stopped", "共 {1} 秒 · 中途停止"),
     (r"total (\S+) s · repeated", "共 {1} 秒 · 一直重复"),
+    (r"total (\S+) s · error", "共 {1} 秒 · 出错中断"),
     (r"(.+) on ([\w-]+/[\w.-]+)", "{1!s}（{2}）"),
     (r"(.+) on (\w+) \((\S+)\), context (\d+) tokens, (\d+) MB, elsewhere",
      "{1!s}（{2}/{3}），上下文 {4} 词元，{5} MB，在别处"),

@@ -25,7 +25,7 @@ FORMS = (
     (r"torch can't be imported: (.+)", "torch 导入不了：{1!s}"),
     (r"install this package again", "请重新安装本程序"),
     (r"torch (\S+), imported in (\S+) s", "torch {1}，导入用了 {2} 秒"),
-    (r"unknown on this system", "这个系统不告知"),
+    (r"unknown on this system", "在这个系统上无从得知"),
     (r"(\S+ \S+), (\S+ \S+) available", "{1}，可用 {2}"),
     (r"the default model needs about (\S+ \S+)", "默认模型约需 {1}"),
     (r"unknown: (.+)", "不明：{1!s}"),
