@@ -140,6 +140,13 @@ def test_a_stopped_command_ends_its_line_and_says_so_by_its_exit_code(
     assert (first + rest).endswith(b"\n")
 
 
+def test_complete_continues_all_that_is_given_in_its_order(tiny_model_home: Path, tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text("One, ")
+    given = ["-f", str(tmp_path / "one.txt"), "-f", "-", "three", "--dry-run"]
+    done = llm(tiny_model_home, "complete", "-m", "tiny", *given, stdin=b"two, ")
+    assert (done.returncode, done.stdout) == (0, b"One, two, three\n")
+
+
 def test_complete_continues_a_text(tiny_model_home: Path) -> None:
     done = llm(tiny_model_home, "complete", *SHORT, stdin=b"once upon")
     assert done.returncode == 0, done.stderr

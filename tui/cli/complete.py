@@ -11,7 +11,7 @@ import typer
 from engine.errors import UsageError
 from tui.cli.deliver import Delivery, place_of, show_prompt
 from tui.cli.help import HelpfulCommand
-from tui.cli.inputs import argument_text, read_file, read_stdin, stdin_has_input
+from tui.cli.inputs import argument_text, read_path, stdin_has_input, stdin_once
 from tui.cli.opening import Run
 from tui.cli.options import ANSWER, DECODING, MODEL, SAMPLING, Options, takes
 
@@ -50,11 +50,13 @@ def _raw(run: Run) -> Delivery:
 
 
 def _beginning(options: Options, argument: str | None) -> str:
-    parts = [read_file(path, options.encoding, options.errors).text for path in options.file or [] if path != "-"]
-    if argument is not None and argument != "-":
-        parts.append(argument_text(argument, "the text"))
-    elif argument == "-" or "-" in (options.file or []) or (not parts and stdin_has_input()):
-        parts.append(read_stdin(options.encoding, options.errors).text)
+    """The files in the order given, `-` for stdin among them, then the argument; without either, stdin."""
+    paths = stdin_once([*(options.file or []), *(["-"] if argument == "-" else [])])
+    if argument is None and not paths and stdin_has_input():
+        paths = ["-"]
+    parts = [read_path(path, options.encoding, options.errors).text for path in paths]
+    if argument not in {None, "-"}:
+        parts.append(argument_text(str(argument), "the text"))
     if not "".join(parts):
         raise UsageError("no text to continue", hint='such as: llm complete "Once upon a time"')
     return "".join(parts)
