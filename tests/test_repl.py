@@ -297,6 +297,11 @@ def test_figures_that_are_turned_off_are_not_told(tiny_model_home: Path) -> None
     assert text.count("first token") == 1
 
 
+def test_figures_that_are_turned_on_before_any_answer_are_said_to_be(tiny_model_home: Path) -> None:
+    told = piped(tiny_model_home, "/stats on", "/stats").stderr.decode().splitlines()
+    assert told == ["stats = true", "no answer yet"]
+
+
 def test_a_document_goes_with_the_next_question(tiny_model_home: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("The key is under the mat.")
     file = tmp_path / "chat.json"

@@ -240,11 +240,11 @@ def _context(chat: Chat, rest: str) -> None:
 def _stats(chat: Chat, rest: str) -> None:
     if rest:
         chat.set("stats", parse(SETTINGS["stats"], rest, "/stats"))
-    if rest and not chat.run.settings["stats"]:
-        chat.run.console.quote(f"stats = {_said(chat, False)}")
+    if rest and not (chat.run.settings["stats"] and chat.last):
+        chat.run.console.quote(f"stats = {_said(chat, chat.run.settings['stats'])}")
     elif chat.last:
         chat.run.console.note(chat.last.stats(chat.session.name, place_of(chat.session)))
-    elif not rest:
+    else:
         chat.run.console.note("no answer yet")
 
 
