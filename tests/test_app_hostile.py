@@ -18,6 +18,7 @@ from tui.screens.asking import AskingScreen
 from tui.screens.confirming import ConfirmingScreen
 from tui.screens.files import FilesScreen
 from tui.screens.history import HistoryScreen
+from tui.screens.welcome import WelcomeScreen
 from tui.store import Store
 from tui.widgets.text import visible
 
@@ -162,6 +163,27 @@ async def test_what_a_killed_app_wrote_is_left_where_the_history_can_not_be_writ
     async with running(app) as pilot:
         await wait_until(pilot, lambda: "can't be used" in told(app), "the error")
         assert app.chat.talk.path == []
+
+
+async def test_what_waits_for_a_model_that_is_not_there_waits_no_longer_than_the_error(
+    tmp_path: Path, store: Store
+) -> None:
+    number = store.create("bees")
+    store.add(number, store.add(number, None, "user", "bees"), "assistant", "They fly", finish="stop")
+    app = make_app(tmp_path / "empty", keeper=Keeper(store))
+    async with running(app, loaded=False) as pilot:
+        await wait_until(pilot, lambda: isinstance(app.screen, WelcomeScreen), "the welcome")
+        await pilot.press("escape")
+        await app.memory.open(number)
+        await app.chat.do_to_chosen("words")
+        await wait_until(pilot, lambda: "no model is loaded" in told(app), "the error")
+        await wait_until(pilot, lambda: app.screen is app.chat, "the chat")
+        app.clear_notifications()
+        await pilot.press("ctrl+r", *"bees", "ctrl+s")
+        await wait_until(pilot, lambda: "no model is loaded" in told(app), "the error")
+        history = app.screen
+        assert isinstance(history, HistoryScreen)
+        await wait_until(pilot, lambda: [row.number for row in history.list.shown] == [number], "the rows by words")
 
 
 async def test_a_conversation_with_odd_facts_opens_without_them(tiny_model_home: Path, store: Store) -> None:

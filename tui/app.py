@@ -147,6 +147,8 @@ class LlmApp(App[int]):
         """A job that no screen waits for failed."""
         if not self.left:
             self.models.failed(event.key, event.error)
+            self.memory.failed(event.key)
+            self.doubting.failed(event.key)
             self.tell(event.error)
 
     def on_pull_progressed(self, event: messages.PullProgressed) -> None:

@@ -57,3 +57,8 @@ class Doubting:
         """What could stand at a word is known."""
         if event.key == self._asked and self._screen is not None and self._screen.is_mounted:
             self._screen.offer(event.found)
+
+    def failed(self, key: int) -> None:
+        """A job ended with an error; perhaps it was to weigh the words, and there is nothing to show."""
+        if key == self._weighing and self._screen is not None and self._screen.is_current:
+            self._screen.dismiss(None)

@@ -202,3 +202,8 @@ class Memory:
         """A search by meaning has its hits."""
         if event.key == self._recalling and self._asker is not None and self._asker.is_mounted:
             self._asker.found(event.hits)
+
+    def failed(self, key: int) -> None:
+        """A job ended with an error; perhaps it was a search by meaning, and its list looks for nothing any more."""
+        if key == self._recalling and self._asker is not None and self._asker.is_mounted:
+            self._asker.look_again()
