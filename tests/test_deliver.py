@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -91,6 +90,14 @@ def endless() -> Iterator[Chunk]:
         yield Chunk("x", (1,), (-1.0,), output_tokens=count)
 
 
+def interrupted() -> Iterator[Chunk]:
+    """Ctrl-C comes when something was said."""
+    for chunk in endless():
+        if chunk.output_tokens == 10:
+            os.kill(os.getpid(), signal.SIGINT)
+        yield chunk
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent as on Unix")
 def test_ctrl_c_keeps_what_was_said_closes_the_stream_and_restores_the_handler() -> None:
     before = signal.getsignal(signal.SIGINT)
@@ -98,14 +105,11 @@ def test_ctrl_c_keeps_what_was_said_closes_the_stream_and_restores_the_handler()
 
     def chunks() -> Iterator[Chunk]:
         try:
-            yield from endless()
+            yield from interrupted()
         finally:
             closed.append(True)
 
-    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
     result = collect(chunks(), lambda text: None)
-    timer.join()
     assert result.interrupted
     assert result.finish_reason == "stopped"
     assert len(result.text) == result.output_tokens > 1
@@ -126,11 +130,8 @@ def test_ctrl_c_before_the_first_token_leaves_at_once() -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent as on Unix")
 def test_a_stopped_one_shot_answer_is_printed_then_interrupts(capsys: pytest.CaptureFixture[str]) -> None:
-    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
     with pytest.raises(KeyboardInterrupt):
-        Delivery(Console(), Options(json=True)).show(endless(), model="tiny", place="cpu")
-    timer.join()
+        Delivery(Console(), Options(json=True)).show(interrupted(), model="tiny", place="cpu")
     data = json.loads(capsys.readouterr().out)
     assert data["finish_reason"] == "stopped"
     assert data["text"].startswith("x")
