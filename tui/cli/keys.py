@@ -6,6 +6,8 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
+from tui.cli.console import is_terminal
+
 
 @contextlib.contextmanager
 def held_keys() -> Iterator[None]:
@@ -15,7 +17,7 @@ def held_keys() -> Iterator[None]:
     except ImportError:  # Windows: its console does not echo keys that nobody reads
         yield
         return
-    if not sys.stdin or not sys.stdin.isatty():
+    if not is_terminal(sys.stdin):
         yield
         return
     descriptor = sys.stdin.fileno()

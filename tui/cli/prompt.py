@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.errors import InputError, UsageError
 from tui import commands
+from tui.cli.console import is_terminal
 from tui.paths import PlaceError, ensure
 from tui.settings import SETTINGS
 
@@ -56,7 +57,7 @@ class PromptedLines:
         from prompt_toolkit.output import create_output
 
         # Where the answers go into a pipe, the prompt must not go with them.
-        stream = sys.stdout if sys.stdout is not None and sys.stdout.isatty() else sys.stderr
+        stream = sys.stdout if is_terminal(sys.stdout) else sys.stderr
         self._session: PromptSession[str] = PromptSession(
             history=_history(history_file),
             completer=_completer(model_names),
@@ -140,6 +141,6 @@ def _bare_words() -> list[str]:
 
 def open_lines(history_file: Path, model_names: Callable[[], Iterable[str]]) -> Lines:
     """The right source for this stdin."""
-    if sys.stdin is not None and sys.stdin.isatty():
+    if is_terminal(sys.stdin):
         return PromptedLines(history_file, model_names)
     return PipedLines()
