@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -181,6 +182,29 @@ def test_a_missing_model_is_offered_on_a_terminal_only(tmp_path: Path, arguments
     assert ("[y/N]" in terminal.before) is False
     terminal.close()
     assert terminal.exitstatus == 3
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are Unix's")
+@pytest.mark.parametrize(
+    ("flags", "name", "private"), [([], "config.toml", True), (["--project"], ".local-llm.toml", False)]
+)
+def test_settings_are_written_in_the_editor_and_checked(
+    tmp_path: Path, flags: list[str], name: str, private: bool
+) -> None:
+    pexpect = pytest.importorskip("pexpect")
+    editor = {"EDITOR": "sh -c 'echo nonsense = 1 >> \"$0\"'", "VISUAL": ""}
+    terminal = pexpect.spawn(
+        sys.executable, [*COMMAND[1:], "config", "edit", *flags], env=environment(tmp_path, editor), cwd=str(tmp_path),
+        encoding="utf-8", timeout=60,
+    )  # fmt: skip
+    terminal.expect("unknown setting 'nonsense'")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 2
+    assert "# temperature = " in (tmp_path / name).read_text()
+    (tmp_path / "as-usual").touch()
+    usual = stat.S_IMODE((tmp_path / "as-usual").stat().st_mode)
+    assert stat.S_IMODE((tmp_path / name).stat().st_mode) == (0o600 if private else usual)
 
 
 def test_completion_is_installed_for_both_names_and_powershell_is_left_to_the_user(tmp_path: Path) -> None:

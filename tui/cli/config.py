@@ -16,7 +16,7 @@ from tui.cli.opening import Run
 from tui.cli.options import Options, takes
 from tui.editor import run_editor
 from tui.keymap import ACTIONS
-from tui.paths import PROJECT_FILE, ensure, places, project_file, write_output, write_private
+from tui.paths import PROJECT_FILE, places, project_file, write_output, write_private
 from tui.settings import SETTINGS, Setting, checked, edit_file, find_key, parse, read_file
 
 app = make_app(
@@ -156,7 +156,11 @@ def _spellings(name: str) -> set[str]:
 
 
 def _change(path: Path, change: Any, project: bool) -> None:
-    data = edit_file(path, change)
+    _write(path, edit_file(path, change), project)
+
+
+def _write(path: Path, data: bytes, project: bool) -> None:
+    """The user's file is private; a project's is for all who work on it."""
     (write_output if project else write_private)(path, data)
 
 
@@ -176,8 +180,7 @@ def edit(options: Options, project: Project = False) -> None:
         raise UsageError("edit needs a terminal", hint="use: llm config set KEY VALUE")
     path = _file(project)
     if not path.exists():
-        ensure(path.parent)
-        write_private(path, _template(console).encode())
+        _write(path, _template(console).encode(), project)
     run_editor(path)
     read_file(path)
 
