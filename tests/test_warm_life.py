@@ -65,6 +65,14 @@ def test_a_server_that_dies_in_the_middle_is_told_in_one_line(tiny_model_home: P
             client.count("x")
 
 
+def test_a_server_that_does_not_start_is_no_mistake_of_the_command_line(tiny_model_home: Path, tmp_path: Path) -> None:
+    home = home_like(tiny_model_home, tmp_path / "home")
+    weights = home / "models" / "tiny" / "model.safetensors"
+    weights.write_bytes(bytes(weights.stat().st_size))
+    done = llm(home, "serve", "--background", timeout=120)
+    assert (done.returncode, "the server did not start: " in told(done)[0]) == (1, True)
+
+
 def test_it_ends_when_nobody_comes_and_not_while_someone_is_there(tiny_model_home: Path, tmp_path: Path) -> None:
     home = home_like(tiny_model_home, tmp_path / "home")
     with serving(home, "--keep-alive", "1s") as process:

@@ -158,7 +158,7 @@ def _stop(run: Run) -> None:
                 run.console.note("stopped")
                 return
         time.sleep(0.05)
-    raise UsageError("the server did not end within 15 s", hint=f"see its pid: {program()} serve --status")
+    raise EngineError("the server did not end within 15 s", hint=f"see its pid: {program()} serve --status")
 
 
 def _background(run: Run, extra: list[str]) -> None:
@@ -170,7 +170,7 @@ def _background(run: Run, extra: list[str]) -> None:
     with run.console.spinner(f"loading {summary.name}"):
         problem = start(run, summary.name, *extra)
     if problem:
-        raise UsageError(f"the server did not start: {problem}")
+        raise EngineError(f"the server did not start: {problem}")
     found = is_running(socket_of(run.places)) or {}
     run.console.note(f"{summary.name} is ready{_at(found)}; {hint()} ends it")
 
