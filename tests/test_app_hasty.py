@@ -33,6 +33,20 @@ def at_once(app: LlmApp, *keys: str) -> None:
         app.post_message(events.Key(key, "\r" if key == "enter" else key))
 
 
+async def test_a_task_belongs_to_the_conversation_it_was_asked_in(
+    tiny_model_home: Path, tmp_path: Path, store: Store
+) -> None:
+    (tmp_path / "notes.txt").write_text("I loved it.\n", "utf-8")
+    app = make_app(tiny_model_home, keeper=Keeper(store))
+    async with running(app) as pilot:
+        app.tasks.start("judge", str(tmp_path / "notes.txt"))
+        talk = app.chat.talk
+        await app.chat.open(Talk())  # by a key that came before the task was drawn
+        await settled(pilot)
+        assert talk.tip.text
+        assert [entry.text for entry in store.shown(talk.kept or 0)] == [turn.text for turn in talk.path]
+
+
 async def test_enter_right_after_letters_takes_the_row_they_mean(tiny_model_home: Path) -> None:
     app = make_app(tiny_model_home)
     async with running(app) as pilot:

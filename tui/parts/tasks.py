@@ -36,8 +36,10 @@ class Tasks:
         assert question.task is not None
         kind, _, argument = question.task
         task = self._job(cast("TaskKind", kind), document_of(question, lambda path: self._read(kind, path)), argument)
-        turn = self._app.chat.talk.begin_answer(question)
-        self._app.chat.call_later(self._app.chat.write, task, turn, question.text)
+        chat = self._app.chat
+        turn = chat.talk.begin_answer(question)
+        chat.begin(task, turn, question.text)
+        chat.call_later(chat.follow, turn)
 
     def _read(self, kind: str, path: str) -> Document:
         """The file of a task; a translation keeps a page's marks."""

@@ -129,21 +129,28 @@ class WritingScreen(Screen[None]):
         await self.write(job, turn, one_line(question.text, 30))
 
     async def write(self, job: Work, turn: Turn, what: str) -> None:
-        """Let a job write an answer; it may have to wait for others."""
+        """Let a job write an answer, and show it."""
+        self.begin(job, turn, what)
+        await self.follow(turn)
+
+    def begin(self, job: Work, turn: Turn, what: str) -> None:
+        """Let a job write an answer in the shown conversation; it may have to wait for others."""
         turn.model, turn.finish, turn.note = self.app.models.name, None, ""
         if isinstance(job, Answer):
             turn.sampling = {} if job.continued else job.sampling.to_json()
-        writing = Writing(self.talk, turn, not turn.text, what, len(turn.text), job.brief)
         before = next((one for one in self.writings.values() if one.brief or not job.brief), None)
-        self.writings[job.key] = writing
+        self.writings[job.key] = Writing(self.talk, turn, not turn.text, what, len(turn.text), job.brief)
         self.app.memory.keep(self.talk)
+        self.app.runner.submit(job)
+        if before is not None:
+            self.status.say(self.app.strings("status.waiting", what=before.what), kind="warning")
+
+    async def follow(self, turn: Turn) -> None:
+        """Draw the path with an answer that has just begun."""
         at_message = isinstance(self.focused, TurnView)
         await self.show()
         if at_message and (view := self.transcript.view_of(turn)):
             view.focus()  # the one that was chosen may be gone: the keys belong to the new version
-        self.app.runner.submit(job)
-        if before is not None:
-            self.status.say(self.app.strings("status.waiting", what=before.what), kind="warning")
 
     async def open(self, talk: Talk) -> None:
         """Another conversation in place of this one; an answer that is being written goes on behind it."""
