@@ -8,6 +8,8 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from textual import events
+
 from tui.app import LlmApp
 from tui.cli.installed import open_library
 from tui.keymap import Keys
@@ -95,6 +97,12 @@ async def leave_the_prompt(pilot: Pilot[Any]) -> None:
     assert isinstance(app, LlmApp)
     await pilot.press("escape")
     await wait_until(pilot, lambda: isinstance(app.chat.focused, TurnView), "the message")
+
+
+def at_once(app: LlmApp, *keys: str) -> None:
+    """Keys that all wait before the app looks at the first."""
+    for key in keys:
+        app.post_message(events.Key(key, "\r" if key == "enter" else key if len(key) == 1 else None))
 
 
 class Hold:

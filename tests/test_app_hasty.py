@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from app_pilot import Hold, ask, leave_the_prompt, make_app, running, say, screen_text, settled, wait_until
+from app_pilot import Hold, ask, at_once, leave_the_prompt, make_app, running, say, screen_text, settled, wait_until
 from textual import events
 
 from tui.keeper import Keeper
@@ -23,14 +23,6 @@ from tui.widgets.turn_view import TurnView
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from tui.app import LlmApp
-
-
-def at_once(app: LlmApp, *keys: str) -> None:
-    """Keys that all wait before the app looks at the first."""
-    for key in keys:
-        app.post_message(events.Key(key, "\r" if key == "enter" else key))
 
 
 async def test_a_task_belongs_to_the_conversation_it_was_asked_in(

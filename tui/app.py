@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import constants
-from textual.app import App, SuspendNotSupported
+from textual.app import SuspendNotSupported
 from textual.binding import BindingType
 from textual.command import CommandPalette
 
@@ -20,6 +20,7 @@ from tui import chat_file, line_breaks, messages, palette
 from tui.clipboard import copy_by_tool
 from tui.editor import has_a_shell, run_editor
 from tui.files import empty_file, ends, read_file
+from tui.in_turn import InTurn
 from tui.keeper import Keeper
 from tui.pages import HtmlChoice, page_of
 from tui.parts.doubting import Doubting
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from tui.paths import Places
 
 
-class LlmApp(App[int]):
+class LlmApp(InTurn):
     """One run of the app. Settings are changed by hand of the user only; chats and looks are all that is written."""
 
     CSS_PATH = "app.tcss"

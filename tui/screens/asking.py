@@ -7,9 +7,9 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, Label
 
+from tui.screens.dialog import Dialog
 from tui.strings import Strings
 from tui.widgets.bound import bound
 from tui.widgets.hints import Hints
@@ -17,7 +17,7 @@ from tui.widgets.text import visible
 from tui.widgets.typed import after_typing
 
 
-class AskingScreen(ModalScreen[str | None]):
+class AskingScreen(Dialog[str | None]):
     """Returns the line, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

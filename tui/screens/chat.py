@@ -252,7 +252,7 @@ class ChatScreen(WritingScreen):
         if not self.has_class("panel-open"):
             self.show_panel()
             self.app.values.remember(panel=True)
-            self.call_after_refresh(panel.enter)
+            panel.enter()
         elif panel.has_focus_within:
             self.remove_class("panel-open")
             self.prompt.focus()

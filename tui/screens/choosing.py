@@ -12,9 +12,9 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.fuzzy import Matcher
-from textual.screen import ModalScreen
 from textual.widgets import Input, Label
 
+from tui.screens.dialog import Dialog
 from tui.strings import Strings
 from tui.widgets.bound import bound
 from tui.widgets.hints import Hints
@@ -37,7 +37,7 @@ class Choice:
     note: str = ""
 
 
-class ChoosingScreen(ModalScreen[str | None]):
+class ChoosingScreen(Dialog[str | None]):
     """Returns the chosen value, or None."""
 
     WIDE = False

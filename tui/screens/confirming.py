@@ -8,16 +8,16 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Button, Label
 from textual.widgets.button import ButtonVariant
 
+from tui.screens.dialog import Dialog
 from tui.strings import Strings
 from tui.widgets.bound import bound
 from tui.widgets.hints import Hints
 
 
-class ConfirmingScreen(ModalScreen[bool]):
+class ConfirmingScreen(Dialog[bool]):
     """Returns whether it shall be done."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -10,10 +10,10 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Label, OptionList, Static
 from textual.widgets.option_list import Option
 
+from tui.screens.dialog import Dialog
 from tui.strings import Strings
 from tui.widgets.bound import bound
 from tui.widgets.hints import Hints
@@ -29,7 +29,7 @@ _PAUSE = 0.12
 """Seconds that the cursor must rest before the model is asked."""
 
 
-class DoubtsScreen(ModalScreen[str | None]):
+class DoubtsScreen(Dialog[str | None]):
     """Returns how another answer shall begin, or None. `ask` is told the text before a word."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

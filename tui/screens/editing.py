@@ -7,9 +7,9 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Label, TextArea
 
+from tui.screens.dialog import Dialog
 from tui.strings import Strings
 from tui.widgets.area import Area
 from tui.widgets.bound import bound
@@ -17,7 +17,7 @@ from tui.widgets.hints import Hints
 from tui.widgets.typed import after_typing
 
 
-class EditingScreen(ModalScreen[str | None]):
+class EditingScreen(Dialog[str | None]):
     """Returns the text, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

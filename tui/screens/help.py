@@ -9,11 +9,11 @@ from textual.app import ComposeResult
 from textual.binding import BindingsMap, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Label, Static
 
 from tui import commands
 from tui.keymap import shown
+from tui.screens.dialog import Dialog
 from tui.screens.doubts import DoubtsScreen
 from tui.screens.history_list import HistoryList
 from tui.screens.models import ModelsScreen
@@ -27,7 +27,7 @@ from tui.widgets.turn_view import TurnView
 _WIDTH = 26
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Dialog[None]):
     """Keys by where they work, then the words."""
 
     BINDINGS: ClassVar[list[BindingType]] = [bound("close_help", "app.pop_screen", "key.close")]

@@ -7,9 +7,9 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, Label
 
+from tui.screens.dialog import Dialog
 from tui.screens.history_list import HistoryList
 from tui.store import Store
 from tui.strings import Strings
@@ -17,7 +17,7 @@ from tui.widgets.bound import bound
 from tui.widgets.hints import Hints
 
 
-class HistoryScreen(ModalScreen[int | None]):
+class HistoryScreen(Dialog[int | None]):
     """Returns the number of a conversation, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [bound("close", "close", priority=True)]

@@ -9,11 +9,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Button, Label, Static
 
 from engine.catalog import CatalogEntry
 from engine.errors import EngineError
+from tui.screens.dialog import Dialog
 from tui.screens.models import said_of
 from tui.strings import Strings
 from tui.widgets.bound import bound
@@ -43,7 +43,7 @@ class Bringer(Protocol):
         """Why the last pull failed."""
 
 
-class WelcomeScreen(ModalScreen[str | None]):
+class WelcomeScreen(Dialog[str | None]):
     """Returns `other` where another model is wanted; closes itself once one is here."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

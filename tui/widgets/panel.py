@@ -63,8 +63,10 @@ class Panel(VerticalScroll, can_focus=False):
         yield Button(strings("panel.change_system"), id="change-system", compact=True)
 
     def enter(self) -> None:
-        """The first of the values is chosen."""
-        self.query_one(f"#field-{FIELDS[0]}").focus()
+        """The first of the values is chosen at once, for what is typed behind the key, and seen once it has a place."""
+        field = self.query_one(f"#field-{FIELDS[0]}")
+        self.screen.set_focus(field, scroll_visible=False)
+        self.call_after_refresh(self.screen.scroll_to_center, field, origin_visible=True)
 
     def action_step(self, step: int) -> None:
         """Choose another button or value."""
