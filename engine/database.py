@@ -19,6 +19,10 @@ class StoreError(EngineError):
     """The file can't be opened, read or written."""
 
 
+class StoreBusy(StoreError):
+    """Someone else writes: it can be done when they are done."""
+
+
 class Database:
     """An open file. Threads may share it: `errors` and `change` hold a lock."""
 
@@ -30,6 +34,9 @@ class Database:
         """
         self.path, self._migrations, self._name, self._mend = path, migrations, name, mend
         self._lock = threading.RLock()
+        self._patience = self._waits = patience
+        self._hurried: dict[int, float] = {}
+        """Seconds that a thread waits for others, where it is not as long as usual."""
         with self.errors():
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             self.connection = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
@@ -42,6 +49,12 @@ class Database:
                 self.connection.close()
                 raise
 
+    def hurry(self, patience: float | None) -> None:
+        """Let the calling thread wait so long for others at most, as one must that draws; None: as long as all do."""
+        self._hurried.pop(threading.get_ident(), None)
+        if patience is not None:
+            self._hurried[threading.get_ident()] = patience
+
     def close(self) -> None:
         """Let go of the file."""
         with self._lock:
@@ -50,14 +63,12 @@ class Database:
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
         """What SQLite raises, as StoreError with what to do next."""
-        with self._lock:
+        with self._alone():
             try:
                 yield
             except sqlite3.OperationalError as error:
                 if "locked" in str(error):
-                    raise StoreError(
-                        f"{self.path} is in use by another process", hint="try again when it is done"
-                    ) from error
+                    raise self._busy() from error
                 raise StoreError(
                     f"the {self._name} {self.path} can't be used: {error}", hint="check its folder and the space there"
                 ) from error
@@ -73,6 +84,23 @@ class Database:
                 ) from error
             except OSError as error:
                 raise StoreError(f"can't open the {self._name} {self.path}: {error.strerror or error}") from error
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other thread of ours is at it; one that is in a hurry does not wait for that, nor for other processes."""
+        patience = self._hurried.get(threading.get_ident())
+        if not self._lock.acquire(timeout=-1 if patience is None else patience):
+            raise self._busy()
+        try:
+            if (waits := self._patience if patience is None else patience) != self._waits:
+                self.connection.execute(f"PRAGMA busy_timeout = {round(waits * 1000)}")
+                self._waits = waits
+            yield
+        finally:
+            self._lock.release()
+
+    def _busy(self) -> StoreBusy:
+        return StoreBusy(f"{self.path} is in use by another process", hint="try again when it is done")
 
     @contextlib.contextmanager
     def change(self) -> Iterator[None]:

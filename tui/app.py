@@ -113,6 +113,7 @@ class LlmApp(InTurn):
     def on_mount(self) -> None:
         """The chat is there at once; the model comes behind it."""
         self.set_keymap(self.strings.keys.changed)
+        self.memory.begin()
         self.push_screen(self.chat)
         self.values.restore()
         if self._gone:

@@ -79,6 +79,10 @@ class Store(Searchable):
         """Let go of the file."""
         self._file.close()
 
+    def hurry(self, patience: float | None) -> None:
+        """Let the calling thread wait so long at most for others that write; None: as long as all do."""
+        self._file.hurry(patience)
+
     def together(self) -> AbstractContextManager[None]:
         """Several changes as one: all of them or, whatever happens, none; others wait for its end."""
         return self._change()

@@ -12,11 +12,11 @@ from tui.paths import at_home
 from tui.screens.asking import AskingScreen
 from tui.screens.confirming import ConfirmingScreen
 from tui.screens.history_list import HistoryList
+from tui.store import Store
 from tui.widgets.text import one_line
 
 if TYPE_CHECKING:
     from tui.app import LlmApp
-    from tui.store import Store
 
 
 class Keeping:
@@ -99,9 +99,9 @@ class Keeping:
             incoming = [found for found in transfer.read(text, path) if found.nodes]
             if not incoming:
                 raise InputError(app.strings("said.nothing_in", name=path))
-            with store.together():
+            with Store(store.path) as own, own.together():  # the app's own goes on reading meanwhile
                 for conversation in incoming:
-                    transfer.put(store, conversation)
+                    transfer.put(own, conversation)
         except EngineError as error:
             app.call_from_thread(app.tell, error)
             return

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from engine.database import StoreBusy
 from engine.errors import EngineError, UsageError
 from tui.jobs import Recall, Title
 from tui.keeper import EVERY
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 UNCHANGED = 2 * EVERY
 """Seconds after which an answer that has not grown is not being written any more."""
 
+HURRY = 0.1
+"""Seconds that the app waits for another process that writes into the history: no key is answered meanwhile."""
+
 RECENT = 3600
 """Seconds for which a question without an answer is taken for one that was being answered when the app was killed."""
 
@@ -36,9 +40,17 @@ class Memory:
     def __init__(self, app: LlmApp, keeper: Keeper) -> None:
         self._app, self.keeper = app, keeper
         self._unkept = False
+        self._refused: set[Talk] = set()
+        """Conversations that are kept once the history is free."""
+        self._busy_since: float | None = None
         self._titling: Talk | None = None
         self._title_job = self._recalling = 0
         self._asker: HistoryList | None = None
+
+    def begin(self) -> None:
+        """From now on there is someone who types."""
+        if (store := self.keeper.store) is not None:
+            store.hurry(HURRY)
 
     def keep(self, talk: Talk) -> None:
         """Save what has changed; a history that can't be written is told once, and the chat goes on."""
@@ -46,28 +58,53 @@ class Memory:
 
     def keep_soon(self, talk: Talk) -> None:
         """Save a growing answer, at most once a second."""
-        self._kept(self.keeper.keep_soon, talk)
+        if talk not in self._refused:
+            self._kept(self.keeper.keep_soon, talk)
 
     def _kept(self, save: Callable[[Talk], None], talk: Talk) -> None:
         fresh = talk.kept is None
         try:
             save(talk)
+        except StoreBusy as error:
+            self._keep_later(talk, error)
         except EngineError as error:
             if not self._unkept:
                 self._app.tell(error)
             self._unkept = True
         else:
-            self._unkept = False
+            self._unkept, self._busy_since = False, None
             if fresh and talk.kept is not None:
                 self.list_again()
 
+    def _keep_later(self, talk: Talk, error: StoreBusy) -> None:
+        """Try again each second; one who waits longer than for a moment is told why."""
+        now = time.monotonic()
+        self._busy_since = self._busy_since or now
+        if now - self._busy_since >= UNCHANGED and not self._unkept:
+            self._app.tell(StoreBusy(error.message, hint=self._app.strings("hint.kept_later")))
+            self._unkept = True
+        if not self._refused:
+            self._app.set_timer(EVERY, self._keep_refused)
+        self._refused.add(talk)
+
+    def _keep_refused(self) -> None:
+        refused, self._refused = self._refused, set()
+        for talk in refused:
+            self.keep(talk)
+
     def keep_unfinished(self, writings: Iterable[Writing]) -> None:
-        """What is being written when the app is left, to its last word: nobody is there to be told of an error."""
+        """What is being written when the app is left, to its last word, and what could not be saved before: nobody is
+        there to be told of an error, nor to type."""
+        if (store := self.keeper.store) is not None:
+            store.hurry(None)
+        talks = set(self._refused)
         for writing in writings:
             if writing.turn.text:
                 writing.turn.finish = "stopped"
-                with contextlib.suppress(EngineError):
-                    self.keeper.keep(writing.talk)
+                talks.add(writing.talk)
+        for talk in talks:
+            with contextlib.suppress(EngineError):
+                self.keeper.keep(talk)
 
     def drop(self, talk: Talk, turn: Turn) -> None:
         """Take a turn away, out of the history too."""

@@ -95,6 +95,7 @@ TEXTS = {
     "choose.filter": "type to narrow the list",
     "said.no_model": "no model is loaded",
     "said.no_such_model": "there is no model {name} on this machine",
+    "hint.kept_later": "what is said here is kept as soon as that is done",
     "hint.models": "{key[models]} lists the models, and brings others",
     "hint.too_long": "/compact, /undo or /clear make room; {key[palette]} summarizes or asks long files",
     "context.said": "{used} of {total} tokens used ({share}), {count} messages",

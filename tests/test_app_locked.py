@@ -1,0 +1,150 @@
+"""Another process writes into the history for a long time: the app goes on at its pace, and nothing said is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from app_pilot import ask, make_app, running, say, settled, wait_until
+from textual.widgets import Input
+
+from tui import transfer
+from tui.keeper import Keeper
+from tui.store import PATIENCE, Store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from tui.app import LlmApp
+
+WRITES = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("begun", flush=True)
+sys.stdin.read()
+connection.execute("ROLLBACK")
+"""
+
+
+@contextlib.contextmanager
+def written_elsewhere(path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process has begun to write; it ends when its input does."""
+    command = [sys.executable, "-c", WRITES, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        yield process
+
+
+@contextlib.asynccontextmanager
+async def pauses() -> AsyncIterator[list[float]]:
+    """Seconds for which nothing else was done, each time."""
+    found = [0.0]
+
+    async def watch() -> None:
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.01)
+            found.append(time.monotonic() - before)
+
+    watching = asyncio.create_task(watch())
+    await asyncio.sleep(0)  # it begins
+    try:
+        yield found
+    finally:
+        watching.cancel()
+
+
+def kept(store: Store) -> list[str]:
+    """What the newest conversation says in the file."""
+    latest = store.latest()
+    return [entry.text for entry in store.shown(latest.id)] if latest else []
+
+
+def said(app: LlmApp) -> list[str]:
+    return [turn.text for turn in app.chat.talk.path]
+
+
+async def test_a_history_that_is_in_use_stops_no_key_and_is_written_once_it_is_free(
+    tiny_model_home: Path, tmp_path: Path
+) -> None:
+    with Store(tmp_path / "app.db") as store:
+        app = make_app(tiny_model_home, keeper=Keeper(store))
+        async with running(app) as pilot:
+            with written_elsewhere(store.path):
+                async with pauses() as found:
+                    await ask(pilot, "One")
+                    await ask(pilot, "Two")
+                    await wait_until(pilot, lambda: app._notifications, "why nothing is kept")
+                assert max(found) < PATIENCE / 4
+                assert len(app._notifications) == 1
+                assert "in use by another process" in next(iter(app._notifications)).message
+                assert kept(store) == []
+            await wait_until(pilot, lambda: kept(store) == said(app), "what was said")
+
+
+@pytest.mark.usefixtures("unhurried")
+async def test_what_could_not_be_kept_so_far_is_kept_when_the_app_is_left(
+    tiny_model_home: Path, tmp_path: Path
+) -> None:
+    with Store(tmp_path / "app.db") as store:
+        app = make_app(tiny_model_home, keeper=Keeper(store), max_tokens=2000)
+        async with running(app) as pilot:
+            with written_elsewhere(store.path) as process:
+                await say(pilot, "One")
+                await wait_until(pilot, lambda: len(app.chat.talk.tip.text) > 20, "some words")
+                assert process.stdin is not None
+                ending = threading.Timer(1.0, process.stdin.close)
+                ending.start()
+                app.exit()
+                await wait_until(pilot, lambda: not app.is_running, "the end")
+                ending.join()
+        assert kept(store) == said(app)
+
+
+async def test_conversations_that_come_in_slowly_keep_none_from_being_read_or_said(
+    tiny_model_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    come, put, begun = threading.Event(), transfer.put, threading.Event()
+
+    def slowly(store: Store, incoming: transfer.Incoming) -> int:
+        """As a large file does."""
+        number = put(store, incoming)
+        begun.set()
+        come.wait(60)
+        return number
+
+    monkeypatch.setattr(transfer, "put", slowly)
+    message: dict[str, Any] = {"id": 1, "parent": None, "role": "user", "text": "Imported", "chosen": None}
+    file = tmp_path / "in.json"
+    file.write_text(json.dumps({"format": 1, "title": "In", "messages": [message], "chosen": 1}), "utf-8")
+    with Store(tmp_path / "app.db") as store:
+        old = store.create("Old")
+        store.add(old, None, "user", "Old one")
+        app = make_app(tiny_model_home, keeper=Keeper(store))
+        async with running(app) as pilot:
+            app.keeping.ask_import()
+            await wait_until(pilot, lambda: app.screen.query("AskingScreen Input"), "the line")
+            app.screen.query_one(Input).value = str(file)
+            await pilot.press("enter")
+            await wait_until(pilot, begun.is_set, "the first of them")
+            async with pauses() as found:
+                await app.memory.open(old)
+                assert said(app) == ["Old one"]
+                await app.chat.action_new()
+                await say(pilot, "One")
+                await wait_until(pilot, lambda: app.chat.talk.path, "the question")
+                await settled(pilot)
+            assert max(found) < PATIENCE / 4
+            come.set()
+            await wait_until(pilot, lambda: "In" in {one.title for one in store.recent()}, "the others")
+            await wait_until(pilot, lambda: kept(store) == said(app), "what was said")
