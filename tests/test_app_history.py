@@ -243,3 +243,33 @@ async def test_where_nothing_is_kept_saving_says_so(tiny_model_home: Path) -> No
             await wait_until(pilot, lambda: app._notifications, "the error")
             assert [note.severity for note in app._notifications] == ["error"]
             app.chat.prompt.write("")
+
+
+@pytest.mark.usefixtures("unhurried")
+@pytest.mark.parametrize("deleted", ["One", "Two"])
+async def test_a_conversation_that_is_deleted_while_it_is_answered_keeps_no_other_waiting(
+    tiny_model_home: Path, tmp_path: Path, deleted: str
+) -> None:
+    with Store(tmp_path / "app.db") as store:
+        app = make_app(tiny_model_home, keeper=Keeper(store), max_tokens=2000)
+        async with running(app) as pilot:
+            await say(pilot, "One")
+            await wait_until(pilot, lambda: app.chat.talk.tip.text, "the first word")
+            await app.chat.action_new()
+            await say(pilot, "Two")
+            await wait_until(pilot, lambda: len(app.chat.writings) == 2, "the other question")
+            await pilot.press("ctrl+r")
+            await wait_until(pilot, lambda: isinstance(app.screen, HistoryScreen), "the list")
+            history = app.screen
+            assert isinstance(history, HistoryScreen)
+            await pilot.press(*deleted)
+            await wait_until(pilot, lambda: titles(history) == [deleted], "the one")
+            await pilot.press("ctrl+d", "y", "escape")
+            await wait_until(pilot, lambda: len(app.chat.writings) == 1, "its end")
+            [left] = app.chat.writings.values()
+            assert left.talk.title == ({"One", "Two"} - {deleted}).pop()
+            await wait_until(pilot, lambda: left.turn.text, "the other answer")
+            await pilot.pause(1.5)
+            assert [one.title for one in store.recent()] == [left.talk.title]
+            assert app.chat.talk.path == ([] if deleted == "Two" else left.talk.path)
+            assert not app._notifications

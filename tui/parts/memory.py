@@ -208,10 +208,11 @@ class Memory:
         """A conversation was named, pinned or deleted by hand: the open one follows."""
         chat, store = self._app.chat, self.keeper.store
         self.list_again()
+        if event.deleted:
+            chat.forget(event.number)
         if store is None or chat.talk.kept != event.number:
             return
         if event.deleted:
-            chat.stop()
             await chat.open(Talk(chat.talk.system))
             return
         try:

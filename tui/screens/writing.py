@@ -169,6 +169,14 @@ class WritingScreen(Screen[None]):
             self.app.runner.stop(key)
         return bool(keys)
 
+    def forget(self, conversation: int) -> None:
+        """End what is being written in a conversation that was deleted; nothing comes of it."""
+        for key in [key for key, writing in self.writings.items() if writing.talk.kept == conversation]:
+            self.app.runner.stop(key)
+            del self.writings[key]
+        if not self.writings:
+            self.app.models.say_ready()
+
     # What the model's thread says
 
     def on_answer_began(self, event: messages.AnswerBegan) -> None:
