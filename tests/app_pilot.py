@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 import time
@@ -103,6 +104,25 @@ def at_once(app: LlmApp, *keys: str) -> None:
     """Keys that all wait before the app looks at the first."""
     for key in keys:
         app.post_message(events.Key(key, "\r" if key == "enter" else key if len(key) == 1 else None))
+
+
+@contextlib.asynccontextmanager
+async def pauses() -> AsyncIterator[list[float]]:
+    """Seconds for which nothing else was done, each time."""
+    found = [0.0]
+
+    async def watch() -> None:
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.01)
+            found.append(time.monotonic() - before)
+
+    watching = asyncio.create_task(watch())
+    await asyncio.sleep(0)  # it begins
+    try:
+        yield found
+    finally:
+        watching.cancel()
 
 
 class Hold:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import random
 import threading
+import time
 from typing import TYPE_CHECKING
 
-from app_pilot import ask, leave_the_prompt, make_app, running, say, screen_text, settled, wait_until
+from app_pilot import ask, leave_the_prompt, make_app, pauses, running, say, screen_text, settled, wait_until
 
 from engine.schema import Chunk, Document
 from tui import palette
@@ -158,6 +160,7 @@ async def test_an_attached_file_is_counted_once_and_not_at_each_key(tiny_model_h
         await pilot.press(*"When?")
         await wait_until(pilot, lambda: app.chat.prompt.text == "When?", "the draft")
         await wait_until(pilot, lambda: 5 in counted, "its count")
+        await wait_until(pilot, lambda: app.meter.of_given() == count(text) + count(text[:-1]), "the files' count")
         assert [length for length in counted if length > 5] == [len(text), len(text) - 1]
         assert app.meter.of_given() == count(text) + count(text[:-1])
         app.chat.give([])
@@ -212,3 +215,23 @@ async def test_a_model_that_is_loaded_anew_keeps_the_adapter_it_was_opened_with(
         await say(pilot, "/set ctx 64")
         await wait_until(pilot, lambda: failures() == 2 or app.models.name, "the same once more")
         assert not app.models.name
+
+
+async def test_a_huge_file_is_counted_while_the_app_goes_on(
+    tiny_model_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    draw = random.Random(1)
+    text = " ".join("".join(draw.choices("etaoinshrdlu", k=7)) for _ in range(400_000))
+    (tmp_path / "huge.txt").write_text(text, "utf-8")
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        async with pauses() as found:
+            await say(pilot, "/file huge.txt")
+            await wait_until(pilot, lambda: app._notifications, "its tokens")
+        before = time.monotonic()
+        assert app.meter.of_given() == app.models.count(text)
+        assert max(found) < (time.monotonic() - before) / 2
+        await pilot.press(*"Who?", "enter")
+        await wait_until(pilot, lambda: len(app._notifications) == 2, "that it is too long")
+        assert app.chat.prompt.text == "Who?"

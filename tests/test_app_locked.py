@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import subprocess
 import sys
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from app_pilot import ask, make_app, running, say, settled, wait_until
+from app_pilot import ask, make_app, pauses, running, say, settled, wait_until
 from textual.widgets import Input
 
 from tui import transfer
@@ -20,7 +18,7 @@ from tui.keeper import Keeper
 from tui.store import PATIENCE, Store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tui.app import LlmApp
@@ -43,25 +41,6 @@ def written_elsewhere(path: Path) -> Iterator[subprocess.Popen[bytes]]:
         assert process.stdout is not None
         assert process.stdout.readline() == b"begun\n"
         yield process
-
-
-@contextlib.asynccontextmanager
-async def pauses() -> AsyncIterator[list[float]]:
-    """Seconds for which nothing else was done, each time."""
-    found = [0.0]
-
-    async def watch() -> None:
-        while True:
-            before = time.monotonic()
-            await asyncio.sleep(0.01)
-            found.append(time.monotonic() - before)
-
-    watching = asyncio.create_task(watch())
-    await asyncio.sleep(0)  # it begins
-    try:
-        yield found
-    finally:
-        watching.cancel()
 
 
 def kept(store: Store) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from tui.jobs import Count, prompt_room
@@ -25,8 +27,9 @@ class Meter:
         self._counted: Turn | None = None
         self._marked = False
         """Whether messages are shown as about to fall out."""
-        self._given: dict[str, int] = {}
-        """Tokens of the texts that go with the next question: to count megabytes at each key would be felt."""
+        self._given: dict[str, asyncio.Task[int]] = {}
+        """Tokens of the texts that go with the next question, counted beside the app: megabytes take seconds."""
+        self._one_by_one = asyncio.Lock()
 
     def measure(self) -> None:
         """Bring the meter up to date."""
@@ -70,15 +73,21 @@ class Meter:
         return counted if len(text) <= MEASURED else counted * len(text) // MEASURED
 
     def of_given(self) -> int:
-        """Tokens of what goes with the next question, each text counted once."""
+        """Tokens of what goes with the next question, as far as it is counted; each text is counted once."""
         texts, known = [document.text for document in self._app.chat.pending], self._given
-        self._given = {text: known[text] if text in known else self._app.models.count(text) for text in texts}
-        return sum(self._given[text] for text in texts)
+        self._given = {text: known.get(text) or asyncio.create_task(self._count(text)) for text in texts}
+        return sum(self._given[text].result() for text in texts if self._given[text].done())
 
-    def of_document(self, text: str) -> int:
-        """Tokens of one text that goes with the next question."""
+    def of_document(self, text: str) -> Awaitable[int]:
+        """Tokens of one text that goes with the next question, which may have been sent by the time they are known."""
         self.of_given()
         return self._given[text]
+
+    async def _count(self, text: str) -> int:
+        async with self._one_by_one:
+            count = await asyncio.to_thread(self._app.models.count, text)
+        self._app.call_later(self.measure)
+        return count
 
     def forget_counts(self) -> None:
         """Another model counts in its own way."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Awaitable
 from typing import ClassVar
 
 from textual import on
@@ -13,6 +14,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Input, OptionList
 
 from engine.errors import EngineError
+from engine.schema import Document
 from tui import commands
 from tui.files import is_file
 from tui.screens import deeds
@@ -346,7 +348,10 @@ class ChatScreen(WritingScreen):
             return
         document = self.app.read_document(path)
         self.give([*self.pending, document])
-        count = self.app.meter.of_document(document.text)
-        said = "said.attached_page" if document.page else "said.attached"
-        self.app.note(self.app.strings(said, name=one_line(path, 60), count=count))
         self.app.meter.measure()
+        self.app.run_worker(self._say_attached(document, self.app.meter.of_document(document.text)))
+
+    async def _say_attached(self, document: Document, tokens: Awaitable[int]) -> None:
+        count = await tokens
+        said = "said.attached_page" if document.page else "said.attached"
+        self.app.note(self.app.strings(said, name=one_line(document.name, 60), count=count))
