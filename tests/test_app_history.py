@@ -273,3 +273,16 @@ async def test_a_conversation_that_is_deleted_while_it_is_answered_keeps_no_othe
             assert [one.title for one in store.recent()] == [left.talk.title]
             assert app.chat.talk.path == ([] if deleted == "Two" else left.talk.path)
             assert not app._notifications
+
+
+async def test_a_hit_takes_one_line_also_where_there_is_little_room(tiny_model_home: Path, tmp_path: Path) -> None:
+    with Store(tmp_path / "app.db") as store:
+        for number in range(3):
+            id_ = store.create("甲" + "很长的标题" * 8, at=1000.0)
+            store.add(id_, None, "user", f"{number} " + "旧的问题" * 12, at=1000.0)
+        app = make_app(tiny_model_home, keeper=Keeper(store))
+        async with running(app, (60, 20)) as pilot:
+            await pilot.press("ctrl+r", *"旧的")
+            await wait_until(pilot, lambda: screen_text(app).count("甲") == 3, "the hits")
+            rows = [at for at, line in enumerate(screen_text(app).splitlines()) if "甲" in line]
+            assert rows == list(range(rows[0], rows[0] + 3))

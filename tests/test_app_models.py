@@ -195,3 +195,11 @@ async def test_the_manager_by_mouse_alone(hub: HubServer, tmp_path: Path) -> Non
         await wait_until(pilot, lambda: "Not now" in screen_text(app), "its buttons")
         await pilot.click("#yes")
         await wait_until(pilot, lambda: app.models.name == "small", "the model")
+
+
+async def test_where_an_imported_model_came_from_is_said_in_chinese(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home, "zh")
+    async with running(app) as pilot:
+        await pilot.press("f3")
+        await wait_until(pilot, lambda: "导入自" in screen_text(app), "where it came from")
+        assert "imported from" not in screen_text(app)

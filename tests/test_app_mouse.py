@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app_pilot import ask, make_app, running, settled, wait_until
+import pytest
+from app_pilot import ask, make_app, running, screen_text, settled, wait_until
+from rich.cells import cell_len
 
+from engine.schema import Document
 from tui.widgets.turn_view import Facts, TurnView
 
 if TYPE_CHECKING:
@@ -63,3 +66,18 @@ async def test_the_arrows_between_versions_take_clicks_from_the_prompt(tiny_mode
         await pilot.click(facts, offset=(column, 0))
         await wait_until(pilot, lambda: app.chat.talk.tip.place == (1, 2), "the first answer")
         assert app.chat.prompt.has_focus
+
+
+@pytest.mark.parametrize("width", [120, 60])
+async def test_each_file_that_goes_with_a_question_can_be_taken_away_however_long_their_names(
+    tiny_model_home: Path, width: int
+) -> None:
+    app = make_app(tiny_model_home)
+    async with running(app, (width, 24)) as pilot:
+        names = [f"一个很长很长很长很长很长很长很长很长很长的名字{number}.txt" for number in range(3)]
+        app.chat.give([Document(name, "One") for name in names])
+        await wait_until(pilot, lambda: screen_text(app).count("×") == 3, "all crosses")
+        row, line = next((row, line) for row, line in enumerate(screen_text(app).splitlines()) if "×" in line)
+        await pilot.click(offset=(cell_len(line[: line.rindex("×")]), row))
+        await wait_until(pilot, lambda: len(app.chat.pending) == 2, "the click")
+        assert [document.name for document in app.chat.pending] == names[:2]

@@ -139,7 +139,8 @@ class ModelsScreen(ChoosingScreen):
         if isinstance(known, ModelSummary):
             text = self._strings.error(known.problem) if known.problem else self._strings(
                 "models.facts", family=known.family, millions=known.parameters // 10**6, context=known.context,
-                licence=" ".join(filter(None, (known.licence, known.licence_url))), source=known.source,
+                licence=" ".join(filter(None, (known.licence, known.licence_url))),
+                source=self._strings.error(known.source),
             )  # fmt: skip
         elif known is not None:
             text = said_of(known, self._strings)
