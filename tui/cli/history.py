@@ -234,11 +234,8 @@ def rm(
     with open_history(run) as store:
         wanted = [store.kept(number) for number in numbers or [kept.id for kept in _all(store)]]
         named = wanted[0].title if len(wanted) == 1 else f"{len(wanted)} conversations"
-        if not options.yes and not run.may_ask():
-            raise UsageError(f"deleting {named} needs a yes", hint="add --yes")
-        if wanted and not run.confirm(f"Delete {named} for good?"):
-            run.console.note("nothing was deleted")
-            raise typer.Exit(1)
+        if wanted:
+            run.be_sure(f"deleting {named}", f"Delete {named} for good?", "nothing was deleted")
         deleted = store.delete([kept.id for kept in wanted])
         store.scrub()
     if options.json:

@@ -223,8 +223,9 @@ def rm(
         files = index.files(below)
         if not files and not all_ and not set(below) & set(index.roots()):
             raise InputError(f"nothing is indexed at {', '.join(paths or [])}", hint="llm index list shows what is")
-        if all_ and not run.confirm(f"Forget all that is indexed, {counted(len(files), 'file')}?"):
-            raise UsageError("nothing was removed", hint="--yes forgets everything without a question")
+        if all_:
+            question = f"Forget all that is indexed, {counted(len(files), 'file')}?"
+            run.be_sure("forgetting all that is indexed", question, "nothing was removed")
         removed = index.remove_below(below)
     run.console.note(f"forgot {counted(removed, 'file')}")
     if options.json:

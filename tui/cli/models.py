@@ -242,11 +242,8 @@ def rm(options: Options, name: Installed) -> None:
     """Remove a model. Asks on a terminal; elsewhere it needs --yes."""
     run = Run(options)
     summary = run.library.summary(name)
-    if not options.yes and not run.may_ask():
-        raise UsageError(f"removing {summary.name} needs a yes", hint=f"{program()} models rm {summary.name} --yes")
-    if not run.confirm(f"Remove {summary.name} ({size(summary.bytes_on_disk)})?"):
-        run.console.note("nothing was removed")
-        raise typer.Exit(1)
+    question = f"Remove {summary.name} ({size(summary.bytes_on_disk)})?"
+    run.be_sure(f"removing {summary.name}", question, "nothing was removed")
     removed = run.library.remove(summary.name)
     if options.json:
         print_json(run.console, {"removed": removed, "bytes": summary.bytes_on_disk})

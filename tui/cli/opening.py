@@ -10,9 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from engine import shipped
 from engine.config import SamplingConfig
-from engine.errors import ModelNotFound
+from engine.errors import ModelNotFound, UsageError
 from engine.schema import ModelSummary
 from tui.cli.console import Console, note_console, program, visible
 from tui.cli.deliver import Delivery
@@ -81,6 +83,17 @@ class Run:
         sys.stderr.write(f"{visible(self.console.said(question))} [y/N] ")
         sys.stderr.flush()
         return sys.stdin.readline().strip().lower() in {"y", "yes", "是", "好"}
+
+    def be_sure(self, doing: str, question: str, otherwise: str) -> None:
+        """Go on only after a yes: the one of `--yes`, or a person's.
+
+        Raises UsageError where nobody can be asked; after a no it says `otherwise` and ends with 1.
+        """
+        if not self.options.yes and not self.may_ask():
+            raise UsageError(f"{doing} needs a yes", hint="add --yes")
+        if not self.confirm(question):
+            self.console.note(otherwise)
+            raise typer.Exit(1)
 
     def find_model(self) -> ModelSummary:
         """The model of the endpoint, where one is asked for, else `find_installed`."""
