@@ -10,9 +10,11 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import typer
 from cli_process import COMMAND, ROOT, environment, llm
 from rich.cells import cell_len
 
+from engine.errors import UsageError
 from tui.cli import doctor
 from tui.cli import progress as progress_module
 from tui.cli.console import Console, visible, wants_color
@@ -75,6 +77,26 @@ def test_an_error_is_three_lines_at_most_and_quiet_does_not_hide_it(monkeypatch:
 def test_control_characters_are_shown_not_obeyed() -> None:
     assert visible("a\x1b[2Jb\x9bc\td\n") == "a␛[2Jb\ufffdc\td\n"
     assert visible("你好 🙂") == "你好 🙂"
+    assert visible("photo\u202egnp.exe") == "photo\ufffdgnp.exe"  # which would look like photoexe.png
+
+
+@pytest.mark.parametrize(("answer", "end"), [("y\n", None), ("n\n", 1), ("", 1)])
+def test_what_can_not_be_undone_is_asked_for(answer: str, end: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Terminal()
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(sys, "stderr", stream)
+    with pytest.raises(UsageError, match="forgetting it needs a yes"):
+        Run(Options(no_input=True)).be_sure("forgetting it", "Forget it?", "it stays")
+    Run(Options(yes=True)).be_sure("forgetting it", "Forget it?", "it stays")
+    assert not stream.getvalue()
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
+    if end is None:
+        Run(Options()).be_sure("forgetting it", "Forget it?", "it stays")
+    else:
+        with pytest.raises(typer.Exit) as caught:
+            Run(Options()).be_sure("forgetting it", "Forget it?", "it stays")
+        assert caught.value.exit_code == end
+    assert stream.getvalue() == "Forget it? [y/N] " + ("it stays\n" if end else "")
 
 
 def test_a_name_in_an_error_or_beside_a_bar_steers_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,8 @@ def wants_color(stream: IO[str] | None, choice: ColorChoice) -> bool:
 
 
 def visible(text: str) -> str:
-    """Text that can't steer a terminal: control characters but newline and tab are shown as symbols."""
+    """Text that can't steer a terminal: control characters but newline and tab are shown as symbols, and so are those
+    that turn the direction of what follows, in which a name can look like another."""
     if text.isprintable():
         return text
     return "".join(_symbol(char) for char in text)
@@ -62,7 +63,8 @@ def visible(text: str) -> str:
 
 def _symbol(char: str) -> str:
     code = ord(char)
-    if char in "\n\t" or not (code < 32 or 127 <= code < 160):
+    turns = 0x202A <= code <= 0x202E or 0x2066 <= code <= 0x2069
+    if char in "\n\t" or not (code < 32 or 127 <= code < 160 or turns):
         return char
     return chr(0x2400 + code) if code < 32 else "\N{REPLACEMENT CHARACTER}"
 
