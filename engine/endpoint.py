@@ -258,8 +258,8 @@ class EndpointSession:
         pieces = 0
         with contextlib.closing(events):
             for event in _after(first, events):
-                usage = event.get("usage") or usage
-                choice = (event.get("choices") or [{}])[0]
+                usage = fields.within(event, "usage") or usage
+                choice = fields.within(event, "choices")
                 finish = choice.get("finish_reason") or finish
                 if not (piece := said(choice)):
                     continue

@@ -33,8 +33,7 @@ def chosen(model: str, found: dict[str, Any], url: str) -> str:
 
 def context_of(model: dict[str, Any]) -> int:
     """Tokens, as some servers tell: vLLM so, llama.cpp so; else 0."""
-    meta = model.get("meta")
-    return number(model, "max_model_len") or number(meta if isinstance(meta, dict) else {}, "n_ctx")
+    return number(model, "max_model_len") or number(within(model, "meta"), "n_ctx")
 
 
 def number(data: dict[str, Any], name: str) -> int:
@@ -60,14 +59,23 @@ def drawing(sampling: SamplingConfig) -> dict[str, Any]:
     return body
 
 
+def within(data: dict[str, Any], name: str) -> dict[str, Any]:
+    """The object in a field, or the first of the list there; empty where there is none: servers send all sorts."""
+    value = data.get(name)
+    if isinstance(value, list) and value:
+        value = value[0]
+    return value if isinstance(value, dict) else {}
+
+
 def delta_of(choice: dict[str, Any]) -> str:
     """What an event of a chat adds."""
-    return (choice.get("delta") or {}).get("content") or ""
+    return text_of(within(choice, "delta"), "content")
 
 
-def text_of(choice: dict[str, Any]) -> str:
+def text_of(choice: dict[str, Any], name: str = "text") -> str:
     """What an event of a completion adds."""
-    return choice.get("text") or ""
+    text = choice.get(name)
+    return text if isinstance(text, str) else ""
 
 
 def kept(grammar: Grammar, text: str, finish: str) -> str:

@@ -320,6 +320,19 @@ def test_other_servers_faults_are_told_apart(odd: EndpointSession) -> None:
         odd.embed(["x"])
 
 
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"choices": [None]}, {"choices": {}}, {"choices": [[]]}, {"choices": [{"delta": ["x"]}]},
+        {"choices": [{"delta": {"content": [{"type": "text", "text": "x"}]}}]}, {"usage": "none", "choices": None},
+    ],
+)  # fmt: skip
+def test_an_event_of_an_odd_form_adds_nothing(odd: EndpointSession, event: dict[str, Any]) -> None:
+    Odd.answers["chat/completions"] = (200, b"data: " + json.dumps(event).encode() + b"\n\n" + said("hello"))
+    *pieces, last = odd.stream(hello(), SamplingConfig())
+    assert ([piece.text for piece in pieces], last.finish_reason) == (["hello"], "stop")
+
+
 def test_half_a_character_is_refused_as_a_session_refuses_it(odd: EndpointSession) -> None:
     with pytest.raises(InputError, match=r"half a surrogate pair \(U\+DCFF\)"):
         odd.stream(hello("a \udcff"), SamplingConfig())
