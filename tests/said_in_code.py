@@ -112,6 +112,8 @@ def _named(node: ast.expr, known: Texts) -> list[str]:
     """The examples of what is named: a variable, a call, an attribute, an item of a table."""
     inner = node.func if isinstance(node, ast.Call) else node.value if isinstance(node, ast.Subscript) else node
     name = inner.id if isinstance(inner, ast.Name) else inner.attr if isinstance(inner, ast.Attribute) else ""
+    if name == "counted" and isinstance(node, ast.Call):
+        return [f"7 {word}{end}" for word in examples(node.args[1], known) for end in ("", "s")]
     if not isinstance(inner, ast.Name) or name not in known:
         return (CALLED if isinstance(node, ast.Call) else NAMED).get(name, ["7"])
     values = known[name]

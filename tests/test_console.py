@@ -86,15 +86,15 @@ def test_what_can_not_be_undone_is_asked_for(answer: str, end: int | None, monke
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setattr(sys, "stderr", stream)
     with pytest.raises(UsageError, match="forgetting it needs a yes"):
-        Run(Options(no_input=True)).be_sure("forgetting it", "Forget it?", "it stays")
-    Run(Options(yes=True)).be_sure("forgetting it", "Forget it?", "it stays")
+        Run(Options(no_input=True)).be_sure("Forget it?", "forgetting it needs a yes", "it stays")
+    Run(Options(yes=True)).be_sure("Forget it?", "forgetting it needs a yes", "it stays")
     assert not stream.getvalue()
     monkeypatch.setattr(sys, "stdin", Terminal(answer))
     if end is None:
-        Run(Options()).be_sure("forgetting it", "Forget it?", "it stays")
+        Run(Options()).be_sure("Forget it?", "forgetting it needs a yes", "it stays")
     else:
         with pytest.raises(typer.Exit) as caught:
-            Run(Options()).be_sure("forgetting it", "Forget it?", "it stays")
+            Run(Options()).be_sure("Forget it?", "forgetting it needs a yes", "it stays")
         assert caught.value.exit_code == end
     assert stream.getvalue() == "Forget it? [y/N] " + ("it stays\n" if end else "")
 

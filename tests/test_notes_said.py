@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
-SPEAKS = {"note", "warn", "detail", "spinner", "said", "confirm"}
+SPEAKS = {"note", "warn", "detail", "spinner", "said", "confirm", "be_sure"}
 """What the console is told, and what says it is told to."""
 SAME = re.compile(
     r"sha256|f1|mrr|bleu|chrf|rouge[12L]|GB/s|MB|7 MB|7 \(7 MB\)|(7, )?sha256 7|llm models pull"

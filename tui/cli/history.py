@@ -235,7 +235,7 @@ def rm(
         wanted = [store.kept(number) for number in numbers or [kept.id for kept in _all(store)]]
         named = wanted[0].title if len(wanted) == 1 else f"{len(wanted)} conversations"
         if wanted:
-            run.be_sure(f"deleting {named}", f"Delete {named} for good?", "nothing was deleted")
+            run.be_sure(f"Delete {named} for good?", f"deleting {named} needs a yes", "nothing was deleted")
         deleted = store.delete([kept.id for kept in wanted])
         store.scrub()
     if options.json:

@@ -225,7 +225,7 @@ def rm(
             raise InputError(f"nothing is indexed at {', '.join(paths or [])}", hint="llm index list shows what is")
         if all_:
             question = f"Forget all that is indexed, {counted(len(files), 'file')}?"
-            run.be_sure("forgetting all that is indexed", question, "nothing was removed")
+            run.be_sure(question, "forgetting all that is indexed needs a yes", "nothing was removed")
         removed = index.remove_below(below)
     run.console.note(f"forgot {counted(removed, 'file')}")
     if options.json:

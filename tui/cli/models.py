@@ -243,7 +243,7 @@ def rm(options: Options, name: Installed) -> None:
     run = Run(options)
     summary = run.library.summary(name)
     question = f"Remove {summary.name} ({size(summary.bytes_on_disk)})?"
-    run.be_sure(f"removing {summary.name}", question, "nothing was removed")
+    run.be_sure(question, f"removing {summary.name} needs a yes", "nothing was removed")
     removed = run.library.remove(summary.name)
     if options.json:
         print_json(run.console, {"removed": removed, "bytes": summary.bytes_on_disk})

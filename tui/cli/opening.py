@@ -84,13 +84,14 @@ class Run:
         sys.stderr.flush()
         return sys.stdin.readline().strip().lower() in {"y", "yes", "是", "好"}
 
-    def be_sure(self, doing: str, question: str, otherwise: str) -> None:
+    def be_sure(self, question: str, unasked: str, otherwise: str) -> None:
         """Go on only after a yes: the one of `--yes`, or a person's.
 
-        Raises UsageError where nobody can be asked; after a no it says `otherwise` and ends with 1.
+        Raises UsageError, which says `unasked`, where nobody can be asked; after a no it says `otherwise` and ends with
+        1.
         """
         if not self.options.yes and not self.may_ask():
-            raise UsageError(f"{doing} needs a yes", hint="add --yes")
+            raise UsageError(unasked, hint="add --yes")
         if not self.confirm(question):
             self.console.note(otherwise)
             raise typer.Exit(1)
