@@ -16,11 +16,11 @@ run: $(VENV)/.installed
 	@if [ -t 0 ] && [ -t 1 ]; then exec $(BIN)/llm chat; else exec $(BIN)/llm demo; fi
 
 # Most tests wait for processes of one thread, or for a terminal: one more of them runs than there are cores, four at most.
-# Those with real weights need memory and all cores.
+# Whoever is done takes over from others: the slowest stand at the end. Those with real weights need memory and all cores.
 # Modules are compiled once for all of these processes, even where a setting forbids to keep what is compiled.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: check
-	$(BIN)/python -m pytest -q -n $$($(BIN)/python -c 'import os; print(min(4, os.cpu_count() + 1))') -m "not weights"
+	$(BIN)/python -m pytest -q --dist worksteal -n $$($(BIN)/python -c 'import os; print(min(4, os.cpu_count() + 1))') -m "not weights"
 	$(BIN)/python -m pytest -m weights
 
 # Exactly what must hold before a commit, but the tests.
