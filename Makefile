@@ -15,12 +15,12 @@ run: $(VENV)/.installed
 	@$(BIN)/llm models show $(MODEL) >/dev/null 2>&1 || $(BIN)/llm models pull $(MODEL)
 	@if [ -t 0 ] && [ -t 1 ]; then exec $(BIN)/llm chat; else exec $(BIN)/llm demo; fi
 
-# Most tests wait for processes of one thread, or for a terminal: one more of them runs than there are cores, four at most.
-# Whoever is done takes over from others: the slowest stand at the end. Those with real weights need memory and all cores.
+# Most tests start processes of one thread: they run side by side, and whoever is done takes over from others, as the
+# slowest stand together. Those with real weights need memory and all cores.
 # Modules are compiled once for all of these processes, even where a setting forbids to keep what is compiled.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: check
-	$(BIN)/python -m pytest -q --dist worksteal -n $$($(BIN)/python -c 'import os; print(min(4, os.cpu_count() + 1))') -m "not weights"
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal -m "not weights"
 	$(BIN)/python -m pytest -m weights
 
 # Exactly what must hold before a commit, but the tests.
