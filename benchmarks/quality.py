@@ -163,7 +163,8 @@ def peers(run: Run, figure: str, ours: dict[str, float] | None, baselines: Seque
     for result in baselines:
         theirs = result["metrics"].get(figure)
         if result["file"] == run.file.name and theirs and (not direction or result["baseline"].endswith(direction)):
-            ahead = ours and (ours["value"] > theirs["value"]) == (figure in SMALLER_IS_BETTER)
+            sign = -1 if figure in SMALLER_IS_BETTER else 1
+            ahead = ours and sign * theirs["value"] > sign * ours["value"]
             value = f"**{number(theirs['value'])}**" if ahead else number(theirs["value"])
             yield f"{result['baseline']} {value}"
 

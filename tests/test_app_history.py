@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from app_pilot import ask, make_app, running, say, screen_text, settled, wait_until
+from app_pilot import ask, at_once, make_app, running, say, screen_text, settled, wait_until
 
 from tui.cli.replaying import replayed
 from tui.keeper import Keeper
@@ -258,13 +258,14 @@ async def test_a_conversation_that_is_deleted_while_it_is_answered_keeps_no_othe
             await app.chat.action_new()
             await say(pilot, "Two")
             await wait_until(pilot, lambda: len(app.chat.writings) == 2, "the other question")
-            await pilot.press("ctrl+r")
+            at_once(app, "ctrl+r")  # the pilot would wait for a process at rest: two seconds a key
             await wait_until(pilot, lambda: isinstance(app.screen, HistoryScreen), "the list")
             history = app.screen
             assert isinstance(history, HistoryScreen)
-            await pilot.press(*deleted)
+            at_once(app, *deleted)
             await wait_until(pilot, lambda: titles(history) == [deleted], "the one")
-            await pilot.press("ctrl+d", "y", "escape")
+            at_once(app, "ctrl+d", "y", "escape")
+            await wait_until(pilot, lambda: not app._waiting, "the keys")
             await wait_until(pilot, lambda: len(app.chat.writings) == 1, "its end")
             [left] = app.chat.writings.values()
             assert left.talk.title == ({"One", "Two"} - {deleted}).pop()

@@ -100,6 +100,7 @@ def test_a_smaller_perplexity_is_the_better_one() -> None:
     rows = [{"file": "perplexity.novel.zh", "baseline": "n-gram", "metrics": {"perplexity_by_byte": {"value": 9.0}}}]
     assert list(quality.peers(run, "perplexity_by_byte", {"value": 4.0}, rows)) == ["n-gram 9.000"]
     assert list(quality.peers(run, "perplexity_by_byte", {"value": 10.0}, rows)) == ["n-gram **9.000**"]
+    assert list(quality.peers(run, "perplexity_by_byte", {"value": 9.0}, rows)) == ["n-gram 9.000"]
     translated = quality.Run(EvalFile(Path("translate.flores.en-zh.jsonl")), ("--to", "en"))
     floors = [
         rows[0] | {"file": "translate.flores.en-zh", "baseline": f"as it is, into {to}", "metrics": {"chrf": chrf}}

@@ -69,14 +69,14 @@ def _symbol(char: str) -> str:
     return chr(0x2400 + code) if code < 32 else "\N{REPLACEMENT CHARACTER}"
 
 
-def counted(number: int, name: str) -> str:
-    """`1 file`, `2 files`: what is said in English; the Chinese forms take both."""
-    return f"{number} {name}" if number == 1 else f"{number} {name}s"
-
-
 def on_one_line(text: str) -> str:
     """The same for what is drawn over itself: a file's name may break the line."""
     return " ".join(visible(text).split())
+
+
+def counted(number: int, name: str) -> str:
+    """`1 file`, `2 files`: what is said in English; the Chinese forms take both."""
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"
 
 
 @dataclass

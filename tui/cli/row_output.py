@@ -19,7 +19,7 @@ from typing import Any, Literal
 from engine.errors import InputError, UsageError
 from tui.cli.console import Console, counted
 from tui.cli.row_journal import Journal
-from tui.cli.rows import Row
+from tui.cli.rows import Row, reader_of
 from tui.paths import ensure, places
 
 OutFormat = Literal["text", "csv", "tsv", "jsonl"]
@@ -163,7 +163,7 @@ class RowOutput:
             ):
                 return None
             return {name: value for name, value in written.items() if name not in row.fields}
-        values = next(csv.reader(io.StringIO(record, newline=""), delimiter="," if self.kind == "csv" else "\t"), [])
+        values = next(reader_of(record, "," if self.kind == "csv" else "\t"), [])
         if values[: len(self.given)] != list(map(_writable, self._cells(row))):
             return None
         return dict(zip(self._names.values(), values[len(self.given) :], strict=False))

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import InputError, UsageError
 from engine.schema import Document
@@ -22,7 +22,9 @@ from tui.cli.inputs import as_read, read_path, stdin_has_input, stdin_once, with
 from tui.cli.options import Options
 from tui.files import MAX_BYTES
 
-csv.field_size_limit(MAX_BYTES)  # a cell may be a whole article; Python's own limit is 131,072 characters
+if TYPE_CHECKING:
+    from _csv import Reader
+
 SPEC = re.compile(r"lines|(csv|tsv|jsonl):(.+)", re.DOTALL)
 
 
@@ -98,7 +100,7 @@ def _split(document: Document, spec: str) -> Iterator[Row]:
 
 
 def _table_rows(document: Document, column: str, delimiter: str) -> Iterator[Row]:
-    reader = csv.reader(io.StringIO(document.text, newline=""), delimiter=delimiter, strict=True)
+    reader = reader_of(document.text, delimiter, strict=True)
     try:
         header = _told_apart(next(reader, []))
         if column not in header:
@@ -116,6 +118,12 @@ def _table_rows(document: Document, column: str, delimiter: str) -> Iterator[Row
             yield Row(text, name, fields, wrong or ("" if text.strip() else "the text is empty"))
     except csv.Error as error:
         raise InputError(f"{document.name}:{reader.line_num}: not valid CSV: {error}") from error
+
+
+def reader_of(text: str, delimiter: str, *, strict: bool = False) -> Reader:
+    """The records of a table; a cell may be a whole article, for which Python's own limit is too low."""
+    csv.field_size_limit(MAX_BYTES)
+    return csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=strict)
 
 
 def _told_apart(header: list[str]) -> list[str]:
