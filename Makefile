@@ -16,11 +16,12 @@ run: $(VENV)/.installed
 	@if [ -t 0 ] && [ -t 1 ]; then exec $(BIN)/llm chat; else exec $(BIN)/llm demo; fi
 
 # Most tests start processes of one thread: they run side by side, and whoever is done takes over from others, as the
-# slowest stand together. Those with real weights need memory and all cores.
+# slowest stand together. Those with real weights need memory and all cores; their models come while the others run.
 # Modules are compiled once for all of these processes, even where a setting forbids to keep what is compiled.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: check
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal -m "not weights"
+	nice -n 19 $(BIN)/python tests/real_models.py & pull=$$!; trap "kill $$pull 2>/dev/null" EXIT INT TERM; \
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal -m "not weights" && { wait $$pull || true; }
 	$(BIN)/python -m pytest -m weights
 
 # Exactly what must hold before a commit, but the tests.

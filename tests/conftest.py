@@ -7,7 +7,6 @@ import contextlib
 import inspect
 import itertools
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -17,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import toy_checkpoints
+from real_models import DEFAULT, GEMMA, KEPT, SMOL, RealModels
 
-from engine.catalog import lookup
-from engine.library import Library, silent
+from engine.library import Library
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
-TEST_MODELS = Path(os.environ.get("LOCAL_LLM_TEST_MODELS") or ROOT / ".cache" / "test-models").absolute()
-"""Read here: by the time that a test asks for a model, it has a home of its own and no such variable."""
 _homes = itertools.count()
 
 
@@ -160,71 +157,39 @@ def session(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     opened.close()
 
 
-class RealModels:
-    """Models of the catalog, pulled once and kept between runs, and the files they were converted from.
-
-    From the index: a hub that does not answer leaves a thread behind, which would knock at the next test's guard.
-    """
-
-    def __init__(self, home: Path) -> None:
-        self._sources = home / "sources"
-        self._library = Library(home / "models", home / "cache")
-
-    def source(self, name: str) -> Path:
-        """The file as published: float weights, or what stands for them."""
-        from engine.fetch import fetch
-
-        return fetch(lookup(name), self._sources / name, "index", silent).path
-
-    def installed(self, name: str) -> Path:
-        """The model's folder, made by the real pull; what `source` has fetched is not fetched again."""
-        downloads = self._library.cache_dir / "downloads" / name
-        if name not in self._library.names() and not downloads.exists():
-            self.source(name)
-            shutil.copytree(self._sources / name, downloads, copy_function=_link)
-        return Path(self._library.pull(name, "index").path)
-
-
-def _link(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without hard links
-        shutil.copy2(source, target)
-
-
 @pytest.fixture(scope="session")
 def real_models() -> RealModels:
     """Session fixtures are made before a test's own home and socket guard: these may pull."""
-    return RealModels(TEST_MODELS)
+    return RealModels(KEPT)
 
 
 @pytest.fixture(scope="session")
 def default_model(real_models: RealModels) -> Path:
     """The folder of the model that people get when they name none."""
-    return real_models.installed("qwen2.5-coder-0.5b-instruct")
+    return real_models.installed(DEFAULT)
 
 
 @pytest.fixture(scope="session")
 def gemma_model(real_models: RealModels) -> Path:
-    return real_models.installed("gemma3-270m")
+    return real_models.installed(GEMMA)
 
 
 @pytest.fixture(scope="session")
 def smol_model(real_models: RealModels) -> Path:
-    return real_models.installed("smollm2-135m-instruct")
+    return real_models.installed(SMOL)
 
 
 @pytest.fixture(scope="session")
 def default_source(real_models: RealModels) -> Path:
     """The GGUF file of the default model."""
-    return real_models.source("qwen2.5-coder-0.5b-instruct")
+    return real_models.source(DEFAULT)
 
 
 @pytest.fixture(scope="session")
 def gemma_source(real_models: RealModels) -> Path:
-    return real_models.source("gemma3-270m")
+    return real_models.source(GEMMA)
 
 
 @pytest.fixture(scope="session")
 def smol_source(real_models: RealModels) -> Path:
-    return real_models.source("smollm2-135m-instruct")
+    return real_models.source(SMOL)
