@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from textual.widget import Widget
+
 
 async def test_a_task_belongs_to_the_conversation_it_was_asked_in(
     tiny_model_home: Path, tmp_path: Path, store: Store
@@ -37,6 +39,24 @@ async def test_a_task_belongs_to_the_conversation_it_was_asked_in(
         await settled(pilot)
         assert talk.tip.text
         assert [entry.text for entry in store.shown(talk.kept or 0)] == [turn.text for turn in talk.path]
+
+
+async def test_nothing_but_the_prompt_has_the_keys_while_the_app_opens(
+    tiny_model_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    had: list[Widget | None] = []
+    give = chat.ChatScreen.set_focus
+
+    def kept(screen: chat.ChatScreen, widget: Widget | None, **how: bool) -> None:
+        had.append(widget)
+        give(screen, widget, **how)
+
+    monkeypatch.setattr(chat.ChatScreen, "set_focus", kept)
+    app = make_app(tiny_model_home)
+    async with running(app, (120, 40)) as pilot:
+        await settled(pilot)
+        assert had
+        assert {widget.id for widget in had if widget is not None} == {"prompt"}
 
 
 async def test_enter_right_after_letters_takes_the_row_they_mean(tiny_model_home: Path) -> None:

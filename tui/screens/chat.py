@@ -59,6 +59,7 @@ class ChatScreen(WritingScreen):
         bound("page_up", "page(-1)", show=False, priority=True),
         bound("page_down", "page(1)", show=False, priority=True),
     ]
+    AUTO_FOCUS = "#prompt"  # else the first thing that can have it has it for a moment: a button of the panel
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012  (Textual declares it so)
     sidebar: HistoryList | None = None
 
