@@ -81,7 +81,7 @@ async def test_a_number_or_a_value_beyond_all_measure_is_told(tiny_model_home: P
 
 async def deed(app: LlmApp, name: str) -> None:
     """What a row of the palette does."""
-    done = next(row for row in palette.entries(app) if row.title == app.strings(f"palette.{name}")).deed()
+    done = palette.deeds_of(app)[name]()
     if inspect.isawaitable(done):
         await done
 

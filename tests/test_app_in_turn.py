@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from app_pilot import ask, at_once, leave_the_prompt, make_app, running, settled, wait_until
-from textual.command import CommandPalette
 from textual.widgets import Input, TextArea
 
 from tui.keeper import Keeper
+from tui.palette import PaletteScreen
 from tui.screens.choosing import ChoosingScreen
 from tui.screens.confirming import ConfirmingScreen
 from tui.screens.editing import EditingScreen
@@ -162,7 +162,7 @@ async def test_the_palette_and_the_list_that_it_leads_to_are_answered_in_one_go(
         ("ctrl+r", HistoryScreen, "enter"),
         ("@", FilesScreen, "enter"),
         ("e", EditingScreen, "ctrl+s"),
-        ("ctrl+p", CommandPalette, "enter"),
+        ("ctrl+p", PaletteScreen, "enter"),
         ("f1", HelpScreen, "q"),
     ],
 )

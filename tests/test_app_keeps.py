@@ -96,7 +96,7 @@ async def test_the_palette_offers_a_file_named_after_the_conversation(
     async with running(app) as pilot:
         await ask(pilot, "One")
         app.chat.talk.title = "狐狸: a tale / of two"
-        await next(row for row in palette.entries(app) if row.title == app.strings("palette.export")).deed()
+        await palette.deeds_of(app)["export"]()
         await wait_until(pilot, lambda: isinstance(app.screen, AskingScreen), "the name")
         await pilot.press("enter")
         path = tmp_path / "狐狸 a tale of two.md"
@@ -127,7 +127,7 @@ async def test_what_is_undone_comes_back_whole_and_before_what_is_being_written(
         app.chat.attach("notes.txt")
         await ask(pilot, "When?")
         app.chat.prompt.insert("a draft")
-        await next(row for row in palette.entries(app) if row.title == app.strings("palette.undo")).deed()
+        await palette.deeds_of(app)["undo"]()
         assert app.chat.prompt.text == "When?\na draft"
         assert [document.name for document in app.chat.pending] == ["notes.txt"]
         app.chat.prompt.write("")

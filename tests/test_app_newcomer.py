@@ -143,8 +143,6 @@ async def test_the_palette_says_in_the_users_language_that_it_has_no_such_thing(
         await wait_until(pilot, lambda: app.screen is not app.chat, "the palette")
         await pilot.press(*"qzqzqz")
         await wait_until(pilot, lambda: TABLES[language]["palette.nothing"] in screen_text(app), "the answer")
-        await pilot.pause(0.7)
-        assert "No matches" not in screen_text(app)
         await pilot.press("enter")
         await wait_until(pilot, lambda: isinstance(app.screen, HelpScreen), "a way on")
 
@@ -269,8 +267,7 @@ async def test_the_open_conversation_is_named_pinned_exported_deleted_from_the_p
 ) -> None:
     async def by_palette(pilot: Pilot[Any], app: LlmApp, feature: str) -> None:
         await wait_until(pilot, lambda: app.screen is app.chat, "the chat")
-        row = next(row for row in palette.entries(app) if row.title == app.strings(f"palette.{feature}"))
-        done = row.deed()
+        done = palette.deeds_of(app)[feature]()
         if inspect.isawaitable(done):
             await done
 

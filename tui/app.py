@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import constants
 from textual.app import SuspendNotSupported
 from textual.binding import BindingType
-from textual.command import CommandPalette
 
 from engine.catalog import default_entry
 from engine.errors import EngineError, UsageError
@@ -259,7 +258,7 @@ class LlmApp(InTurn):
     def action_command_palette(self) -> None:
         """Every feature, in the user's language."""
         if self.screen is self.chat:  # a dialog is answered first
-            self.push_screen(CommandPalette([palette.Features], placeholder=self.strings("palette.placeholder")))
+            palette.open_palette(self)
 
     def read_document(self, path: str) -> Document:
         """A file's text, of a web page what a reader sees. Raises InputError."""

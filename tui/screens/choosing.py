@@ -108,10 +108,14 @@ class ChoosingScreen(Dialog[str | None]):
         found = self.choices
         if wanted.strip():
             matcher = Matcher(wanted.strip())
-            scored = [(matcher.match(choice.label), choice) for choice in self.choices]
+            scored = [(self.score(matcher, choice), choice) for choice in self.choices]
             scored = [pair for pair in scored if pair[0] > 0]
             found = [choice for _, choice in sorted(scored, key=lambda pair: -pair[0])]
         self.list_rows(found)
+
+    def score(self, matcher: Matcher, choice: Choice) -> float:
+        """How well a row matches; 0: not at all."""
+        return matcher.match(choice.label)
 
     def list_rows(self, found: Sequence[Choice]) -> None:
         """These rows, the first one marked."""
