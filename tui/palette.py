@@ -42,15 +42,18 @@ def open_palette(app: LlmApp) -> None:
         if name and isawaitable(done := deeds[name]()):
             await done
 
-    rows = [Choice(name, app.strings(f"palette.{name}"), _note(app, name)) for name in deeds]
+    width = max(len(_key(app, name)) for name in deeds)
+    rows = [
+        Choice(name, app.strings(f"palette.{name}"), f"{_key(app, name):{width}}  {app.strings(f'palette.{name}.help')}")
+        for name in deeds
+    ]
     app.push_screen(PaletteScreen(app.strings("title.palette"), rows, app.strings), chosen)
 
 
-def _note(app: LlmApp, name: str) -> str:
-    """What is said of a feature, and its key."""
+def _key(app: LlmApp, name: str) -> str:
+    """The key that a feature has everywhere."""
     action = ACTIONS.get(_KEYS.get(name, name))
-    key = f"  {app.strings.keys[action.name]}" if action and action.where in {"app", "chat", "prompt"} else ""
-    return app.strings(f"palette.{name}.help") + key
+    return app.strings.keys[action.name] if action and action.where in {"app", "chat", "prompt"} else ""
 
 
 def deeds_of(app: LlmApp) -> Mapping[str, Callable[[], Any]]:
