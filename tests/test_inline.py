@@ -72,10 +72,15 @@ def test_the_stretches_joined_are_the_text_and_hiding_loses_nothing(text: str) -
 @pytest.mark.parametrize(
     ("text", "spaced", "expected"),
     [
-        ("先运行 `a b` ，然后", True, "先运行 `a b`，然后"),
+        ("先运行 `a b` ，然后", True, "先运行 `a b`, 然后"),
         ("这是**重要**的。", True, "这是 **重要** 的。"),
         ("看[手册](x.md)吧", True, "看 [手册](x.md) 吧"),
         ("a **b** c", False, "a**b**c"),
+        ("**甲**、**乙**：好", True, "**甲**, **乙**: 好"),
+        ("Hello **world**.", False, "Hello**world**。"),
+        ("先`a b`, then **c**: it helps!", False, "先`a b`，then**c**：it helps!"),
+        ("**a**...", False, "**a**..."),
+        ("**a**.b", False, "**a**.b"),
     ],
 )
 def test_stretches_come_together_as_a_sentence(text: str, spaced: bool, expected: str) -> None:

@@ -184,7 +184,7 @@ def test_where_marks_are_lost_the_words_between_them_are_translated(
     words = {"Run": "运行", "before you read the": "然后阅读", "manual": "手册", ".": "."}
     scripted(tiny_session, monkeypatch, lambda messages, _: words.get(messages[-1].content, "丢了标记的句子在这里。"))
     text = said(run(tiny_session, "Run `make` before you read the [manual](a/b.md).", "zh"))
-    assert text == "运行`make`然后阅读[手册](a/b.md)."
+    assert text == "运行`make`然后阅读[手册](a/b.md)。"
 
 
 def test_a_text_in_the_target_language_is_left_as_it_is(tiny_session: Session, asked: Asked) -> None:

@@ -43,10 +43,8 @@ def open_palette(app: LlmApp) -> None:
             await done
 
     width = max(len(_key(app, name)) for name in deeds)
-    rows = [
-        Choice(name, app.strings(f"palette.{name}"), f"{_key(app, name):{width}}  {app.strings(f'palette.{name}.help')}")
-        for name in deeds
-    ]
+    said = {name: f"{_key(app, name):{width}}  {app.strings(f'palette.{name}.help')}" for name in deeds}
+    rows = [Choice(name, app.strings(f"palette.{name}"), note) for name, note in said.items()]
     app.push_screen(PaletteScreen(app.strings("title.palette"), rows, app.strings), chosen)
 
 

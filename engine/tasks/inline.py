@@ -26,6 +26,8 @@ _KEPT = re.compile(
 _OPENERS = ("[", "![")
 _EMPHASIS = re.compile(r"\*{1,3}|~~|(?<!\w)_{1,2}(?=\w)|(?<=\w)_{1,2}(?!\w)|!?\[|\]")
 """Marks that a translation must have as often as its source."""
+_WIDE = dict(zip(",.;:!?", "，。；：！？", strict=True))
+_SPACED = {wide: narrow for narrow, wide in _WIDE.items()} | {"、": ","}
 _HAN = r"[\u3400-\u9fff\uf900-\ufaff]"
 _WORD = re.compile(
     rf"(?<![A-Za-z0-9_./\\@-])(?:(?!{_HAN})[^\W\d_]){{2,}}(?:['’-][A-Za-z]+)*(?![A-Za-z0-9_/\\@]|[.-][A-Za-z0-9])|{_HAN}"
@@ -87,7 +89,7 @@ def stretches(text: str) -> list[tuple[str, bool]]:
 def joined(parts: Sequence[str], *, spaced: bool) -> str:
     """Translated stretches and what stands between them as a sentence; `spaced`: the language has spaces."""
     text, open_marks, after_opener = "", list[str](), True
-    for part in (part.strip() for part in parts):
+    for part in (_pointed(part.strip(), spaced=spaced) for part in parts):
         mark = bool(_EMPHASIS.fullmatch(part))
         closes = mark and (part == "]" or part in open_marks)
         opens = mark and not closes
@@ -103,6 +105,13 @@ def joined(parts: Sequence[str], *, spaced: bool) -> str:
         text += part
         after_opener = opens
     return text
+
+
+def _pointed(part: str, *, spaced: bool) -> str:
+    """A stretch whose first sign, which belongs to what stands before a mark, is of the language."""
+    if spaced:
+        return re.sub(r"^[，。；：！？、]\s*", lambda sign: f"{_SPACED[sign[0][0]]} ", part).rstrip()
+    return re.sub(r"^[,.;:!?](?:\s+|$)", lambda sign: _WIDE[sign[0][0]], part)
 
 
 def bare(text: str) -> str:
