@@ -5,6 +5,9 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --disable-pip-version-check -q --no-compile
+# Pip compiles what it installs on one core, this on all; some packages hold files that were never meant to compile.
+COMPILE := $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 MODEL  ?=
 BASE   ?= qwen2.5-coder-0.5b-instruct
 BENCH  ?=
@@ -19,9 +22,9 @@ run: $(VENV)/.installed
 # slowest stand together. Those with real weights need memory and all cores; their models come while the others run.
 # Modules are compiled once for all of these processes, even where a setting forbids to keep what is compiled.
 test: export PYTHONDONTWRITEBYTECODE :=
-test: check
+test: $(VENV)/.test-installed
 	nice -n 19 $(BIN)/python tests/real_models.py & pull=$$!; trap "kill $$pull 2>/dev/null" EXIT INT TERM; \
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal -m "not weights" && { wait $$pull || true; }
+	$(MAKE) check && $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal -m "not weights" && { wait $$pull || true; }
 	$(BIN)/python -m pytest -m weights
 
 # Exactly what must hold before a commit, but the tests.
@@ -62,10 +65,12 @@ $(BIN)/python:
 
 # Editable, so that a changed source needs no new install; a changed pyproject.toml does.
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --disable-pip-version-check -q "pip>=25.1"
-	$(BIN)/python -m pip install --disable-pip-version-check -q -e .
+	$(PIP) "pip>=25.1"
+	$(PIP) -e .
+	$(COMPILE)
 	@touch $@
 
 $(VENV)/.test-installed: $(VENV)/.installed
-	$(BIN)/python -m pip install --disable-pip-version-check -q --group test --group static
+	$(PIP) --group test --group static
+	$(COMPILE)
 	@touch $@
