@@ -64,7 +64,13 @@ def make_app(
 
 @contextlib.asynccontextmanager
 async def running(app: LlmApp, size: tuple[int, int] = (80, 24), *, loaded: bool = True) -> AsyncIterator[Pilot[Any]]:
-    """The app at work, its model loaded."""
+    """The app at work, its model loaded. What it says stays, for whoever looks late."""
+    notify = app.notify
+
+    def stay(message: str, **how: Any) -> None:
+        notify(message, **how | {"timeout": PATIENCE})
+
+    app.notify = stay  # type: ignore[method-assign]
     async with app.run_test(size=size) as pilot:
         if loaded:
             await wait_until(pilot, lambda: app.models.name, "the model")

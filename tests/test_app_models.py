@@ -101,7 +101,7 @@ async def test_a_pull_that_fails_says_why_and_what_to_do(hub: HubServer, tmp_pat
         await wait_until(pilot, lambda: isinstance(app.screen, WelcomeScreen), "the welcome")
         await pilot.press("enter")
         await wait_until(pilot, lambda: "Pull again" in screen_text(app), "the failure")
-        assert "could not be fetched" in screen_text(app)
+        await wait_until(pilot, lambda: "could not be fetched" in screen_text(app), "its reason")
         assert "→" in screen_text(app)
         await pilot.press("escape")
         await wait_until(pilot, lambda: app.screen is app.chat, "the chat")
