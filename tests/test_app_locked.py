@@ -108,7 +108,7 @@ async def test_conversations_that_come_in_slowly_keep_none_from_being_read_or_sa
     file.write_text(json.dumps({"format": 1, "title": "In", "messages": [message], "chosen": 1}), "utf-8")
     with Store(tmp_path / "app.db") as store:
         old = store.create("Old")
-        store.add(old, None, "user", "Old one")
+        store.add(old, store.add(old, None, "user", "Old one"), "assistant", "Old two", finish="stop")
         app = make_app(tiny_model_home, keeper=Keeper(store))
         async with running(app) as pilot:
             app.keeping.ask_import()
@@ -118,7 +118,7 @@ async def test_conversations_that_come_in_slowly_keep_none_from_being_read_or_sa
             await wait_until(pilot, begun.is_set, "the first of them")
             async with pauses() as found:
                 await app.memory.open(old)
-                assert said(app) == ["Old one"]
+                assert said(app) == ["Old one", "Old two"]
                 await app.chat.action_new()
                 await say(pilot, "One")
                 await wait_until(pilot, lambda: app.chat.talk.path, "the question")
