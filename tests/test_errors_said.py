@@ -31,6 +31,10 @@ CHINESE = re.compile(r"[\u4e00-\u9fff]")
 MADE_ELSEWHERE = re.compile(r"7 \(//7 sends /7 to the model\)|7, got 7|nothing is indexed 7")
 """Put together from a sentence that another test has whole."""
 WORDS = re.compile(r"[A-Za-z]{2,}")
+ENGLISH = re.compile(r"(?<![\w./<-])[a-z]{2,}(?:,? [a-z]{2,}){2,}(?![\w.])")
+"""Three words in a row that nobody has translated."""
+MEANT = re.compile(r"\b(?:llm|pip|python -m)(?: [\w./-]+)+|name, age int, mood in happy")
+"""What is typed so in every language."""
 COMMAND = re.compile(r"llm [a-z]+ [a-z]+( 7)?( --[a-z]+)?( -m 7)?|llm chat -c 7|chmod 600 7|/\w+ notes\.txt")
 """A command to type is the same in every language."""
 
@@ -73,6 +77,11 @@ def test_every_sentence_that_can_be_raised_below_the_app_and_the_commands_is_sai
         if not CHINESE.search(translated(said)) and not COMMAND.fullmatch(said) and not MADE_ELSEWHERE.fullmatch(said)
     ]
     assert missing == []
+
+
+def test_no_sentence_is_said_half_in_english() -> None:
+    said = {translated(one) for _, one in sentences()}
+    assert {one for one in said if CHINESE.search(one) and ENGLISH.search(MEANT.sub("", one))} == set()
 
 
 def test_names_stay_as_they_are() -> None:

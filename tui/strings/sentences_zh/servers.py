@@ -59,6 +59,7 @@ FORMS = (
     (r"the server's embeddings are not as the API says: (.+)", "服务器的向量不合接口的规定：{1}"),
     (r"the key goes into LOCAL_LLM_API_KEY or api_key_file", "密钥写在 LOCAL_LLM_API_KEY 或 api_key_file 里"),
     (r"the server says: (.+)", "服务器说：{1}"),
+    (r"no reason given", "没有说明原因"),
     (r"(.+): no reason given", "{1}：没有说明原因"),
     (r"Shorten the input\.", "请缩短输入"),
     (r"(\S+) answered with no JSON object", "{1} 的答复不是 JSON 对象"),
