@@ -114,11 +114,15 @@ def _no_beginning(rules: str) -> str:
 def _advice(problem: str) -> str:
     if "nimplemented" in problem:
         return "say it with type, properties, required, enum, anyOf, pattern, format, items and limits"
+    if problem.startswith("oneOf"):
+        return "anyOf takes branches of any kind"
     return "correct the schema; $ref reaches $defs of the same file alone"
 
 
 def _first_line(text: str) -> str:
     """What went wrong, without the picture that parsers draw between their headline and the reason."""
+    if text.startswith("oneOf"):  # it speaks of an option that nobody can set here
+        return "the branches of oneOf must exclude each other plainly: by type, by texts or by a key of objects"
     lines = [line.strip() for line in text.splitlines() if line.strip()] or ["unknown"]
     reason = next((line for line in lines if line.startswith("error: ")), "")
     return f"{lines[0].rstrip(':')}: {reason.removeprefix('error: ')}" if reason else lines[0]

@@ -320,6 +320,16 @@ def test_a_value_that_can_not_be_begun_is_refused_and_a_wrong_pattern_told() -> 
             compile_schema({"type": "string", "pattern": pattern})
 
 
+@pytest.mark.parametrize("branches", [[{"const": 1}, {"const": 2}], [{"minimum": 1}, {"maximum": 0}]])
+def test_branches_that_may_both_fit_are_told_in_words_of_the_schema_and_any_of_takes_them(branches: list[Any]) -> None:
+    numbers = [{"type": "integer"} | branch for branch in branches]
+    with pytest.raises(UsageError, match="oneOf must exclude each other") as caught:
+        compile_schema({"oneOf": numbers})
+    assert "option" not in caught.value.message
+    assert "anyOf" in caught.value.hint
+    assert compile_schema({"anyOf": numbers}).fits("0" if "maximum" in branches[1] else "2")
+
+
 def test_a_schema_nested_without_end_is_refused() -> None:
     schema: dict[str, Any] = {"type": "integer"}
     for _ in range(5000):
