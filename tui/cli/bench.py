@@ -49,7 +49,10 @@ def bench(
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer measures: about a minute.")] = False,
     rounds: Annotated[
-        int | None, typer.Option("--rounds", help="Times that all is measured.", metavar="N", min=1, show_default=False)
+        int | None,
+        typer.Option(
+            "--rounds", help="Times that all is measured; 3 unless told.", metavar="N", min=1, show_default=False
+        ),
     ] = None,
 ) -> None:  # fmt: skip
     """Measure how fast a model is on this machine: medians of rounds, with their spread. Nothing else should run."""

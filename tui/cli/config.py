@@ -45,6 +45,7 @@ def _keys(incomplete: str) -> list[str]:
 
 
 Key = Annotated[str, typer.Argument(help="The setting.", autocompletion=_keys)]
+Value = Annotated[str, typer.Argument(help="Its new value; of several texts a list, as in the example.")]
 Project = Annotated[bool, typer.Option("--project", help="In .local-llm.toml of this folder, not the user's file.")]
 
 
@@ -107,7 +108,7 @@ def get(options: Options, key: Key) -> None:
     epilog=SET_EXAMPLES,
 )
 @takes()
-def set_(options: Options, key: Key, value: str, project: Project = False) -> None:
+def set_(options: Options, key: Key, value: Value, project: Project = False) -> None:
     """Change a setting in the user's file; its comments stay."""
     setting, entry = _named(key)
     path, where = _file(project), f"config set {key}"

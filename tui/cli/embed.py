@@ -14,8 +14,8 @@ from tui.cli.help import HelpfulCommand
 from tui.cli.index import VECTORS
 from tui.cli.opening import Run
 from tui.cli.options import READING, Options, takes
-from tui.cli.row_output import Result
-from tui.cli.row_run import InSpec, OutSpec, Resume, out_format, run_rows
+from tui.cli.row_output import OutFormat, Result
+from tui.cli.row_run import InSpec, Resume, out_format, run_rows
 
 EXAMPLES = """
 llm embed "a cat on a mat"
@@ -38,7 +38,9 @@ def embed(
         Literal["file", "line"] | None, typer.Option("--per", help="One vector for each.", show_default=False)
     ] = None,
     spec: InSpec = None,
-    out: OutSpec = None,
+    out: Annotated[
+        OutFormat | None, typer.Option("--out", help="Format of the rows; jsonl unless told.", show_default=False)
+    ] = None,
     resume: Resume = None,
 ) -> None:
     """Print a vector of length 1 for each text, as JSONL. The product of two vectors says how near their texts are."""

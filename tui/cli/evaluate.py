@@ -55,7 +55,14 @@ def register(app: typer.Typer) -> None:
 @takes(*MODEL, "seed", *DECODING, "json")
 def evaluate(
     options: Options,
-    task: Annotated[Task, typer.Argument(help="What is measured.", metavar="TASK", show_default=False)],
+    task: Annotated[
+        Task,
+        typer.Argument(
+            help="sentiment, classify, qa, summarize, translate, search, perplexity or multiple-choice.",
+            metavar="TASK",
+            show_default=False,
+        ),
+    ],
     data: Annotated[
         str, typer.Option("--data", help="Rows as JSONL; for perplexity a text.", metavar="FILE", show_default=False)
     ],

@@ -56,7 +56,11 @@ def finetune(
     ] = None,
     targets: Annotated[
         str | None,
-        typer.Option("--targets", help="Layers: attention.qkv,attention.out,mlp.gate_up,mlp.down.", show_default=False),
+        typer.Option(
+            "--targets",
+            help="Layers, all unless told: attention.qkv,attention.out,mlp.gate_up,mlp.down.",
+            show_default=False,
+        ),
     ] = None,
     epochs: Annotated[int | None, _number("--epochs", "How often each row is seen; 2 unless told.")] = None,
     rate: Annotated[float | None, _number("--learning-rate", "At its peak; 2e-4 unless told.")] = None,

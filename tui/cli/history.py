@@ -138,7 +138,10 @@ def show(
 def export(
     options: Options,
     numbers: Many = None,
-    form: Annotated[Literal["md", "json"] | None, typer.Option("--as", help="md or json.", show_default=False)] = None,
+    form: Annotated[
+        Literal["md", "json"] | None,
+        typer.Option("--as", help="Format; by the name of the --output file, or md.", show_default=False),
+    ] = None,
 ) -> None:
     """Write conversations as Markdown or JSON (which `import` reads); all of them without an id."""
     from tui import transfer

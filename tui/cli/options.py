@@ -93,29 +93,39 @@ _TYPES: dict[str, Any] = {
     "top_k": Annotated[int | None, _option("--top-k", help="Keep the k likeliest tokens; 0: all.", metavar="N")],
     "min_p": Annotated[float | None, _option("--min-p", help="Keep tokens above this share of the best.", metavar="X")],
     "repeat_penalty": Annotated[float | None, _option("--repeat-penalty", help="Above 1 repeats less.", metavar="X")],
-    "seed": Annotated[int | None, _option("--seed", help="Same seed, same text.", metavar="N")],
+    "seed": Annotated[int | None, _option("--seed", help="Same seed, same result.", metavar="N")],
     "stop": Annotated[
         list[str] | None, _option("--stop", help="End before this text; can be repeated.", metavar="TEXT")
     ],
     "timeout": Annotated[
         float | None, _option("--timeout", help="Stop writing after so many seconds.", metavar="SECONDS", min=0.0)
     ],
-    "overflow": Annotated[Overflow | None, _option("--overflow", help="What to do with input that does not fit.")],
+    "overflow": Annotated[
+        Overflow | None,
+        _option(
+            "--overflow",
+            help="Documents too long: read the passages that matter (search, unless told), summaries, the beginning "
+            "(head), the end (tail), both (middle), or stop (error).",
+        ),
+    ],
     "file": Annotated[
         list[str] | None, _option("-f", "--file", help="A document, - for stdin; can be repeated.", metavar="FILE")
     ],
     "encoding": Annotated[
-        str | None, _option("--encoding", help="Of the documents; UTF-8 unless told.", metavar="NAME")
+        str | None, _option("--encoding", help="Encoding of the files; UTF-8 unless told.", metavar="NAME")
     ],
-    "errors": Annotated[ErrorsChoice | None, _option("--errors", help="On bytes that are no text.")],
+    "errors": Annotated[
+        ErrorsChoice | None,
+        _option("--errors", help="Bytes that are no text: refuse the file (unless told), or put � for them."),
+    ],
     "html": Annotated[
         HtmlChoice | None, _option("--html", help="Read web pages as the text that is seen, or as source.")
     ],
     "output": Annotated[
         Path | None, _option("-o", "--output", help="Write the answer here, whole or not at all.", metavar="FILE")
     ],
-    "json": Annotated[bool, _option("-j", "--json", help="One JSON object.")],
-    "raw": Annotated[bool, _option("--raw", help="Print the text as it is.")],
+    "json": Annotated[bool, _option("-j", "--json", help="Answer in JSON, for programs.")],
+    "raw": Annotated[bool, _option("--raw", help="Print Markdown as it is written.")],
     "md": Annotated[bool, _option("--md", help="Render Markdown even in a pipe.")],
     "no_stream": Annotated[bool, _option("--no-stream", help="Print the answer when it is complete.")],
     "stats": Annotated[bool | None, _option("--stats", help="Timings on stderr.")],

