@@ -177,7 +177,7 @@ OPTIONS = {
     "Answer questions with yes.": "对询问一律回答“是”",
     "Never ask.": "从不询问",
     "Only answer and errors.": "只输出答案和错误",
-    "Say more on stderr.": "在标准错误上多说一些",
+    "Say more on stderr.": "在标准错误上输出更多信息",
     "Colours.": "何时用颜色",
     "Show tracebacks.": "出错时显示调用栈",
     "Rows: lines, csv:COLUMN, tsv:COLUMN or jsonl:FIELD.": "按行读入：lines、csv:列、tsv:列或 jsonl:字段",
@@ -286,7 +286,7 @@ OPTIONS = {
     "Speak the OpenAI-compatible HTTP API as well.": "同时提供 OpenAI 兼容的 HTTP 接口",
     "Address for --http.": "--http 的地址",
     "Port for --http; 0: any that is free.": "--http 的端口；0 为任一空闲端口",
-    "Let --host be an address that others reach.": "允许 --host 是别人能访问的地址",
+    "Let --host be an address that others reach.": "允许 --host 使用别人能访问的地址",
     "Return when the server is ready.": "服务就绪后即返回，在后台运行",
     "Say what runs; exits 1 if nothing does.": "说明在运行什么；没有则退出码为 1",
     "End the server that runs.": "结束正在运行的服务",
@@ -295,7 +295,7 @@ OPTIONS = {
         "模型清单里的名称，或 hf:所有者/仓库；不写则为默认模型",
     "The publisher's hub, a package index, or whichever can be reached.":
         "发布者的模型中心、软件包索引，或能连上的那个",
-    "What to call it here.": "在这里叫什么名称",
+    "What to call it here.": "安装后的名称",
     "A .gguf file or a folder with safetensors; with --adapter also an installed model.":
         ".gguf 文件或含 safetensors 的文件夹；加 --adapter 时也可以是已安装的模型",
     "Install a model with this change merged, under --name.": "并入这个适配器，以 --name 为名安装成新模型",
