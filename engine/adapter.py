@@ -120,7 +120,7 @@ def require_fit(adapter: Adapter, folder: Path, smoothing: Mapping[str, float]) 
     if adapter.info["base"] != base_of(folder) or adapter.info.get("smoothing", {}) != dict(smoothing):
         raise UsageError(
             f"the adapter was trained over {adapter.info.get('base_name', 'another model')}, not over {folder.name}",
-            hint="choose that model with -m",
+            hint="name that model instead",
         )
 
 

@@ -213,6 +213,7 @@ def test_the_command_trains_and_the_other_commands_use_the_model(home: Path) -> 
     assert "▸" in told
     facts = json.loads((home / "small" / "training.json").read_text(encoding="utf-8"))
     assert facts["files"][0]["name"] == "text.txt"
+    assert "llm complete … -m small" in told  # it goes on with texts and has never seen a question
     shown = json.loads(llm(home, "models", "show", "small", "--json").stdout)
     assert (shown["chat"], shown["context"], shown["notices"]) == (False, 32, ["NOTICE.md"])
     measured = llm(home, "eval", "perplexity", "--data", "small/held_out.txt", "-m", "small", "--json")

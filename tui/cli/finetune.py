@@ -25,8 +25,8 @@ llm finetune rows.jsonl more.jsonl --out mine.safetensors --epochs 3 --rank 8
 llm finetune new.jsonl --start mine.safetensors --out better.safetensors
 llm finetune rows.jsonl --out mine.safetensors --licence "rows: CC BY 4.0, Jane Doe"
 llm ask "Who are you?" --adapter mine.safetensors
+llm models import qwen2.5-coder-0.5b-tasks --adapter mine.safetensors --name mine
 llm finetune --from-scratch small.toml book.txt --out small --name small
-llm models import qwen2.5-coder-0.5b-instruct --adapter mine.safetensors --name mine
 """
 _SAMPLED = 40
 """Tokens shown of what the model answers while it learns."""

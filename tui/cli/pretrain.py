@@ -51,7 +51,7 @@ def pretrain(
         with Progress(run.console, "importing", in_bytes=True) as progress:
             summary = run.library.import_path(out, name, Reporter(run.console, progress))
         say_installed(run.console, summary)
-        run.console.note(f"try it: {program()} ask … -m {name}")
+        run.console.note(f"try it: {program()} complete … -m {name}")
     else:
         run.console.note(f"to use it: {program()} models import {out} --name NAME")
 

@@ -88,7 +88,7 @@ FORMS = (
     (r"(.+) is no adapter, or a damaged one: (.+)", "{1} 不是适配器，或已损坏：{2}"),
     (r"(.+): the tensor (.+) is damaged", "{1}：张量 {2} 已损坏"),
     (r"a licence is no text", "许可不是文字"),
-    (r"choose that model with -m", "请用 -m 选那个模型"),
+    (r"name that model instead", "请改用那个模型"),
     (r"llm finetune writes them", "llm finetune 会写出适配器"),
     (r"name that model's file, or the installed model that it was trained over",
      "请指明那个模型的文件，或装好的那个模型"),
