@@ -78,14 +78,15 @@ class Progress:
         elapsed = max(now - self._started, 1e-6)
         rate = (done - (self._first or 0)) / elapsed
         parts = [self._format(done) if not total else f"{self._format(done)}/{self._format(total)}"]
+        chinese = self._console.language == "zh"
         if total:
-            parts[0] += f" ({done / total:.0%})"
+            parts[0] += f"（{done / total:.0%}）" if chinese else f" ({done / total:.0%})"
         if rate > 0:
             said = self._console.said
             parts.append(f"{self._format(rate)}/s" if rate >= 1 else said(f"{1 / rate:.1f} s each"))
             if total and done < total:
                 parts.append(said(f"{clock((total - done) / rate)} left"))
-        return ", ".join(parts)
+        return ("，" if chinese else ", ").join(parts)
 
     def _draw(self, text: str, share: float | None) -> None:
         width = shutil.get_terminal_size().columns
