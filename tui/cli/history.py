@@ -98,7 +98,6 @@ def search(
         run.console.line(f"{hit.conversation}:{hit.message}  {hit.title}\n    {hit.role}: {hit.excerpt}")
     if not hits:
         run.console.note("nothing was found")
-        raise typer.Exit(1)
 
 
 def _by_meaning(run: Run, store: Store, query: str, count: int) -> list[Hit]:
