@@ -41,6 +41,7 @@ class Database:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             self.connection = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
             try:
+                self._refuse_a_stranger()  # first of all: not a byte of it is changed
                 self.connection.execute("PRAGMA journal_mode = WAL")
                 self.connection.execute("PRAGMA synchronous = NORMAL")
                 self.connection.execute("PRAGMA foreign_keys = ON")
@@ -69,6 +70,8 @@ class Database:
             except sqlite3.OperationalError as error:
                 if "locked" in str(error):
                     raise self._busy() from error
+                if "no such" in str(error):  # table or column
+                    raise self._not_ours() from error
                 raise StoreError(
                     f"the {self._name} {self.path} can't be used: {error}", hint="check its folder and the space there"
                 ) from error
@@ -118,6 +121,16 @@ class Database:
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
                 raise
+
+    def _refuse_a_stranger(self) -> None:
+        """A file of somebody's tables that no migration of ours has seen is no place for ours. Raises StoreError."""
+        query = "SELECT EXISTS (SELECT 1 FROM sqlite_master), user_version FROM pragma_user_version"
+        holds_tables, version = self.connection.execute(query).fetchone()
+        if holds_tables and version == 0:
+            raise self._not_ours()
+
+    def _not_ours(self) -> StoreError:
+        return StoreError(f"{self.path} is another program's database, expected the {self._name}", hint=self._mend)
 
     def _version(self) -> int:
         (version,) = self.connection.execute("PRAGMA user_version").fetchone()

@@ -84,7 +84,7 @@ class Index:
     def __init__(self, path: Path) -> None:
         """Open or make the file, mode 0600, and bring it up to date. Raises StoreError."""
         self.path = path
-        mend = "delete it, and add the files again: llm index add PATH"
+        mend = "move it away, and add the files again: llm index add PATH"
         self._file = Database(path, MIGRATIONS, name="index", mend=mend, patience=PATIENCE)
         self._db, self._errors, self._change = self._file.connection, self._file.errors, self._file.change
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -74,3 +75,18 @@ def test_a_file_that_another_thread_has_closed_is_not_called_damaged(database: D
             database.connection.execute("SELECT 1")
         assert "damaged" not in caught.value.message
         assert "delete" not in caught.value.hint
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_another_programs_database_is_refused_and_left_as_it_was(path: Path, version: int) -> None:
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE notes (text)")
+    other.execute(f"PRAGMA user_version = {version}")
+    other.commit()
+    other.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="another program's database, expected the library") as caught:
+        put(opened(path), "of ours")
+    assert caught.value.hint == "delete it"
+    if not version:  # of a version that looks like ours only its missing tables tell
+        assert path.read_bytes() == before

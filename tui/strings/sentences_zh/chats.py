@@ -111,6 +111,7 @@ FORMS = (
     (r"expected what `llm history export --as json` writes, .+",
      "需要 llm history export --as json 写的文件，或 ChatGPT 导出的 conversations.json"),
     (r"move it away; a new one is made", "把它移走，会新建一个"),
+    (r"move it away, and add the files again: (.+)", "把它移走，再重新加入文件：{1!s}"),
     (r"no model is loaded", "没有载入模型"),
     (r"/model lists the models and brings one here", "/model 列出模型，也能下载"),
     (r"nothing here can copy", "这里没有能复制的工具"),

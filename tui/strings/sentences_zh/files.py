@@ -46,6 +46,7 @@ FORMS = (
     (r"the \w+ can't hold this: (.+)", "存不下：{1}"),
     (r"check the text or the number", "请检查文字或数字"),
     (r"the \w+ (.+) can't be used: (.+)", "{1} 用不了：{2}"),
+    (r"(.+) is another program's database, expected the \w+", "{1} 是别的程序的数据库，不是本程序的"),
     (r"(.+) was made by a newer version of this program \(format (\d+), known up to (\d+)\)",
      "{1} 是更新的版本写的（格式 {2}，这里只认到 {3}）"),
     (r"update this program, or (.+)", "请更新本程序，或{1}"),
