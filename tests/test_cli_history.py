@@ -76,6 +76,15 @@ def test_a_chat_is_kept_found_resumed_exported_and_deleted(home: Path, tmp_path:
     assert "lithium" not in b"".join(path.read_bytes() for path in home.glob("app.db*")).decode("latin-1")
 
 
+def test_an_export_in_another_encoding_comes_in_through_a_pipe(home: Path) -> None:
+    turns = '{"format": 1, "messages": [{"role": "user", "content": "为什么？"}]}'
+    text = f'[{turns}, {{"mapping": {{}}}}]'
+    done = llm(home, "history", "import", "-", "--encoding", "gb18030", stdin=text.encode("gb18030"))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[1:] == ["left out 1 conversation without a message"]
+    assert [each["title"] for each in kept(home)] == ["为什么？"]
+
+
 def test_undo_regen_and_edit_leave_siblings(home: Path) -> None:
     chat(home, "one\n/regen\ntwo\n/undo\n/edit uno\n")
     (conversation,) = kept(home)

@@ -43,6 +43,29 @@ def test_a_tree_comes_back_as_it_left(store: Store) -> None:
     assert [entry.text for entry in store.shown(again.id)] == ["为什么？", "一"]
 
 
+def test_a_title_that_was_given_and_a_pin_come_back_too(store: Store) -> None:
+    given, other = store.create("why?"), store.create("why?")
+    for conversation in (given, other):
+        store.add(conversation, None, "user", "why?")
+    store.rename(given, "Batteries")
+    store.pin(given)
+    exported = [transfer.to_json(store.kept(each), store.messages(each)) for each in (given, other)]
+    again = [store.kept(transfer.put(store, each)) for each in transfer.read(json.dumps(exported), "x.json")]
+    assert [(kept.title, kept.named, kept.pinned) for kept in again] == [
+        ("Batteries", True, True), ("why?", False, False)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("at", [-62135596800, 253402300799, 1e300, float("nan"), "yesterday", True])
+def test_a_time_that_no_calendar_has_hides_no_conversation(store: Store, at: Any) -> None:
+    mapping = {"q": item("q", None, [], "user", "why?", create_time=at)}
+    export = json.dumps([{"title": "a\n\tb " + "c" * 1000, "create_time": at, "mapping": mapping}])
+    (incoming,) = transfer.read(export, "conversations.json")
+    kept = store.kept(transfer.put(store, incoming))
+    assert transfer.to_markdown(kept, store.shown(kept.id)).startswith("# a b ccc")
+    assert len(kept.title) == 200
+
+
 def test_markdown_shows_the_path_with_names_of_documents(store: Store) -> None:
     conversation = store.create("t", system="be\nbrief")
     question = store.add(conversation, None, "user", "why?", documents=[("notes.txt", "secret text")])
@@ -87,6 +110,40 @@ def test_the_branches_of_a_chatgpt_export_come_in_and_its_hidden_messages_do_not
         ["问题", "old answer", "first half\n\nsecond half", "and?"]
     )
     assert store.kept(conversation).created == 1.5e9
+
+
+def test_a_message_that_its_parent_does_not_name_and_what_was_spoken_are_not_lost(store: Store) -> None:
+    spoken = {"content_type": "audio_transcription", "text": "spoken question"}
+    mapping = {
+        "q": item("q", "of another export", [], "user", spoken, {"content_type": "audio_asset_pointer"}),
+        "nobody": {"parent": "q", "message": {"content": {"parts": ["by nobody"]}}},
+        "a": {
+            "parent": "nobody",
+            "children": None,
+            "message": item("a", None, [], "assistant", "the answer")["message"],
+        },
+    }
+    (incoming,) = transfer.read(json.dumps([{"mapping": mapping, "current_node": "a"}]), "conversations.json")
+    shown = store.shown(transfer.put(store, incoming))
+    assert [entry.text for entry in shown] == ["spoken question", "the answer"]
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        (None, "expected a JSON object, got null"),
+        ({"title": "x"}, "expected a field 'format'"),
+        ({"mapping": []}, "expected a JSON object, got []"),
+        ({"title": 5, "mapping": {}}, "expected a text, got 5"),
+        ({"mapping": {"a": {"parent": "b"}, "b": {"parent": "a"}}}, "messages hang below each other in a ring"),
+        ({"format": 1, "messages": {"a": 1}}, 'expected a list, got {"a": 1}'),
+        ({"format": 1, "messages": [{"role": "bot", "content": ""}]}, 'expected user or assistant, got "bot"'),
+    ],
+)
+def test_which_conversation_can_not_be_taken_in_is_said_and_why(row: Any, why: str) -> None:
+    with pytest.raises(InputError) as caught:
+        transfer.read(json.dumps([{"mapping": {}}, row]), "x.json")
+    assert caught.value.message == f"x.json, conversation 2 can't be taken in: {why}"
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import InputError
@@ -19,6 +18,10 @@ if TYPE_CHECKING:
     from tui.store import Store
 
 FORMAT = 1
+_LONGEST_TITLE = 200
+"""Characters: a title is a line of a list."""
+_CALENDAR = (0, 253_402_128_000)
+"""Seconds since the epoch that have a date in every zone: up to the last but one day of the year 9999."""
 
 
 @dataclass(slots=True)
@@ -46,6 +49,7 @@ class Incoming:
     system: str | None = None
     model: str = ""
     at: float | None = None
+    pinned: bool = False
 
 
 def to_json(kept: Kept, entries: Sequence[Entry]) -> dict[str, Any]:
@@ -83,15 +87,29 @@ def read(text: str, name: str) -> list[Incoming]:
     """The conversations of a file: ours, one or several, or ChatGPT's conversations.json. Raises InputError."""
     try:
         data = json.loads(text)
-        rows = data if isinstance(data, list) else [data]
-        if not rows:
-            raise ValueError("it holds no conversation")
-        return [_chatgpt(row) if "mapping" in row else _ours(row) for row in rows]
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
-        raise InputError(
-            f"{name} holds no conversations: {type(error).__name__}: {error}",
-            hint="expected what `llm history export --as json` writes, or conversations.json of a ChatGPT export",
-        ) from error
+    except (ValueError, RecursionError) as error:
+        raise _refused(name, f"not valid JSON: {error}") from error
+    rows = data if isinstance(data, list) else [data]
+    if not rows:
+        raise _refused(name, "it holds no conversation")
+    found = []
+    for number, row in enumerate(rows, 1):
+        try:
+            found.append(_conversation(_object(row)))
+        except (InputError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+            where = f"{name}, conversation {number}" if len(rows) > 1 else name
+            why = f"expected a field {error}" if isinstance(error, KeyError) else str(error)
+            raise _refused(where, why) from error
+    return found
+
+
+def _refused(where: str, why: str) -> InputError:
+    hint = "expected what `llm history export --as json` writes, or conversations.json of a ChatGPT export"
+    return InputError(f"{where} can't be taken in: {why}", hint=hint)
+
+
+def _conversation(row: dict[str, Any]) -> Incoming:
+    return _chatgpt(row) if "mapping" in row else _ours(row)
 
 
 def put(store: Store, incoming: Incoming) -> int:
@@ -101,7 +119,12 @@ def put(store: Store, incoming: Incoming) -> int:
 
 
 def _put(store: Store, incoming: Incoming) -> int:
-    conversation = store.create(incoming.title, system=incoming.system, model=incoming.model, at=incoming.at)
+    first = title_of(incoming.nodes[0].text if incoming.nodes else "")
+    conversation = store.create(first, system=incoming.system, model=incoming.model, at=incoming.at)
+    if incoming.title != first:  # somebody gave it, which no model replaces
+        store.rename(conversation, incoming.title)
+    if incoming.pinned:
+        store.pin(conversation)
     ids: dict[str, int] = {}
     for node in incoming.nodes:
         above = ids[node.parent] if node.parent is not None else None
@@ -120,38 +143,39 @@ def _put(store: Store, incoming: Incoming) -> int:
 
 def _ours(row: dict[str, Any]) -> Incoming:
     if row["format"] != FORMAT:
-        raise ValueError(f"expected format {FORMAT}, got {row['format']!r}")
+        raise InputError(f"expected format {FORMAT}, got {_short(row['format'])}")
     nodes, known = list[Node](), set[str]()
     chosen: dict[Any, Any] = {None: row.get("chosen")}
-    for number, message in enumerate(row["messages"]):
+    for number, message in enumerate(map(_object, _list(row["messages"]))):
         plain = "id" not in message  # what /save writes: a list of turns
         key, parent = (number, number - 1 if number else None) if plain else (message["id"], message["parent"])
         text = message["content"] if plain else message["text"]
         if parent is not None and str(parent) not in known:
-            raise ValueError(f"message {key} hangs below {parent}, which does not stand before it")
+            raise InputError(f"message {key} hangs below {parent}, which does not stand before it")
         chosen[key] = message.get("chosen")
         if plain:
             chosen[parent] = key
-        given = tuple((_text(item["name"]), _text(item["text"])) for item in message.get("documents", []))
+        documents = map(_object, _list(message.get("documents") or []))
+        given = tuple((_text(item["name"]), _text(item["text"])) for item in documents)
         finish = message.get("finish") or ("stop" if message["role"] == "assistant" else None)
         nodes.append(
             Node(str(key), None if parent is None else str(parent), _role(message["role"]), _text(text), given,
-                 finish, dict(message.get("facts", {})), _time(message.get("created")))
+                 finish, _object(message.get("facts") or {}), _time(message.get("created")))
         )  # fmt: skip
         known.add(str(key))
     shown, at = dict[str, None](), chosen[None]
     while at is not None and str(at) in known and str(at) not in shown:
         shown[str(at)] = None
         at = chosen.get(at)
-    title = row.get("title") or title_of(nodes[0].text if nodes else "")
     system = row.get("system")
-    return Incoming(_text(title), nodes, list(shown), None if system is None else _text(system),
-                    _text(row.get("model", "")), _time(row.get("created")))  # fmt: skip
+    return Incoming(_title(row, nodes), nodes, list(shown), None if system is None else _text(system),
+                    _text(row.get("model", "")), _time(row.get("created")), row.get("pinned") is True)  # fmt: skip
 
 
 def _chatgpt(row: dict[str, Any]) -> Incoming:
     """System, tool and empty messages are left out; what hung below them hangs below what they hung below."""
-    mapping: dict[str, Any] = row["mapping"]
+    mapping: dict[str, Any] = {key: _object(item) for key, item in _object(row["mapping"]).items()}
+    below = _below(mapping)
     nodes: dict[str, Node] = {}
     stands_for: dict[str, str | None] = {}
     """A key of the export -> the node that its message became part of."""
@@ -160,56 +184,86 @@ def _chatgpt(row: dict[str, Any]) -> Incoming:
         key = waiting.pop(0)
         item = mapping[key]
         if key in stands_for:
-            raise ValueError("a message hangs below itself")
+            raise InputError("a message hangs below itself")
         above = stands_for.get(item.get("parent"))
         role, text = _said(item.get("message"))
         if not text:
             stands_for[key] = above
-        elif above is not None and nodes[above].role == role and len(mapping[item["parent"]].get("children", [])) < 2:
+        elif above is not None and nodes[above].role == role and len(below[item["parent"]]) < 2:
             nodes[above].text += f"\n\n{text}"
             stands_for[key] = above
         else:
             at = _time(item["message"].get("create_time"))
             nodes[key] = Node(key, above, role, text, finish="stop" if role == "assistant" else None, at=at)
             stands_for[key] = key
-        waiting += [child for child in item.get("children", []) if child in mapping]
+        waiting += below[key]
+    if len(stands_for) < len(mapping):
+        raise InputError("messages hang below each other in a ring")
     shown, at_ = list[str](), stands_for.get(row.get("current_node", ""))
     while at_ is not None:
         shown.insert(0, at_)
         at_ = nodes[at_].parent
-    first = next(iter(nodes.values()), None)
-    title = row.get("title") or title_of(first.text if first else "")
-    return Incoming(_text(title), list(nodes.values()), shown, at=_time(row.get("create_time")))
+    said = list(nodes.values())
+    return Incoming(_title(row, said), said, shown, at=_time(row.get("create_time")))
+
+
+def _below(mapping: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
+    """The messages that hang below each: those it names, in this order, and those that name it alone."""
+    below = {key: [child for child in item.get("children") or [] if child in mapping] for key, item in mapping.items()}
+    for key, item in mapping.items():
+        if (parent := item.get("parent")) in mapping and key not in below[parent]:
+            below[parent].append(key)
+    return below
+
+
+def _title(row: dict[str, Any], nodes: Sequence[Node]) -> str:
+    """On one line: the one given, else the beginning of the first question."""
+    return title_of(_text(row.get("title") or ""), _LONGEST_TITLE) or title_of(nodes[0].text if nodes else "")
 
 
 def _said(message: dict[str, Any] | None) -> tuple[str, str]:
     """Role and text of a message of ChatGPT; no text where it is none of a person's or the model's."""
-    if not message or message["author"]["role"] not in {"user", "assistant"}:
+    role = ((message or {}).get("author") or {}).get("role")
+    if not message or role not in {"user", "assistant"}:
         return "", ""
     if (message.get("metadata") or {}).get("is_visually_hidden_from_conversation"):
         return "", ""
     parts = (message.get("content") or {}).get("parts") or []
-    return message["author"]["role"], whole("\n\n".join(part for part in parts if isinstance(part, str)).strip())
+    # What was spoken stands as a text inside of its part; pictures and sounds have none.
+    texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
+    return role, whole("\n\n".join(text for text in texts if isinstance(text, str)).strip())
 
 
 def _role(role: Any) -> str:
     if role not in {"user", "assistant"}:
-        raise ValueError(f"expected user or assistant, got {role!r:.40}")
+        raise InputError(f"expected user or assistant, got {_short(role)}")
     return str(role)
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"expected a text, got {value!r:.40}")
+        raise InputError(f"expected a text, got {_short(value)}")
     return whole(value)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InputError(f"expected a JSON object, got {_short(value)}")
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise InputError(f"expected a list, got {_short(value)}")
+    return value
+
+
+def _short(value: Any) -> str:
+    return f"{json.dumps(value, ensure_ascii=False):.40}"
 
 
 def _time(value: Any) -> float | None:
     """Seconds since the epoch; None for what is no time that a calendar has."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    try:
-        datetime.fromtimestamp(value, UTC)
-    except (ValueError, OSError, OverflowError):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _CALENDAR[0] <= value <= _CALENDAR[1]:
         return None
     return float(value)

@@ -17,7 +17,7 @@ from tui.cli.deliver import print_json
 from tui.cli.help import HelpfulCommand, make_app
 from tui.cli.history_file import complete_ids, model_of, open_history
 from tui.cli.opening import Run
-from tui.cli.options import MODEL, Options, takes
+from tui.cli.options import DECODING, MODEL, Options, takes
 from tui.cli.widths import right
 from tui.paths import write_output
 
@@ -171,25 +171,29 @@ def _all(store: Store) -> Iterator[Kept]:
 
 
 @app.command("import", cls=HelpfulCommand, epilog="llm history import conversations.json\nllm history import chat.json")
-@takes("json")
+@takes(*DECODING, "json")
 def import_(
     options: Options,
     path: Annotated[Path, typer.Argument(help="Ours, or conversations.json of a ChatGPT export.", metavar="FILE")],
 ) -> None:
     """Take conversations in from a file, branches and all: every one of them or, if anything fails, none."""
     from tui import transfer
-    from tui.cli.inputs import read_file
+    from tui.cli.inputs import read_path
 
     run = Run(options)
-    incoming = [found for found in transfer.read(read_file(str(path)).text, str(path)) if found.nodes]
+    document = read_path(str(path), options.encoding, options.errors)
+    found = transfer.read(document.text, document.name)
+    incoming = [conversation for conversation in found if conversation.nodes]
     if not incoming:
-        raise InputError(f"{path} holds no messages")
+        raise InputError(f"{document.name} holds no messages")
     with open_history(run) as store, store.together():
         ids = [transfer.put(store, conversation) for conversation in incoming]
     if options.json:
         print_json(run.console, {"imported": ids})
     else:
         run.console.note(f"imported {counted(len(ids), 'conversation')}: {program()} history list")
+    if empty := len(found) - len(incoming):
+        run.console.note(f"left out {counted(empty, 'conversation')} without a message")
 
 
 @app.command("rename", cls=HelpfulCommand, epilog="llm history rename 12 'Batteries'")
