@@ -277,6 +277,11 @@ def test_a_row_that_fails_is_told_and_left_out(command: Callable[..., Done], tmp
         (["perplexity", "--data", "empty.txt"], 1, "empty.txt is empty"),
         (["sentiment", "--data", "empty.txt"], 1, "empty.txt has no rows"),
         (["sentiment", "--data", "binary"], 1, "binary"),
+        (["search", "--data", "rows.jsonl", "--passages", "one.jsonl", "--out", "one.jsonl"], 2, "overwritten"),
+        (["classify", "--data", "rows.jsonl", "--example-file", "one.jsonl", "--out", "one.jsonl"], 2, "overwritten"),
+        (["search", "--data", "-", "--passages", "-"], 2, "only once"),
+        (["sentiment", "--data", "-"], 1, "stdin has no rows"),
+        (["sentiment", "--data", "list.json"], 1, "each line is one JSON object"),
     ],
 )
 def test_what_can_not_be_measured_is_told_before_the_model_loads(
@@ -284,6 +289,7 @@ def test_what_can_not_be_measured_is_told_before_the_model_loads(
 ) -> None:
     write(tmp_path / "rows.jsonl", [REVIEWS[0], {"text": "x", "label": "sad"}])
     write(tmp_path / "one.jsonl", [REVIEWS[0]])
+    (tmp_path / "list.json").write_text(json.dumps(REVIEWS))
     (tmp_path / "empty.txt").write_text("\n")
     (tmp_path / "binary").write_bytes(b"\x00\x01")
     done = llm(tmp_path / "home-without-models", "eval", *arguments, cwd=tmp_path)

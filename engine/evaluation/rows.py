@@ -188,7 +188,9 @@ def objects(document: Document) -> Iterator[tuple[int, Fields]]:
             reason = getattr(error, "msg", "nested too deeply, or a number too long")
             raise InputError(f"{where}: not valid JSON: {reason}", hint="each line is one JSON object") from error
         if not isinstance(value, dict):
-            raise InputError(f"{where}: expected a JSON object, got {line.strip():.40}")
+            raise InputError(
+                f"{where}: expected a JSON object, got {line.strip():.40}", hint="each line is one JSON object"
+            )
         empty = False
         yield number, Fields(where, value)
     if empty:

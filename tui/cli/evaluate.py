@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -21,7 +22,7 @@ from tui.cli.classify import read_examples, read_labels
 from tui.cli.console import Console
 from tui.cli.deliver import place_of, print_json, save
 from tui.cli.help import HelpfulCommand
-from tui.cli.inputs import read_file
+from tui.cli.inputs import read_path, stdin_once
 from tui.cli.interrupt import Terminated
 from tui.cli.opening import Run
 from tui.cli.options import DECODING, MODEL, Options, takes
@@ -107,8 +108,9 @@ def evaluate(
         task,
         {"--labels": labels, "--example-file": example_file, "--to": to, "--passages": passages, "--length": length},
     )
+    stdin_once([path for path in (data, passages) if path])
     if out:
-        _check_out(out, data)
+        _check_out(out, [path for path in (data, passages, example_file) if path])
     run = Run(options)
     from engine.evaluation import measures
     from engine.evaluation.measure import Setup
@@ -119,15 +121,16 @@ def evaluate(
         examples=tuple(read_examples([], example_file)) if example_file is not None else (),
         to=to or "zh",
         length=length or "medium",
-        passages=read_file(passages, options.encoding, options.errors) if passages is not None else None,
+        passages=read_path(passages, options.encoding, options.errors) if passages is not None else None,
         overflow=run.settings["overflow"] or "search",
     )
     with contextlib.closing(measures.create(task, setup)) as measure:
-        rows = measure.read(read_file(data, options.encoding, options.errors))
+        document = read_path(data, options.encoding, options.errors)
+        rows = measure.read(document)
         with run.session() as session:
             with Progress(run.console, "preparing") as progress:
                 rows = measure.prepare(session, rows, progress.update)
-            tally = Tally(task, data, measure, session.name, place_of(session), total=len(rows))
+            tally = Tally(task, document.name, measure, session.name, place_of(session), total=len(rows))
             tally.seed = run.settings["seed"] or 0
             stop = _measure(run.console, tally, session, rows, limit)
     _deliver(run, tally, out)
@@ -137,12 +140,13 @@ def evaluate(
         raise typer.Exit(6)
 
 
-def _check_out(out: Path, data: str) -> None:
+def _check_out(out: Path, sources: Sequence[str]) -> None:
     """Told before an hour's work, not after it."""
     if out.is_dir() or not out.resolve().parent.is_dir():
         raise UsageError(f"--out {out}: expected a file in a folder that exists")
-    if out.exists() and Path(data).exists() and out.samefile(data):
-        raise UsageError("--out names the data: it would be overwritten")
+    for source in sources:
+        if out.exists() and Path(source).exists() and out.samefile(source):
+            raise UsageError(f"--out names {source}, which is read: it would be overwritten", hint="name another file")
 
 
 def _refuse_strangers(task: str, given: dict[str, Any]) -> None:

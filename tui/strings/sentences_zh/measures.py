@@ -57,6 +57,7 @@ FORMS = (
     (r"telling a story, with drafts", "讲故事，有草稿"),
     # What can be wrong
     (r"--out (.+): expected a file in a folder that exists", "--out {1}：需要一个已有文件夹里的文件"),
-    (r"--out names the data: it would be overwritten", "--out 指的就是数据：会把它覆盖"),
+    (r"--out names (.+), which is read: it would be overwritten", "--out 指的是要读的 {1}：会把它覆盖"),
+    (r"name another file", "请换一个文件"),
     (r"an engine's process failed: (.+)", "引擎的进程出错：{1}"),
 )  # fmt: skip
