@@ -302,7 +302,8 @@ def files_in(index: Path) -> int:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
-def test_ctrl_c_loses_no_finished_file_and_the_next_run_goes_on(home: Path) -> None:
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopping_loses_no_finished_file_and_the_next_run_goes_on(home: Path, sent: signal.Signals, code: int) -> None:
     docs = home.parent / "docs"
     text = "\n\n".join(f"Paragraph {number} about nothing much in particular." for number in range(400))
     for number in range(300):
@@ -313,9 +314,10 @@ def test_ctrl_c_loses_no_finished_file_and_the_next_run_goes_on(home: Path) -> N
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and not files_in(home / "index.db"):
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     _, err = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == code
+    assert b"stopped; what is done is kept" in err
     assert b"Traceback" not in err
     kept = json.loads(run(home, "index", "stats", "--json")[0])["files"]
     out, _ = run(home, "index", "add", str(docs), "--words", "--json")

@@ -18,6 +18,7 @@ from tui.cli.console import counted, program
 from tui.cli.deliver import print_json
 from tui.cli.help import HelpfulCommand, make_app
 from tui.cli.inputs import read_file
+from tui.cli.interrupt import Terminated
 from tui.cli.opening import Run
 from tui.cli.options import MODEL, READING, Options, takes
 from tui.cli.progress import Progress, size
@@ -94,8 +95,12 @@ def add(
         roots = absolute(paths) or index.roots()
         if not roots:
             raise UsageError("nothing to index", hint="such as: llm index add notes/ (more: --help)")
-        counts = _read(run, index, roots)
-        made = _embed(run, index, model, roots) if model else 0
+        try:
+            counts = _read(run, index, roots)
+            made = _embed(run, index, model, roots) if model else 0
+        except (KeyboardInterrupt, Terminated):
+            run.console.note("stopped; what is done is kept, and the same command goes on from here")
+            raise
     if options.json:
         print_json(run.console, {**counts, "vectors": made, "model": model.name if model else None})
     if counts["failed"]:

@@ -25,6 +25,8 @@ FORMS = (
     (r"nothing is indexed; add files with: (.+)", "还没有索引任何东西；加入文件：{1}"),
     (r"nothing is indexed there; add files with: (.+)", "那里没有索引过的东西；加入文件：{1}"),
     (r"Forget all that is indexed, (\d+) files?\?", "忘掉全部 {1} 个已索引的文件？"),
+    (r"stopped; what is done is kept, and the same command goes on from here",
+     "已停止；做好的都留着，用同一条命令接着做"),
     (r"forgot (\d+) files?", "忘掉了 {1} 个文件"),
     (r"bytes", "大小"),
     (r"roots", "加入的"),
