@@ -100,3 +100,19 @@ def rank_words(query: str, texts: Sequence[str]) -> list[float]:
     finally:
         database.close()
     return scores
+
+
+def excerpt(text: str, asked: Sequence[str], width: int = 120) -> str:
+    """One line of at most about `width` characters: the part of a longer text that holds most of the words asked for.
+
+    Looked for where each word first occurs: a common one says little of where a rare one stands.
+    """
+    line = " ".join(text.split())
+    if len(line) <= width:
+        return line
+    folded = line.casefold()
+    places = [place for word in asked if (place := folded.find(word)) >= 0]
+    starts = [max(0, min(place - width // 4, len(line) - width)) for place in places] or [0]
+    start = max(starts, key=lambda begin: sum(word in folded[begin : begin + width] for word in asked))
+    end = start + width
+    return ("…" if start else "") + line[start:end] + ("…" if end < len(line) else "")

@@ -20,8 +20,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from engine.database import StoreError
 from engine.errors import UsageError
+from engine.words import excerpt
 from tui import store as module
-from tui.records import excerpt, title_of
+from tui.records import title_of
 from tui.store import Store
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ def test_an_excerpt_shows_the_word_that_was_asked_for() -> None:
     text = "x " * 200 + "needle " + "y " * 200
     assert "needle" in excerpt(text, ["needle"])
     assert len(excerpt(text, ["needle"])) <= 122
+    assert "y needle z" in excerpt("y " * 200 + "needle " + "z " * 200, ["y", "needle"])
 
 
 def test_a_continued_answer_is_found_by_its_new_words_only_once(store: Store) -> None:

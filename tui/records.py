@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,15 +67,6 @@ class Hit:
 KEPT = "id, title, named, system, model, pinned, messages, chosen, created, updated"
 ENTRY = "id, parent, role, text, documents, finish, facts, ids, logprobs, chosen, created, updated"
 """Columns, in the order of the fields."""
-
-
-def excerpt(text: str, asked: Sequence[str], width: int = 120) -> str:
-    """One line of a text around the first word that was asked for."""
-    line = " ".join(text.split())
-    lowered = line.casefold()
-    found = [at for word in asked if (at := lowered.find(word)) >= 0]
-    start = max(0, min(found, default=0) - width // 3)
-    return ("…" if start else "") + line[start : start + width] + ("…" if start + width < len(line) else "")
 
 
 def title_of(question: str, width: int = 60) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from engine import words
 from engine.database import Database
-from tui.records import Hit, excerpt
+from tui.records import Hit
 
 LARGEST = 2**63 - 1
 """What SQLite can count to."""
@@ -38,7 +38,7 @@ class Searchable:
                 rows = self._db.execute(statement, (expression, limit)).fetchall()
             if rows:
                 break
-        return [Hit(a, title, b, role, excerpt(text, asked), score) for a, title, b, role, text, score in rows]
+        return [Hit(a, title, b, role, words.excerpt(text, asked), score) for a, title, b, role, text, score in rows]
 
     def without_vector(self, model: str, limit: int = 256) -> list[tuple[int, str]]:
         """Ids and texts of messages, the newest first, that have no vector of this model's identity."""
@@ -71,7 +71,7 @@ class Searchable:
         )
         with self._errors():
             row = self._db.execute(query, (message,)).fetchone()
-        return Hit(row[0], row[1], message, row[2], excerpt(row[3], ()), score) if row else None
+        return Hit(row[0], row[1], message, row[2], words.excerpt(row[3], ()), score) if row else None
 
     def _index(self, message: int, text: str) -> None:
         self._db.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (message, words.spaced(text)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine import manifest
 from engine.tasks.breaks import numbered, shown
-from engine.words import rank_words, words_of
+from engine.words import rank_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -184,16 +184,3 @@ def best_line(
         by_words = nearness(session.embed([query])[0], session.embed([line for _, line in lines]))
     best = max(range(len(by_words)), key=lambda place: by_words[place], default=0)
     return lines[best][0], lines[best][1].strip()
-
-
-def excerpt(query: str, line: str, width: int = 160) -> str:
-    """A line of at most about `width` characters: the part of a longer one that holds most words of the query."""
-    line = " ".join(line.split())
-    if len(line) <= width:
-        return line
-    folded = line.casefold()
-    places = [place for word in words_of(query) if (place := folded.find(word)) >= 0]
-    starts = [max(0, min(place - width // 4, len(line) - width)) for place in places] or [0]
-    start = max(starts, key=lambda begin: sum(begin <= place < begin + width for place in places))
-    end = start + width
-    return ("…" if start else "") + line[start:end] + ("…" if end < len(line) else "")

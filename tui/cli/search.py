@@ -31,6 +31,8 @@ llm search 会议什么时候开 notes/ -n 5
 llm search deadline --words
 llm search "how to undo a commit" --meaning --json
 """
+_WIDTH = 160
+"""Characters of a line that are shown."""
 
 
 def register(app: typer.Typer) -> None:
@@ -118,12 +120,13 @@ def _again(run: Run) -> str:
 
 
 def _print(run: Run, query: str, hit: Hit) -> None:
-    from engine.tasks.search import excerpt
+    from engine.words import excerpt, words_of
 
     console = run.console
     place = console.styled(console.seen(shown(hit.path)), "green", sys.stdout) + f":{hit.line}:"
     score = console.styled(f"{hit.score:.2f}", "dim", sys.stdout)
-    sys.stdout.write(f"{place} {console.seen(excerpt(query, hit.best))}  {score}\n")
+    best = excerpt(hit.best, words_of(query), _WIDTH)
+    sys.stdout.write(f"{place} {console.seen(best)}  {score}\n")
     sys.stdout.flush()
 
 
