@@ -65,6 +65,17 @@ def test_a_search_prints_as_grep_does(home: Path) -> None:
     assert err == []
 
 
+@pytest.mark.skipif(os.name != "posix", reason="streams as on Unix")
+@pytest.mark.parametrize("arguments", ["search passport --words", "doctor --no-run", "index list"])
+def test_what_goes_to_a_closed_stdout_is_as_to_a_reader_that_is_gone(home: Path, arguments: str) -> None:
+    run(home, "index", "add", ".", "--words")
+    shell = f'"$@" {arguments} >&-'
+    done = subprocess.run(
+        ["sh", "-c", shell, "sh", *COMMAND], env=environment(home), stderr=subprocess.PIPE, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
 @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are Unix's")
 def test_colours_reach_a_terminal_and_what_else_could_steer_it_does_not(home: Path) -> None:
     pexpect = pytest.importorskip("pexpect")

@@ -129,9 +129,13 @@ class Console:
 
     def answer(self, text: str) -> None:
         """Write to stdout at once; nothing is added. Raises BrokenPipeError when the reader is gone."""
+        self.write(self.seen(text))
+
+    def write(self, text: str) -> None:
+        """The same for a text with colours, whose parts went through `seen`."""
         if sys.stdout is None:
             raise BrokenPipeError("stdout is closed")
-        sys.stdout.write(self.seen(text))
+        sys.stdout.write(text)
         sys.stdout.flush()
 
     def seen(self, text: str) -> str:

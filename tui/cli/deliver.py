@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sys
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterable
@@ -156,7 +155,7 @@ class Screen:
         if markdown:
             from tui.cli.markdown import LiveMarkdown
 
-            self._markdown = LiveMarkdown(self._emit, color=console.color_out, live=live)
+            self._markdown = LiveMarkdown(console.write, color=console.color_out, live=live)
 
     def write(self, text: str) -> None:
         """The next piece of the answer."""
@@ -166,10 +165,6 @@ class Screen:
             self._markdown.write(text)
         else:
             self._console.answer(text)
-
-    def _emit(self, ansi: str) -> None:
-        sys.stdout.write(ansi)
-        sys.stdout.flush()
 
     def close(self) -> None:
         """Settle, and end with a newline."""

@@ -69,7 +69,6 @@ def _print(run: Run, finding: Finding) -> None:
 
     status = console.styled(left(said(finding.status), 5), style, sys.stdout)
     text = f"\n{'':17}".join(map(said, finding.text.split("\n")))
-    sys.stdout.write(f"{status}{left(said(finding.name), 12)}{text}\n")
+    console.write(f"{status}{left(said(finding.name), 12)}{text}\n")
     if finding.hint:
-        sys.stdout.write(f"{'':17}→ {said(finding.hint)}\n")
-    sys.stdout.flush()
+        console.write(f"{'':17}→ {said(finding.hint)}\n")

@@ -126,8 +126,7 @@ def _print(run: Run, query: str, hit: Hit) -> None:
     place = console.styled(console.seen(shown(hit.path)), "green", sys.stdout) + f":{hit.line}:"
     score = console.styled(f"{hit.score:.2f}", "dim", sys.stdout)
     best = excerpt(hit.best, words_of(query), _WIDTH)
-    sys.stdout.write(f"{place} {console.seen(best)}  {score}\n")
-    sys.stdout.flush()
+    console.write(f"{place} {console.seen(best)}  {score}\n")
 
 
 def _tell_changes(run: Run, hits: list[Hit]) -> None:
