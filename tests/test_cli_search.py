@@ -174,6 +174,18 @@ def test_everything_added_is_looked_at_again_and_what_is_gone_leaves(home: Path)
     assert run(home, "search", "passport", "--words")[0] == ""
 
 
+def test_what_was_added_and_is_no_longer_there_is_told_how_to_be_forgotten(home: Path) -> None:
+    old = home.parent / "docs" / "old notes"
+    old.mkdir()
+    run(home, "index", "add", ".", "old notes", "--words")
+    old.rmdir()
+    err = run(home, "index", "add", "--words", code=6)[1]
+    assert err[:2] == ["old notes: no such file or folder", "→ to forget it: llm index rm 'old notes'"]
+    assert run(home, "index", "add", "never", "--words", code=6)[1][0] == "never: no such file or folder"
+    run(home, "index", "rm", "old notes")
+    assert not any("old notes" in line for line in run(home, "index", "add", "--words")[1])
+
+
 def test_a_page_that_did_not_change_is_read_as_it_is_asked_for_now(home: Path) -> None:
     (home.parent / "docs" / "p.html").write_text("<html><p>Tickets</p><a href='hidden'>here</a></html>")
     run(home, "index", "add", ".", "--words")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import shlex
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -123,6 +124,7 @@ def _read(run: Run, index: Index, roots: list[str]) -> dict[str, int]:
     failed: list[str] = []
     started = time.monotonic()
     pages: list[str] = []
+    remembered = set(index.roots())
     with Progress(run.console, "files") as progress:
         text_of = partial(_text, run.options, pages)
         for seen in bring(index, roots, text_of, anew=run.options.html is not None):
@@ -133,7 +135,7 @@ def _read(run: Run, index: Index, roots: list[str]) -> dict[str, int]:
             elif seen.state == "failed":
                 progress.clear()
                 failed.append(seen.path)
-                _tell_failure(run, seen)
+                _tell_failure(run, seen, asked_before=seen.path in remembered)
     for path in skipped if run.options.verbose else skipped[:_NAMED]:
         run.console.note(f"skipped, binary: {shown(path)}")
     if len(skipped) > _NAMED and not run.options.verbose:
@@ -163,9 +165,11 @@ def _text(options: Options, pages: list[str], path: str) -> str:
     return (page or document).text
 
 
-def _tell_failure(run: Run, seen: FileSeen) -> None:
+def _tell_failure(run: Run, seen: FileSeen, *, asked_before: bool) -> None:
     path = shown(seen.path)
-    run.console.error(path, seen.reason.removeprefix(f"{seen.path}: ").removeprefix(f"can't read {seen.path}: "))
+    reason = seen.reason.removeprefix(f"{seen.path}: ").removeprefix(f"can't read {seen.path}: ")
+    gone_for_good = asked_before and not os.path.lexists(seen.path)
+    run.console.error(path, reason, f"to forget it: llm index rm {shlex.quote(path)}" if gone_for_good else "")
 
 
 def _embed(run: Run, index: Index, model: ModelSummary, roots: list[str]) -> int:

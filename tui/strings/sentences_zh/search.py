@@ -27,6 +27,7 @@ FORMS = (
     (r"Forget all that is indexed, (\d+) files?\?", "忘掉全部 {1} 个已索引的文件？"),
     (r"stopped; what is done is kept, and the same command goes on from here",
      "已停止；做好的都留着，用同一条命令接着做"),
+    (r"to forget it: (.+)", "要忘掉它：{1!s}"),
     (r"forgot (\d+) files?", "忘掉了 {1} 个文件"),
     (r"bytes", "大小"),
     (r"roots", "加入的"),
