@@ -85,6 +85,8 @@ class Database:
                 raise StoreError(
                     f"the {self._name} can't hold this: {error}", hint="check the text or the number"
                 ) from error
+            except ValueError as error:  # a row that holds what we never wrote
+                raise StoreError(f"{self.path} is damaged: {error}", hint=self._mend) from error
             except OSError as error:
                 raise StoreError(f"can't open the {self._name} {self.path}: {error.strerror or error}") from error
 

@@ -214,6 +214,15 @@ def test_what_another_process_deleted_is_refused_or_ignored(store: Store) -> Non
     assert store.recent() == []
 
 
+@pytest.mark.parametrize("row", ["facts = '{'", "documents = ''", "ids = x'01'"])
+def test_a_row_that_holds_what_nobody_wrote_is_told_as_damage(store: Store, row: str) -> None:
+    conversation, _, answer = exchange(store, "why?", "because")
+    with sqlite3.connect(store.path) as database:
+        database.execute(f"UPDATE messages SET {row} WHERE id = ?", (answer,))
+    with pytest.raises(StoreError, match=r"app\.db is damaged"):
+        store.messages(conversation)
+
+
 def test_a_file_of_a_newer_version_and_a_damaged_one_are_refused(tmp_path: Path) -> None:
     newer = tmp_path / "newer.db"
     with sqlite3.connect(newer) as database:
