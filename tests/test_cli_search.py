@@ -139,6 +139,10 @@ def test_bad_files_are_named_the_rest_goes_on_and_the_code_is_6(home: Path) -> N
         "read": 2, "unchanged": 0, "gone": 0, "binary": 1, "failed": 2, "vectors": 0, "model": None
     }  # fmt: skip
     assert any(line.startswith("bad.txt: not valid UTF-8 at byte 4") for line in err)
+    with (docs / "long.txt").open("wb") as file:
+        file.truncate(65 << 20)
+        file.write(b" " * 8192)  # a beginning without NUL: it is no binary
+    assert "long.txt: long.txt is larger than 64 MiB" in run(home, "index", "add", "long.txt", "--words", code=6)[1]
     assert "skipped, binary: picture.png" in err
     assert any(line.startswith("none.txt: no such file") for line in err)
     out, _ = run(home, "index", "add", "bad.txt", "--encoding", "latin-1", "--json")

@@ -71,7 +71,8 @@ def test_an_error_is_three_lines_at_most_and_quiet_does_not_hide_it(monkeypatch:
     console.error("llm", "one\ntwo\nthree\nfour", "do\nthis")
     console.note("hidden")
     console.warn("hidden")
-    assert stream.getvalue() == "llm: one\ntwo\n→ do this\n"
+    console.error("a.txt", "a.txt: not valid UTF-8 at byte 4")
+    assert stream.getvalue() == "llm: one\ntwo\n→ do this\na.txt: not valid UTF-8 at byte 4\n"
 
 
 def test_control_characters_are_shown_not_obeyed() -> None:

@@ -167,7 +167,8 @@ class Console:
             self._err(self.styled(self.said("warning: "), "yellow") + visible(self.said(text)))
 
     def error(self, where: str, message: str, hint: str = "") -> None:
-        """What went wrong and what to do next: three lines at most, always shown."""
+        """What went wrong and what to do next: three lines at most, always shown. Where is said once."""
+        message = message.removeprefix(f"{where}: ")
         message, hint = as_called(self.said(message)), as_called(self.said(hint))
         lines = [line for line in visible(message).splitlines() if line.strip()] or [self.said("unknown error")]
         lines = lines[: 2 if hint else 3]

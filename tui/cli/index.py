@@ -167,7 +167,7 @@ def _text(options: Options, pages: list[str], path: str) -> str:
 
 def _tell_failure(run: Run, seen: FileSeen, *, asked_before: bool) -> None:
     path = shown(seen.path)
-    reason = seen.reason.removeprefix(f"{seen.path}: ").removeprefix(f"can't read {seen.path}: ")
+    reason = seen.reason.replace(seen.path, path).removeprefix(f"can't read {path}: ")
     gone_for_good = asked_before and not os.path.lexists(seen.path)
     run.console.error(path, reason, f"to forget it: llm index rm {shlex.quote(path)}" if gone_for_good else "")
 
