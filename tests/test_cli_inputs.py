@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import sys
+import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -72,6 +74,18 @@ def test_what_a_page_says_of_its_encoding_is_believed_only_where_it_must_be() ->
             decode(f'<meta charset="{wrong}">'.encode() + b"\xff\xfe\xfa", "page.html")
     with pytest.raises(InputError, match="is binary"):
         decode(b"<html>\0", "page.html")
+
+
+def test_a_file_that_has_its_text_inside_is_told_how_to_get_at_it() -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("conversations.json", "[]")
+    kinds = {b"%PDF-1.7\n%\xe2\xe3": "pdftotext", packed.getvalue(): "unpack", gzip.compress(b"a text"): "unpack"}
+    for data, way in kinds.items():
+        with pytest.raises(InputError) as caught:
+            decode(data, "given")
+        assert way in caught.value.hint
+        assert "--encoding" not in caught.value.hint
 
 
 def test_invalid_utf8_names_the_file_and_the_byte(tmp_path: Path) -> None:

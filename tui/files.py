@@ -108,16 +108,28 @@ def decode(data: bytes, name: str, encoding: str | None = None, errors: str | No
         ) from error
     if not encoding and not marked and (nul := data.find(0)) >= 0:
         raise InputError(
-            f"{name} is binary, expected text (a NUL at byte {nul})", hint="a text in UTF-16 needs --encoding utf-16"
+            f"{name} is binary, expected text (a NUL at byte {nul})",
+            hint=_way_to_text(data) or "a text in UTF-16 needs --encoding utf-16",
         )
     try:
         text = data.decode(codec.name, errors or "strict")
     except UnicodeDecodeError as error:
         raise InputError(
             f"{name}: not valid {chosen.upper()} at byte {error.start}",
-            hint="--encoding names another encoding (gb18030, latin-1), --errors replace goes on",
+            hint=_way_to_text(data) or "--encoding names another encoding (gb18030, latin-1), --errors replace goes on",
         ) from error
     return text.replace("\r\n", "\n")
+
+
+def _way_to_text(data: bytes) -> str:
+    """What to do about a file whose kind has a text inside; empty for another."""
+    if data.startswith(b"%PDF-"):
+        return "it is a PDF: save its text first, such as with pdftotext"
+    if data.startswith(b"PK\x03\x04"):
+        return "it is an archive or an office document: unpack it, or save its text first"
+    if data.startswith(b"\x1f\x8b"):
+        return "it is compressed: unpack it first"
+    return ""
 
 
 def _declared(data: bytes) -> str:
