@@ -57,12 +57,15 @@ def describe(folder: Path) -> ModelSummary:
 def read_config(folder: Path) -> ModelConfig:
     """The model's shape. Raises CheckpointError."""
     path = folder / "config.json"
+    hint = f"llm models rm {folder.name} && llm models pull {folder.name}"
     try:
         return ModelConfig.from_json(json.loads(path.read_text(encoding="utf-8"))["model"])
     except OSError as error:
-        raise CheckpointError(f"{path} can't be read: {error.strerror or error}") from error
+        raise CheckpointError(f"{path} can't be read: {error.strerror or error}", hint=hint) from error
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} is damaged: {error}", hint=hint) from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{path} is damaged: {type(error).__name__}: {error}") from error
+        raise CheckpointError(f"{path} is damaged: {type(error).__name__}: {error}", hint=hint) from error
 
 
 def _require_sizes(folder: Path, known: Manifest) -> None:

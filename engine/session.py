@@ -12,7 +12,7 @@ from functools import cached_property
 from operator import itemgetter
 from typing import TYPE_CHECKING, Self, cast
 
-from engine import ahead, manifest, transcript
+from engine import ahead, manifest, model_folder, transcript
 from engine.chat_format import ChatFormat
 from engine.counter import TextCounter, with_controls
 from engine.errors import InputTooLong, OutputError, UsageError
@@ -86,6 +86,9 @@ class Session(TextCounter):
         if threads is not None and threads < 1:
             raise UsageError(f"threads must be at least 1, got {threads}")
         manifest.check(folder)
+        most = model_folder.read_config(folder).max_context
+        if context is not None and not 16 <= context <= most:
+            raise UsageError(f"the context must be 16 to {most} tokens for {folder.name}, got {context}")
         wait_politely()
         ahead.link_torch()
         tokenizer = Tokenizer.load(folder)
@@ -102,15 +105,8 @@ class Session(TextCounter):
         model, changed = _loaded(folder, adapter, kernel, where)
         session = cls(folder.name, model, tokenizer, chat, kernel, where)
         session.identity = "/".join((manifest.identity(folder), kernel.name, *changed))
-        session._limit_context(context)
+        session.context = context or most
         return session
-
-    def _limit_context(self, context: int | None) -> None:
-        if context is None:
-            return
-        if not 16 <= context <= self.context:
-            raise UsageError(f"the context must be 16 to {self.context} tokens for {self.name}, got {context}")
-        self.context = context
 
     def fork(self) -> Self:
         """Another session on the same weights with a KV cache of its own; still one thread at a time for both."""

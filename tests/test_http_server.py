@@ -356,9 +356,17 @@ def test_it_listens_beyond_this_machine_only_where_that_is_said(tmp_path: Path, 
 
 def test_a_taken_port_is_told(served: Served, tiny_model_home: Path, tmp_path: Path) -> None:
     home = home_like(tiny_model_home, tmp_path / "home")
-    done = llm(home, "serve", "--http", "--port", str(served.address[1]))
-    assert done.returncode == 2
-    assert "--port 0" in done.stderr.decode()
+    port = str(served.address[1])
+    for where in ((), ("--background",)):
+        done = llm(home, "serve", "--http", "--port", port, *where)
+        assert done.returncode == 1, "the command line was right"
+        assert f"127.0.0.1 port {port}: " in told(done)[0]
+        assert told(done)[0].count("llm: ") == 1
+        assert "--port 0" in told(done)[-1]
+    weights = home / "models" / "tiny" / "model.safetensors"
+    weights.write_bytes(bytes(weights.stat().st_size))
+    done = llm(home, "serve", "--http", "--port", port)
+    assert f"port {port}: " in told(done)[0], "which is told before the weights are looked at"
     assert isinstance(served.token, str)
 
 

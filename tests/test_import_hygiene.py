@@ -130,6 +130,25 @@ def test_a_model_is_loaded_and_answers_without_torchs_compiler(tiny_model_home: 
     assert done.returncode == 0, done.stderr
 
 
+def test_a_context_that_the_model_can_not_have_is_refused_before_it_is_loaded(tiny_model_home: Path) -> None:
+    probe = (
+        "import sys\n"
+        "from tui.cli.main import run\n"
+        "code = run(['ask', 'hello', '--ctx', '9999999'])\n"
+        "sys.exit(10 * code + ('torch' in sys.modules))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", probe],
+        env=environment(tiny_model_home),
+        cwd=ROOT,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 20, done.stderr
+    assert b"16 to 2048" in done.stderr
+
+
 def test_completion_knows_models_and_loads_nothing_heavy(tmp_path: Path) -> None:
     (tmp_path / "models" / "some-model").mkdir(parents=True)
     probe = (

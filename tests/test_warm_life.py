@@ -73,6 +73,17 @@ def test_a_server_that_does_not_start_is_no_mistake_of_the_command_line(tiny_mod
     assert (done.returncode, "the server did not start: " in told(done)[0]) == (1, True)
 
 
+@pytest.mark.parametrize("flags", [("--ctx", "9999999"), ("--device", "mps")], ids=" ".join)
+@pytest.mark.parametrize("where", [(), ("--background",)], ids=["here", "background"])
+def test_what_the_model_or_machine_can_not_do_is_a_wrong_command_line(
+    tiny_model_home: Path, tmp_path: Path, flags: tuple[str, str], where: tuple[str, ...]
+) -> None:
+    home = home_like(tiny_model_home, tmp_path / "home")
+    done = llm(home, "serve", *flags, *where, timeout=120)
+    assert done.returncode == 2
+    assert told(done)[0].count("llm: ") == 1
+
+
 def test_it_ends_when_nobody_comes_and_not_while_someone_is_there(tiny_model_home: Path, tmp_path: Path) -> None:
     home = home_like(tiny_model_home, tmp_path / "home")
     with serving(home, "--keep-alive", "1s") as process:

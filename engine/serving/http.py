@@ -45,28 +45,32 @@ def is_loopback(host: str) -> bool:
 
 
 class HttpServer(ThreadingHTTPServer):
-    """Listens at once; serves in a thread of its own until it is closed."""
+    """Listens at once, so that a taken port is known before a model is loaded; who comes early waits."""
 
     daemon_threads = True
     request_queue_size = 16
 
-    def __init__(self, host: str, port: int, token: str, api: Api, server: WarmServer) -> None:
+    api: Api
+    warm: WarmServer
+
+    def __init__(self, host: str, port: int, token: str) -> None:
         """Raises OSError where the address can't be had."""
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.api, self.warm = api, server
         self._token, self._host = token.encode(), host
         self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
         super().__init__((host, port), _Handler)
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.server_port}/v1"
 
-    def start(self) -> None:
-        """Serve from now on."""
+    @contextlib.contextmanager
+    def answering(self, api: Api, warm: WarmServer) -> Iterator[None]:
+        """While it is entered, a thread takes requests; `warm` is told that it is in use."""
+        self.api, self.warm = api, warm
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.2}, daemon=True).start()
-
-    def close(self) -> None:
-        """Take no more requests."""
-        self.shutdown()
-        self.server_close()
+        try:
+            yield
+        finally:
+            self.shutdown()
+            self.server_close()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """One thread a connection, up to a limit."""

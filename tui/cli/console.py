@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from engine.schema import Language
 
 ColorChoice = Literal["auto", "always", "never"]
+ARROW = "→ "
+"""Before what to do next."""
 _STYLES = {"red": "31", "yellow": "33", "green": "32", "dim": "2", "bold": "1"}
 
 
@@ -175,7 +177,7 @@ class Console:
         named = on_one_line(where)
         lines[0] = self.styled(f"{named}: ", "red") + lines[0]
         if hint:
-            lines.append(self.styled("→ ", "bold") + " ".join(visible(hint).split()))
+            lines.append(self.styled(ARROW, "bold") + " ".join(visible(hint).split()))
         self._err("\n".join(lines))
 
     def _err(self, text: str) -> None:

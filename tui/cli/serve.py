@@ -23,6 +23,7 @@ from tui.cli.warm import hint, socket_of, sole, start
 from tui.paths import write_private
 
 if TYPE_CHECKING:
+    from engine.serving.http import HttpServer
     from engine.serving.warm import WarmServer
 
 EXAMPLES = """
@@ -168,9 +169,7 @@ def _background(run: Run, extra: list[str]) -> None:
     if is_running(socket_of(run.places)) is not None:
         raise UsageError("a server runs already", hint=hint())
     with run.console.spinner(f"loading {summary.name}"):
-        problem = start(run, summary.name, *extra)
-    if problem:
-        raise EngineError(f"the server did not start: {problem}")
+        start(run, summary.name, *extra)
     found = is_running(socket_of(run.places)) or {}
     run.console.note(f"{summary.name} is ready{_at(found)}; {hint()} ends it")
 
@@ -191,36 +190,41 @@ def _serve(run: Run, address: tuple[str, int] | None) -> None:
 
         settings = run.settings
         terms = Terms.of(Path(summary.path), settings["device"], settings["threads"])
-        pool = Pool(lambda: run.load_here(summary))
-        path = socket_of(run.places)
-        with contextlib.closing(wire.listen(path)) as listener:
-            server = WarmServer(pool, terms, listener, keep_alive=seconds_of(settings["keep_alive"]))
-            try:
-                with _http(run, server, address):
-                    at = _at(server.facts)
-                    run.console.note(f"{summary.name} is ready for {program()} commands{at}; Ctrl-C ends it")
-                    server.serve()
-            finally:
-                path.unlink(missing_ok=True)
-                pool.close()
+        with _http(run, address) as http:
+            pool = Pool(lambda: run.load_here(summary))
+            path = socket_of(run.places)
+            with contextlib.closing(wire.listen(path)) as listener:
+                server = WarmServer(pool, terms, listener, keep_alive=seconds_of(settings["keep_alive"]))
+                try:
+                    with _answering(run, server, http):
+                        at = _at(server.facts)
+                        run.console.note(f"{summary.name} is ready for {program()} commands{at}; Ctrl-C ends it")
+                        server.serve()
+                finally:
+                    path.unlink(missing_ok=True)
+                    pool.close()
 
 
-@contextlib.contextmanager
-def _http(run: Run, server: WarmServer, address: tuple[str, int] | None) -> Iterator[None]:
-    """The HTTP server beside the socket, if there is one. Raises UsageError where the port is taken."""
+def _http(run: Run, address: tuple[str, int] | None) -> HttpServer | contextlib.nullcontext[None]:
+    """The HTTP server beside the socket, if there is one. Raises EngineError where the port can't be had."""
     if address is None:
-        yield
-        return
-    from engine.serving.api import Api
+        return contextlib.nullcontext()
     from engine.serving.http import HttpServer
 
     try:
-        http = HttpServer(*address, _token(run), Api(server.pool), server)
-    except OSError as error:
-        raise UsageError(f"{address[0]} port {address[1]}: {error.strerror or error}", hint="try --port 0") from error
-    server.facts = {"url": http.url, "token_file": str(run.places.token_file)}
-    http.start()
-    try:
+        return HttpServer(*address, _token(run))
+    except OSError as error:  # the command line was right: another program has the port
+        raise EngineError(f"{address[0]} port {address[1]}: {error.strerror or error}", hint="try --port 0") from error
+
+
+@contextlib.contextmanager
+def _answering(run: Run, server: WarmServer, http: HttpServer | None) -> Iterator[None]:
+    """While it is entered, the HTTP server takes requests, if there is one."""
+    if http is None:
         yield
-    finally:
-        http.close()
+        return
+    from engine.serving.api import Api
+
+    server.facts = {"url": http.url, "token_file": str(run.places.token_file)}
+    with http.answering(Api(server.pool), server):
+        yield

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from engine.errors import EngineError
-from tui.cli.console import program
+from engine.errors import EngineError, UsageError
+from tui.cli.console import ARROW, program
 from tui.paths import ensure_private
 
 if TYPE_CHECKING:
@@ -45,8 +45,11 @@ def warm_session(run: Run, summary: ModelSummary) -> Session | None:
 
         if is_running(socket_of(run.places)) is None:
             with run.console.spinner(f"starting a server for {summary.name}"):
-                problem = start(run, summary.name)
-            found = problem or _open(run, summary)
+                try:
+                    start(run, summary.name)
+                    found = _open(run, summary)
+                except EngineError as error:
+                    found = error.message
     if isinstance(found, str):
         run.console.detail(f"no warm server: {found}")
         return None
@@ -72,8 +75,8 @@ def _open(run: Run, summary: ModelSummary) -> Session | str:
     return found if isinstance(found, str) else cast("Session", found)
 
 
-def start(run: Run, model: str, *extra: str) -> str:
-    """Start `llm serve` in the background and wait until it answers; returns why it does not, or nothing."""
+def start(run: Run, model: str, *extra: str) -> None:
+    """Start `llm serve` in the background and wait until it answers. Raises EngineError if it does not."""
     from engine.serving.warm import is_running
 
     places = run.places
@@ -94,17 +97,23 @@ def start(run: Run, model: str, *extra: str) -> str:
     waited_until = time.monotonic() + START_SECONDS
     while is_running(socket_of(places)) is None:
         if process.poll() is not None:
-            told = log.read_text("utf-8", "replace").strip().splitlines()
-            return told[0] if told else f"the server ended with status {process.returncode}"
+            raise _ended(process.returncode, log.read_text("utf-8", "replace").strip().splitlines())
         if time.monotonic() > waited_until:
-            return f"no answer within {START_SECONDS:.0f} s (see {log})"
+            raise EngineError(f"the server did not start: no answer within {START_SECONDS:.0f} s (see {log})")
         time.sleep(0.05)
-    return ""
+
+
+def _ended(status: int, told: list[str]) -> EngineError:
+    """Why a server that was started has ended, from the last that it told: a wrong command line here as well."""
+    hint = told.pop().removeprefix(ARROW) if told and told[-1].startswith(ARROW) else ""
+    reason = told[-1].removeprefix("llm: ") if told else f"the server ended with status {status}"
+    kind = UsageError if status == 2 else EngineError
+    return kind(f"the server did not start: {reason}", hint=hint)
 
 
 def _flags(run: Run) -> list[str]:
     """What the server is opened with, said in full: it reads no project file."""
-    flags: list[str] = []
+    flags = ["--color", "never"]  # for its log, which is read here
     for name in ("device", "threads", "ctx", "keep_alive"):
         if (value := run.settings[name]) is not None:
             flags += [f"--{name.replace('_', '-')}", str(value)]
