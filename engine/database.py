@@ -75,17 +75,17 @@ class Database:
                 raise StoreError(
                     f"the {self._name} {self.path} can't be used: {error}", hint="check its folder and the space there"
                 ) from error
-            except sqlite3.ProgrammingError as error:  # it was closed in between
+            except (sqlite3.ProgrammingError, sqlite3.IntegrityError) as error:
+                # It was closed in between, or another process took away what this belongs to.
                 raise StoreError(
                     f"the {self._name} {self.path} can't be used: {error}", hint="run the command again"
                 ) from error
-            except sqlite3.DatabaseError as error:
-                raise StoreError(f"{self.path} is damaged: {error}", hint=self._mend) from error
-            except (UnicodeError, OverflowError) as error:  # half a character; a number beyond 64 bits
+            except (UnicodeError, OverflowError, sqlite3.DataError) as error:
+                # Half a character; a number beyond 64 bits; a text beyond a gigabyte.
                 raise StoreError(
                     f"the {self._name} can't hold this: {error}", hint="check the text or the number"
                 ) from error
-            except ValueError as error:  # a row that holds what we never wrote
+            except (sqlite3.DatabaseError, ValueError) as error:  # or a row that holds what we never wrote
                 raise StoreError(f"{self.path} is damaged: {error}", hint=self._mend) from error
             except OSError as error:
                 raise StoreError(f"can't open the {self._name} {self.path}: {error.strerror or error}") from error

@@ -52,8 +52,10 @@ def put(database: Database, title: str, shelf: int | None = None) -> None:
 
 
 def test_a_change_that_fails_at_its_very_end_takes_no_later_one_with_it(database: Database, path: Path) -> None:
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError) as caught:
         put(database, "on no shelf", shelf=7)  # looked at when the transaction ends
+    assert "damaged" not in caught.value.message
+    assert "delete" not in caught.value.hint
     put(database, "kept")
     assert titles(path) == ["kept"]
 
