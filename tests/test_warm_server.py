@@ -257,6 +257,13 @@ def test_a_stream_that_is_left_stops_and_the_connection_goes_on(home: Path, warm
     wait_until(lambda: (is_running(socket_in(home)) or {}).get("clients") == 1)
 
 
+def test_streams_that_are_never_read_are_not_left_open(warm: RemoteSession) -> None:
+    for _ in range(MOST_OPEN + 1):
+        stream = warm.stream(hello(), SamplingConfig(max_tokens=4))
+        stream.close()
+    assert len(list(warm.stream(hello(), SamplingConfig(max_tokens=4)))) > 1
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

@@ -169,7 +169,9 @@ class RemoteSession:
         """The items of a stream; what refuses the request is raised here, before the first."""
         id_ = next(self._ids)
         self._exchange({"op": kind, "id": id_, **request})
-        return self._items(self._link, id_, unpack, enough, more)
+        items = self._items(self._link, id_, unpack, enough, more)
+        next(items)  # begun, it is closed over there as well, though nobody should read it
+        return items
 
     def _items(
         self,
@@ -180,6 +182,7 @@ class RemoteSession:
         more: Iterator[Sequence[Message]] | None,
     ) -> Generator[Any, None, None]:
         try:
+            yield None
             while True:
                 reply, _ = self._exchange({"op": "next", "id": id_}, link, enough, more)
                 if "item" not in reply:
