@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.baselines.data import EvalFile, eval_files
 from benchmarks.contest import ROOT
-from engine.adapter import write_whole
+from engine.disk import write_whole
 from engine.errors import EngineError
 from engine.speed.machine import this_machine
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine import manifest
+from engine.disk import write_whole
 from engine.errors import CheckpointError, UsageError
 from engine.schema import AdapterFacts
 
@@ -54,19 +54,6 @@ def save(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> 
 
     data = {name: tensor.detach().to("cpu", torch.bfloat16).contiguous() for name, tensor in tensors.items()}
     write_whole(path, to_bytes(data, {KEY: json.dumps({"format": FORMAT, **info}, ensure_ascii=False)}))
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file that appears complete, by rename; what a kill left of it is written over the next time."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def read_info(path: Path) -> dict[str, Any]:

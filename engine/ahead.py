@@ -72,7 +72,7 @@ def lay_out(spans: Sequence[tuple[int, int]]) -> threading.Thread | None:
 
     `spans`: from where to where.
     """
-    if sys.platform != "linux" or sum(end - start for start, end in spans) > _memory() // 2:
+    if sys.platform != "linux" or sum(end - start for start, end in spans) > machine_memory() // 2:
         return None
     page = os.sysconf("SC_PAGE_SIZE")
 
@@ -85,9 +85,9 @@ def lay_out(spans: Sequence[tuple[int, int]]) -> threading.Thread | None:
     return _aside(populate)
 
 
-def _memory() -> int:
-    """Bytes of the machine."""
-    with contextlib.suppress(OSError, ValueError):
+def machine_memory() -> int:
+    """Bytes of the machine; 0 where the system does not tell."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return 0
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from engine.alike import common
 from engine.errors import EngineError
 from engine.fixed_step import FixedSteps
 from engine.generate import Drawing, Sample, Token, prefill, score_all
@@ -160,12 +161,7 @@ def _take(row: Row, drawn: tuple[int, float]) -> Token:
 def shared_prefix(prompts: Sequence[list[int]]) -> list[int]:
     """What all prompts begin with, less than all of the shortest."""
     first, last = min(prompts), max(prompts)
-    shared = list[int]()
-    for ours, theirs in zip(first[:-1], last[:-1], strict=False):
-        if ours != theirs:
-            break
-        shared.append(ours)
-    return shared
+    return first[: common(first[:-1], last[:-1])]
 
 
 def score_packed(

@@ -65,6 +65,24 @@ def disk_errors(folder: Path) -> Iterator[None]:
         ) from error
 
 
+def write_whole(path: Path, data: bytes, *, shared: bool = False) -> None:
+    """Write a file that appears complete, by rename; what a kill left of it is written over the next time.
+
+    `shared`: several processes may do so at once, each beside the others.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part" if shared else f".{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise
+
+
 def sync_folder(folder: Path) -> None:
     """Makes renames within a folder last through a power cut, where the system can."""
     if os.name != "posix":

@@ -17,11 +17,11 @@ import zipfile
 from functools import partial as bind
 from typing import TYPE_CHECKING
 
-from engine.disk import full_disk, require_space
+from engine.disk import full_disk, require_space, write_whole
 from engine.download import SourceError
 from engine.errors import FetchError
 from engine.local_source import notices_in
-from engine.manifest import sha256_of, write_atomically
+from engine.manifest import sha256_of
 from engine.schema import Progress, Provenance
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _append_part(
     report(0)
     _bring(part, folder, append, report)
     size = partial.stat().st_size
-    write_atomically(state, json.dumps({"sha256": entry.sha256, "parts": number + 1, "bytes": size}))
+    write_whole(state, json.dumps({"sha256": entry.sha256, "parts": number + 1, "bytes": size}).encode())
     progress(Progress("download", size, entry.size, detail))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engine.alike import common
 from engine.generate import chunk_for, prefill
 from engine.kv_cache import KVCache
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 WORTH = 16
 """Positions that another cache must hold more before they are copied instead of computed."""
-STRIDE = 256
 
 
 class Held:
@@ -69,14 +69,3 @@ class Held:
             return 0
         self.ids = list(prompt[:end])
         return end - start
-
-
-def common(ours: Sequence[int], theirs: Sequence[int]) -> int:
-    """How many ids two sequences begin with alike; whole strides are compared at once."""
-    most = min(len(ours), len(theirs))
-    at = 0
-    while at < most and ours[at : at + STRIDE] == theirs[at : at + STRIDE]:
-        at += STRIDE
-    while at < most and ours[at] == theirs[at]:
-        at += 1
-    return min(at, most)

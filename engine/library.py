@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine import catalog, manifest, model_folder, shipped
-from engine.disk import disk_errors, require_space, sync_folder
+from engine.disk import disk_errors, require_space, sync_folder, write_whole
 from engine.errors import CheckpointError, ModelNotFound, UsageError
 from engine.naming import matches, nearest, safe_name, to_name
 from engine.schema import Conversion, ModelSummary, Progress, Provenance
@@ -112,7 +112,7 @@ class Library:
         """Chooses the model used when none is named; returns its full name. Raises ModelNotFound."""
         name = self.find(name).name
         with disk_errors(self.models_dir):
-            manifest.write_atomically(self.models_dir / _DEFAULT, json.dumps({"name": name}) + "\n")
+            write_whole(self.models_dir / _DEFAULT, f"{json.dumps({'name': name})}\n".encode(), shared=True)
         return name
 
     def verify(self, name: str, *, full: bool = False) -> Manifest:

@@ -13,6 +13,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from engine.disk import write_whole
 from engine.errors import CheckpointError
 from engine.schema import AdapterFacts, LanguageQuality
 
@@ -120,22 +121,8 @@ def _adapter(data: dict[str, Any]) -> AdapterFacts | None:
 def write(folder: Path, manifest: Manifest) -> None:
     """Writes manifest.json, whole or not at all."""
     data = {"format": FORMAT, **dataclasses.asdict(manifest)}
-    write_atomically(folder / MANIFEST, json.dumps(data, ensure_ascii=False, indent=2) + "\n")
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a text file that appears complete, by rename of a temporary sibling."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+    text = json.dumps(data, ensure_ascii=False, indent=2) + "\n"
+    write_whole(folder / MANIFEST, text.encode(), shared=True)  # each command that loads the model may note times
 
 
 def sha256_of(path: Path, progress: Callable[[int], None] | None = None) -> str:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine import adapter, shipped
+from engine.disk import write_whole
 from engine.errors import EngineError, InputError, UsageError
-from engine.manifest import sha256_of, write_atomically
+from engine.manifest import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +72,7 @@ def ship(
     if "turns" not in info and base:
         info["turns"] = _turns(base, ours)
     adapter.save(ours.path, found.tensors, info)
-    write_atomically(ours.card, card(ours, info) + "\n".join(cards))
+    write_whole(ours.card, (card(ours, info) + "\n".join(cards)).encode())
 
 
 def _files(mixture: Path) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from engine.alike import common
 from engine.errors import EngineError
 from engine.serving.crowd import Crowd
 
@@ -93,7 +94,7 @@ class Pool:
 
     def _take(self, begins: str) -> Session:
         with self._lock:
-            shared = {key: _common(begins, known) for key, (known, _) in self._idle.items()}
+            shared = {key: common(begins, known) for key, (known, _) in self._idle.items()}
             best = max(reversed(shared), key=shared.__getitem__, default=0)
             if best and not shared[best]:
                 best = next(iter(shared)) if len(shared) >= IDLE else 0
@@ -108,13 +109,6 @@ class Pool:
         self._thread.shutdown(cancel_futures=True)
         self._idle.clear()
         self.base.close()
-
-
-def _common(ours: str, theirs: str) -> int:
-    """How many characters two texts begin with alike."""
-    return next(
-        (at for at, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs))
-    )
 
 
 class Remembered:

@@ -7,6 +7,8 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.ahead import machine_memory
+
 
 @dataclass(frozen=True, slots=True)
 class Machine:
@@ -27,7 +29,7 @@ class Machine:
 def this_machine() -> Machine:
     """The one that runs this."""
     return Machine(
-        _processor(), os.cpu_count() or 1, _memory(), f"{platform.system()} {platform.release()}",
+        _processor(), os.cpu_count() or 1, machine_memory(), f"{platform.system()} {platform.release()}",
         platform.python_version(),
     )  # fmt: skip
 
@@ -39,10 +41,3 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
-
-
-def _memory() -> int:
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return 0

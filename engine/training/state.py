@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from engine.adapter import write_whole
+from engine.disk import write_whole
 from engine.errors import CheckpointError
 
 if TYPE_CHECKING:

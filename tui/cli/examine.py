@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from engine.ahead import machine_memory
 from engine.errors import EngineError
 from engine.schema import ModelSummary
 from tui.cli.console import program
@@ -109,9 +110,7 @@ def memory_bytes() -> tuple[int, int]:
     with contextlib.suppress(OSError, ValueError, IndexError):
         lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines() if ":" in line)
         return tuple(int(lines[key].split()[0]) * 1024 for key in ("MemTotal", "MemAvailable"))  # type: ignore[return-value]
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), 0
-    return 0, 0
+    return machine_memory(), 0
 
 
 def devices(run: Run) -> list[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from engine.alike import common
 from engine.config import SamplingConfig
 from engine.errors import EngineError
 from engine.schema import Message
@@ -43,10 +44,8 @@ def _compare(session: Session, messages: Sequence[Message], entry: Entry) -> dic
         if len(drawn) >= len(entry.ids) + (entry.finish == "stop"):  # a stopped one is compared as far as it went
             break
     place = _elsewhere(session, facts)
-    at = next((n for n, (a, b) in enumerate(zip(entry.ids, drawn, strict=False)) if a != b), None)
-    if at is None and (len(drawn) < len(entry.ids) or (entry.finish == "stop" and len(drawn) > len(entry.ids))):
-        at = min(len(drawn), len(entry.ids))
-    if at is None:
+    at = common(entry.ids, drawn)
+    if at == len(entry.ids) and (entry.finish != "stop" or at == len(drawn)):
         return _said(True, None, f"identical, {len(entry.ids)} tokens{place}")
     return _said(False, at, f"differs at token {at} of {len(entry.ids)}{place}")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from engine.alike import common
 from engine.errors import InputError
 from engine.evaluation.interval import mean
 from engine.evaluation.likelihood import likeliest, likeliest_by_length
@@ -65,7 +66,7 @@ def score_endings(session: Session, context: str, endings: Sequence[str]) -> lis
     """
     alone = _ids(session, context)
     whole = [_ids(session, context + ending) for ending in endings]
-    own = [_common(alone, ids) for ids in whole]
+    own = [common(alone, ids) for ids in whole]
     shared = min(own, default=0)
     if not shared:
         raise InputError("the endings change how the context begins: nothing to score them after")
@@ -75,13 +76,3 @@ def score_endings(session: Session, context: str, endings: Sequence[str]) -> lis
 
 def _ids(session: Session, text: str) -> list[int]:
     return [id_ for id_, _, _ in session.pieces(text)]
-
-
-def _common(first: Sequence[int], second: Sequence[int]) -> int:
-    """How many ids both begin with."""
-    count = 0
-    for ours, theirs in zip(first, second, strict=False):
-        if ours != theirs:
-            break
-        count += 1
-    return count
