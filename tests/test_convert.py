@@ -234,6 +234,12 @@ def test_a_missing_shard_is_named(folder: Path) -> None:
     fails(folder, "model-00002-of-00002")
 
 
+@pytest.mark.parametrize("wild", [None, [1], {"a": None}, {"a": ["b"]}, {"a": None, "b": "c"}], ids=str)
+def test_an_index_of_shards_that_makes_no_sense_is_refused(folder: Path, wild: Any) -> None:
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": wild}))
+    fails(folder, r"index\.json: weight_map")
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -202,6 +202,9 @@ def test_unknown_rules_of_cutting_are_refused_by_name(tmp_path: Path) -> None:
         ("tokenizer.ggml.merges", ["nospace"]),
         ("tokenizer.ggml.merges", None),
         ("tokenizer.ggml.eos_token_id", 10**6),
+        ("tokenizer.ggml.tokens", [1] * 300),
+        ("tokenizer.ggml.token_type", 7),
+        ("tokenizer.chat_template", "half a character: \ud800"),
     ],
 )
 def test_damaged_gguf_vocabularies_are_refused(tmp_path: Path, key: str, value: Any) -> None:
@@ -238,6 +241,12 @@ def test_damaged_or_unknown_tokenizer_json_is_refused_with_the_file_named(tmp_pa
 def test_damaged_added_tokens_are_refused(tmp_path: Path, settings_: dict[str, Any]) -> None:
     source = texts.save(texts.byte_level("qwen"), tmp_path / "source", **settings_)
     with pytest.raises(CheckpointError, match=r"tokenizer|added tokens"):
+        vocabulary.from_hugging_face(source, tmp_path)
+
+
+def test_a_template_with_half_a_character_is_refused(tmp_path: Path) -> None:
+    source = texts.save(texts.byte_level("qwen"), tmp_path / "source", chat_template="half: \ud800")
+    with pytest.raises(CheckpointError, match="surrogates"):
         vocabulary.from_hugging_face(source, tmp_path)
 
 

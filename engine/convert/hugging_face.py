@@ -113,8 +113,10 @@ def _weight_files(folder: Path) -> dict[str, Path]:
             f"{folder} has no .safetensors files", hint="Pickled weights (.bin, .pt) are not read: they can run code."
         )
     index = folder / "model.safetensors.index.json"
-    expected = set(_read_json(index).get("weight_map", {}).values()) if index.exists() else set()
-    missing = sorted(expected - {path.name for path in paths})
+    shards = _read_json(index).get("weight_map") if index.exists() else {}
+    if not isinstance(shards, dict) or not all(isinstance(name, str) for name in shards.values()):
+        raise CheckpointError(f"{index}: weight_map should name each tensor's file")
+    missing = sorted({*shards.values()} - {path.name for path in paths})
     if missing:
         raise CheckpointError(f"{folder}: shards are missing: {', '.join(missing)}")
     for path in paths:

@@ -48,7 +48,9 @@ def _read(source: Path, end_tokens: Sequence[str]) -> tuple[bytes, TokenizerConf
         model, config = (_byte_level if rules.byte_level else _byte_fallback)(rules, files, end_tokens)
     else:
         raise CheckpointError(f"{source} has neither tokenizer.model nor tokenizer.json")
-    return model, config, _template(source, files)
+    template = _template(source, files)
+    (template or "").encode()  # half a character, which JSON can hold, can't be kept
+    return model, config, template
 
 
 def _json(path: Path) -> dict[str, Any]:

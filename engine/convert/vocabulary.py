@@ -28,6 +28,13 @@ _LLAMA_3 = frozenset({"llama3", "llama-v3", "llama-bpe", "falcon3"})
 
 def from_gguf(fields: Mapping[str, Any], folder: Path) -> TokenizerConfig:
     """Writes the tokenizer that GGUF metadata describe into `folder`. Raises CheckpointError."""
+    try:
+        return _write(folder, *_gguf(fields))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"the vocabulary of the GGUF file is damaged: {error!r}") from error
+
+
+def _gguf(fields: Mapping[str, Any]) -> tuple[bytes, TokenizerConfig, str | None]:
     kind = _field(fields, "model", str)
     pieces = _field(fields, "tokens", list)
     types = fields.get("tokenizer.ggml.token_type") or [NORMAL] * len(pieces)
@@ -40,7 +47,7 @@ def from_gguf(fields: Mapping[str, Any], folder: Path) -> TokenizerConfig:
     else:
         raise CheckpointError(f"the vocabulary is of kind {kind!r}; only 'llama' and 'gpt2' are known")
     template = fields.get("tokenizer.chat_template")
-    return _write(folder, model, config, template if isinstance(template, str) else None)
+    return model, config, template if isinstance(template, str) else None
 
 
 def from_hugging_face(source: Path, folder: Path) -> TokenizerConfig:
