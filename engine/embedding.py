@@ -14,7 +14,7 @@ from torch.nn import functional
 from engine.layout import Packed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from engine.model import Decoder
 
@@ -33,9 +33,16 @@ PASS = 512
 """Tokens computed together; also the longest stretch that is seen as one, unless the model's context is shorter."""
 
 
-@torch.inference_mode()
 def embed(model: Decoder, rows: Sequence[Sequence[int]], start: Sequence[int]) -> Tensor:
-    """Token ids of N texts -> (N, C) vectors of length 1 in float32 on the CPU; zeros for a text without a token.
+    """Token ids of N texts -> (N, C) vectors of length 1 in float32 on the CPU; zeros for a text without a token."""
+    return next(found for found in embedding(model, rows, start) if found is not None)
+
+
+@torch.inference_mode()
+def embedding(
+    model: Decoder, rows: Sequence[Sequence[int]], start: Sequence[int]
+) -> Generator[Tensor | None, None, None]:
+    """As `embed`, a pass at a step: None until all are done, then the vectors.
 
     `start` goes before every stretch and is not counted: the first position of a decoder holds no meaning of its own
     (0.810; without a start, and the first token left out, 0.785).
@@ -53,7 +60,8 @@ def embed(model: Decoder, rows: Sequence[Sequence[int]], start: Sequence[int]) -
             place += len(start)
             sums[row] += weights(stretch).to(device) @ hidden[place : place + len(stretch)]
             place += len(stretch)
-    return functional.normalize(sums, dim=1).cpu()
+        yield None
+    yield functional.normalize(sums, dim=1).cpu()
 
 
 def blocks(layers: int) -> int:

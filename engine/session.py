@@ -325,10 +325,15 @@ class Session(TextCounter):
 
     def embed(self, texts: Sequence[str]) -> NDArray[float32]:
         """(N, C) vectors of length 1, one a text however long; the scalar product of two says how near they are."""
-        from engine.embedding import embed
+        return next(found for found in self.embedding(texts) if found is not None)
+
+    def embedding(self, texts: Sequence[str]) -> Generator[NDArray[float32] | None, None, None]:
+        """As `embed`, some 500 tokens at a step: None until all are done, then the vectors."""
+        from engine.embedding import embedding
 
         start = self._start() or self._tokenizer.encode("\n")
-        return embed(self._model, [self._tokenizer.encode(text) for text in texts], start).numpy()
+        rows = [self._tokenizer.encode(text) for text in texts]
+        return (None if found is None else found.numpy() for found in embedding(self._model, rows, start))
 
 
 def _loaded(folder: Path, adapter: Path | None, kernel: Kernel, device: torch.device) -> tuple[Decoder, list[str]]:

@@ -43,7 +43,7 @@ class Api:
         Raises EngineError of all kinds, BadRequest and UnknownModel among them.
         """
         if path == "/v1/embeddings":
-            return self._embeddings(data)
+            return self._embeddings(data, gone)
         if path == "/v1/completions":
             completion = requests.completion_request(data)
             self._check(completion.drawing.model)
@@ -57,14 +57,11 @@ class Api:
         if model != self._name:
             raise UnknownModel(f"the model {model} is not served here, {self._name} is")
 
-    def _embeddings(self, data: dict[str, Any]) -> dict[str, Any]:
+    def _embeddings(self, data: dict[str, Any], gone: Callable[[], bool]) -> dict[str, Any]:
         request = requests.embedding_request(data)
         self._check(request.model)
-        base = self._pool.base
-        rows: list[Any] = []
-        for start in range(0, len(request.texts), 32):  # others get their turn in between
-            rows += self._pool.compute(base.embed, request.texts[start : start + 32]).tolist()
-        tokens = sum(base.count(text) for text in request.texts)
+        rows = self._pool.embed(request.texts, gone).tolist()
+        tokens = sum(map(self._pool.base.count, request.texts))
         found = [{"object": "embedding", "index": at, "embedding": row} for at, row in enumerate(rows)]
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
         return {"object": "list", "model": self._name, "data": found, "usage": usage}

@@ -83,7 +83,7 @@ class Client:
         return {"value": _CALLS[kind](self, message)}, b""
 
     def _embed(self, texts: list[str]) -> tuple[dict[str, Any], bytes]:
-        vectors = self._pool.compute(self._pool.base.embed, texts)
+        vectors = self._pool.embed(texts)
         return {"shape": list(vectors.shape)}, vectors.astype("<f4").tobytes()
 
     def _count(self, message: dict[str, Any]) -> Any:

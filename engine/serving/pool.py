@@ -18,7 +18,10 @@ from engine.errors import EngineError
 from engine.serving.crowd import Crowd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator, Sequence
+
+    from numpy import float32
+    from numpy.typing import NDArray
 
     from engine.session import Session
 
@@ -78,6 +81,16 @@ class Pool:
                 yield item
         finally:
             self.compute(generator.close)
+
+    def embed(self, texts: Sequence[str], gone: Callable[[], bool] = lambda: False) -> NDArray[float32]:
+        """Vectors as `Session.embed` gives them, others served in between. EngineError if who asked is `gone`."""
+        with contextlib.closing(self.steps(self.base.embedding(texts))) as steps:
+            for vectors in steps:
+                if vectors is not None:
+                    return vectors
+                if gone():
+                    break
+        raise EngineError("who asked has gone")
 
     @contextlib.contextmanager
     def session(self, begins: str, context: int | None) -> Iterator[Session]:

@@ -55,6 +55,7 @@ FORMS = (
     (r"use a local model for that", "请用本机的模型"),
     (r"an endpoint can't go on with an answer that was cut", "--endpoint 的服务器不能接着写没写完的回答"),
     (r"ask it to, in words", "请用文字要求它接着写"),
+    (r"who asked has gone", "提问的一方已经离开"),
     (r"the server's answer broke off", "服务器的回答断了"),
     (r"the server's embeddings are not as the API says: (.+)", "服务器的向量不合接口的规定：{1}"),
     (r"the key goes into LOCAL_LLM_API_KEY or api_key_file", "密钥写在 LOCAL_LLM_API_KEY 或 api_key_file 里"),
