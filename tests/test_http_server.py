@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -18,6 +19,7 @@ from warm_server import home_like, serving, socket_in, wait_until
 
 from engine.config import SamplingConfig
 from engine.schema import Message
+from engine.serving.http import MOST_AT_WORK
 from engine.serving.warm import is_running
 from tui.paths import places
 
@@ -156,6 +158,18 @@ def test_completions_and_embeddings_are_the_sessions(served: Served, tiny_sessio
     assert found["usage"]["total_tokens"] == sum(map(tiny_session.count, texts))
 
 
+def test_a_long_text_that_is_embedded_holds_up_nobody(served: Served, tiny_session: Session) -> None:
+    text, found = "the harbour opens at six " * 60_000, []
+    before = (is_running(socket_in(served.home)) or {})["requests"]
+    thread = threading.Thread(target=lambda: found.append(served.post("/embeddings", {"model": "tiny", "input": text})))
+    thread.start()
+    wait_until(lambda: (is_running(socket_in(served.home)) or {})["requests"] > before)
+    assert served.chat().status_code == 200
+    assert not found, "whoever came meanwhile is answered first"
+    thread.join(120)
+    assert found[0].json()["data"][0]["embedding"] == tiny_session.embed([text])[0].tolist()
+
+
 WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("chat/completions", {"messages": []}, "messages"),
     ("chat/completions", {"messages": "hello"}, "messages"),
@@ -165,6 +179,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("chat/completions", {"temperature": "hot"}, "temperature"),
     ("chat/completions", {"temperature": -1}, "temperature"),
     ("chat/completions", {"temperature": True}, "temperature"),
+    ("chat/completions", {"temperature": 10**400}, "temperature"),
     ("chat/completions", {"top_p": 0}, "top_p"),
     ("chat/completions", {"max_tokens": 0}, "max_tokens"),
     ("chat/completions", {"max_completion_tokens": 0}, "max_completion_tokens"),
@@ -248,6 +263,8 @@ def test_bodies_have_limits_and_one_length(served: Served) -> None:
     assert b" 411 " in raw(served, head + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
     assert b" 411 " in raw(served, head + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}")
     assert b" 411 " in raw(served, head + b"Content-Length: -2\r\n\r\n{}")
+    assert b" 411 " in raw(served, head + b"Content-Length: \xb2\r\n\r\n{}")
+    assert b" 413 " in raw(served, head + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n{}")
     for body in (b"{", b"[1]", b"\xff", b'{"a": NaN}', b"[" * 100_000):
         assert b" 400 " in raw(served, head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
 
@@ -257,7 +274,28 @@ def test_other_paths_and_methods_are_told(served: Served) -> None:
         assert client.get("/chat/completions").status_code == 405
         assert client.get("/nothing").status_code == 404
         assert client.post("/nothing", json={}).status_code == 404
-        assert client.put("/models").status_code in {405, 501}
+        other = client.put("/models")
+        assert other.status_code in {405, 501}
+        assert "PUT" in error_of(other)["message"]
+    assert b'{"error": ' in raw(served, b"GET / HTTP/7\r\n\r\n")
+
+
+def test_who_only_keeps_a_connection_takes_no_place_and_too_many_at_work_are_told(served: Served) -> None:
+    body = json.dumps({"model": "tiny", "messages": HELLO, "max_tokens": 1900, "stream": True}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {served.token}\r\n".encode()
+    request = head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
+    with contextlib.ExitStack() as ends:
+        for _ in range(MOST_AT_WORK + 1):
+            ends.enter_context(socket.create_connection(served.address, timeout=60))
+        at_work = [ends.enter_context(socket.create_connection(served.address, timeout=60)) for _ in range(60)]
+        for connection in at_work:
+            connection.sendall(request)
+        began = [connection.recv(4096) for connection in at_work]
+    statuses = [answer.split(b" ", 2)[1] for answer in began]
+    assert set(statuses) == {b"200", b"503"}
+    assert statuses.count(b"200") >= MOST_AT_WORK
+    assert all(b"Retry-After: " in answer for answer in began if b" 503 " in answer)
+    wait_until(lambda: (is_running(socket_in(served.home)) or {})["clients"] == 0, 10)
 
 
 def test_a_reader_that_hangs_up_stops_the_model(served: Served) -> None:

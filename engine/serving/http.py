@@ -31,7 +31,10 @@ LARGEST_BODY = 8 * 2**20
 """Bytes."""
 PATIENCE = 30.0
 """Seconds that a client may take to send its request, or to read a piece of the answer."""
-MOST_CONNECTIONS = 32
+MOST_AT_WORK = 32
+"""Requests that are answered at a time, each with a KV cache of its own; more are told to come again."""
+MOST_CONNECTIONS = 256
+"""Programs keep some open between requests."""
 POSTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
 
 
@@ -58,6 +61,7 @@ class HttpServer(ThreadingHTTPServer):
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._token, self._host = token.encode(), host
         self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        self.places = threading.BoundedSemaphore(MOST_AT_WORK)
         super().__init__((host, port), _Handler)
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.server_port}/v1"
 
@@ -134,9 +138,19 @@ class _Handler(BaseHTTPRequestHandler):
         if not isinstance(data, dict):
             self._error(400, "the body must be a JSON object")
             return
-        with self.server.warm.in_use():
-            self.server.warm.count_request()
-            self._answer(data)
+        if not self.server.places.acquire(blocking=False):
+            self._error(503, f"{MOST_AT_WORK} requests are being answered, try again", kind="server_error")
+            return
+        try:
+            with self.server.warm.in_use():
+                self.server.warm.count_request()
+                self._answer(data)
+        finally:
+            self.server.places.release()
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What the base class refuses: methods that are none of ours, and what is no HTTP."""
+        self._error(code, message or explain or "")
 
     def _answer(self, data: dict[str, Any]) -> None:
         try:
@@ -172,10 +186,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _body(self) -> bytes | None:
         """The request's body; None if it was refused."""
         lengths = self.headers.get_all("Content-Length") or []
-        if self.headers.get("Transfer-Encoding") or len(lengths) != 1 or not lengths[0].strip().isdigit():
+        digits = lengths[0].strip() if len(lengths) == 1 else ""
+        if self.headers.get("Transfer-Encoding") or not (digits.isascii() and digits.isdigit()):
             self._error(411, "expected one Content-Length and no Transfer-Encoding")
             return None
-        length = int(lengths[0])
+        length = int(digits[:20])  # more of them are beyond the limit as well, and of what Python reads
         if length > LARGEST_BODY:
             self._error(413, f"the body has {length:,} bytes, at most {LARGEST_BODY:,} are taken")
             return None
@@ -204,6 +219,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
             if status == 401:
                 self.send_header("WWW-Authenticate", "Bearer")
+            if status == 503:
+                self.send_header("Retry-After", "1")
         self.end_headers()
         self.wfile.write(data)
 

@@ -5,6 +5,7 @@ What a field means is in the public API reference of OpenAI; what can't be honou
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -134,7 +135,7 @@ def _get(data: dict[str, Any], name: str, kind: type, default: Any = ...) -> Any
             raise BadRequest(f"{name} is missing", name)
         return default
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(value) if abs(value) < 2**63 else math.inf  # as JSON has a number beyond all floats
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise BadRequest(f"{name} must be of type {kind.__name__}, got {value!r:.60}", name)
     return value
