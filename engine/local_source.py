@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from engine import catalog
 from engine.errors import InputError
-from engine.manifest import sha256_of
+from engine.manifest import MANIFEST, sha256_of
 from engine.schema import Progress, Provenance
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def describe(path: Path, progress: ProgressCallback) -> Provenance:
             raise InputError(
                 f"there is no {path}", hint="give a .gguf file or a folder with config.json and safetensors"
             )
+        if not path.is_file():
+            raise InputError(f"{path} is no file and no folder", hint="a model is read more than once: give a file")
         return _describe_file(path.resolve(), progress)
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror or error}") from error
@@ -72,6 +74,11 @@ def _describe_folder(path: Path) -> Provenance:
         ggufs = sorted(name for name in names if name.endswith(".gguf"))
         hint = f"give one of its files: {path / ggufs[0]}" if ggufs else "a Hugging Face folder has a config.json"
         raise InputError(f"{path} has no config.json", hint=hint)
+    if MANIFEST in names:
+        raise InputError(
+            f"{path} is a model of this program, converted already",
+            hint="copy the folder to where `llm paths` says that models are",
+        )
     if not any(name.endswith(".safetensors") for name in names):
         raise InputError(
             f"{path} has no .safetensors weights",

@@ -137,8 +137,10 @@ def test_a_folder_of_safetensors_is_imported_with_its_notices(library, tmp_path)
 
 def test_what_is_no_model_is_refused_before_anything_is_written(library, tmp_path):
     text, empty, pickles = tmp_path / "a.txt", tmp_path / "empty.gguf", tmp_path / "pickles"
+    pipe = tmp_path / "pipe.gguf"
     text.write_text("hello")
     empty.touch()
+    os.mkfifo(pipe)  # whoever opens it waits for ever
     pickles.mkdir()
     (pickles / "config.json").write_text("{}")
     (pickles / "pytorch_model.bin").write_bytes(b"x")
@@ -148,10 +150,20 @@ def test_what_is_no_model_is_refused_before_anything_is_written(library, tmp_pat
         (pickles, r"no \.safetensors"),
         (tmp_path / "nothing", "there is no"),
         (text / "below", "there is no|can't be read"),
+        (pipe, "no file and no folder"),
     ):
         with pytest.raises(InputError, match=words):
             library.import_path(path, install=install)
     assert not library.models_dir.exists()
+
+
+def test_a_model_of_ours_is_not_converted_again(library):
+    add(library, "tiny")
+    with pytest.raises(InputError, match="converted already") as caught:
+        library.import_path(library.models_dir / "tiny", "again", install=install)
+    assert str(library.models_dir) not in caught.value.hint
+    assert "copy" in caught.value.hint
+    assert library.names() == ["tiny"]
 
 
 def test_importing_over_a_model_is_refused_even_if_only_case_differs(library):
