@@ -281,7 +281,7 @@ def test_other_paths_and_methods_are_told(served: Served) -> None:
 
 
 def test_who_only_keeps_a_connection_takes_no_place_and_too_many_at_work_are_told(served: Served) -> None:
-    body = json.dumps({"model": "tiny", "messages": HELLO, "max_tokens": 1900, "stream": True}).encode()
+    body = json.dumps({"model": "tiny", "messages": HELLO, "max_tokens": 300, "stream": True}).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {served.token}\r\n".encode()
     request = head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
     with contextlib.ExitStack() as ends:
