@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cli_process import environment, llm, told
+from warm_server import home_like
 
-from engine.errors import EngineError
+from engine.errors import CheckpointError, EngineError
 from engine.speed.figures import Figure, in_rounds, shown
 from engine.speed.machine import this_machine
 from engine.speed.measures import DRAFTS, QUICK, WHOLE, Measure
@@ -79,10 +80,20 @@ def test_a_start_tells_its_phases_and_a_failing_one_its_reason(tiny_model_home: 
     assert set(found.phases) == {"import", "load", "first"}
     assert all(seconds > 0 for seconds in found.phases.values())
     assert found.seconds > sum(found.phases.values())
-    with pytest.raises(EngineError, match="CheckpointError"):
+    with pytest.raises(CheckpointError, match=r"config\.json"):
         start(our_command(tiny_model_home / "nothing", "cpu", 1), environment(tiny_model_home))
     with pytest.raises(EngineError, match="exit code 3"):
         start([sys.executable, "-c", "raise SystemExit(3)"])
+
+
+def test_what_a_session_refuses_is_refused_as_there(tiny_model_home: Path, tmp_path: Path) -> None:
+    home = home_like(tiny_model_home, tmp_path / "home")
+    done = llm(home, "bench", "--device", "mps")
+    assert (done.returncode, told(done)[0]) == (2, "llm: no mps device on this machine")
+    (home / "models" / "tiny" / "config.json").write_text("{}")
+    done = llm(home, "bench")
+    assert (done.returncode, "config.json" in told(done)[0]) == (3, True)
+    assert len(told(done)) == 2, "what to do is told"
 
 
 def test_rounds_take_every_measure_in_turn() -> None:

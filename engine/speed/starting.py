@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.errors import EngineError
+from engine.serving.wire import unpack_error
 from engine.speed.turns import START
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def our_command(folder: Path, device: str, threads: int | None) -> list[str]:
 
 
 def start(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Start:
-    """Start an engine's process once. Raises EngineError where it fails."""
+    """Start an engine's process once. Raises EngineError where it fails, as the process did where that is ours."""
     begun = time.perf_counter()
     with subprocess.Popen(
         [*command, START],
@@ -52,5 +53,7 @@ def start(command: Sequence[str], environment: Mapping[str, str] | None = None) 
         reason = errors.strip().splitlines()[-1:] or [f"exit code {process.returncode}"]
         raise EngineError(f"an engine's process failed: {reason[0]}")
     phases = json.loads(told)
+    if "refused" in phases:
+        raise unpack_error(phases["refused"])
     resident = phases.pop("resident")
     return Start(seconds, phases, resident)

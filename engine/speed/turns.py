@@ -11,6 +11,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from engine.errors import EngineError
 from engine.speed.memory import resident_mb
 
 if TYPE_CHECKING:
@@ -34,10 +35,18 @@ def answer(load: Callable[[], Any], begun: float) -> None:
     """Be an engine's process: answer each line `MEASURE ARGUMENT` of stdin with a number, null or an
     object with an `error`. `begun`: when it started.
 
-    With `START` among the program's arguments it tells its start instead, and ends.
+    With `START` among the program's arguments it tells its start instead, or why it can't, and ends.
     """
     imported = time.perf_counter()
-    engine = load()
+    try:
+        engine = load()
+    except EngineError as error:
+        if START not in sys.argv:
+            raise
+        from engine.serving.wire import pack_error
+
+        _say({"refused": pack_error(error)})
+        return
     loaded = time.perf_counter()
     if START in sys.argv:
         engine.first(SHORT)
