@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS, SILENT_SECONDS = 10.0, 300.0
 LARGEST_LINE = 4 * 2**20
 """Characters of a stream's event, above which the server is not believed."""
+ADDRESS = "check the address, which mostly ends in /v1, and the model's name"
 
 
 class EndpointError(EngineError):
@@ -51,7 +52,7 @@ class Api:
         try:
             return {str(model["id"]): model for model in data["data"]}
         except (KeyError, TypeError) as error:
-            raise EndpointError(f"{self._url} does not list models as the API says") from error
+            raise EndpointError(f"{self._url} does not list models as the API says", hint=ADDRESS) from error
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """The answer to a request."""
@@ -64,7 +65,7 @@ class Api:
                 raise refusal(response.status_code, response.text, f"{self._url}/{path}")
             data = response.json()
         if not isinstance(data, dict):
-            raise EndpointError(f"{self._url}/{path} answered with no JSON object")
+            raise EndpointError(f"{self._url}/{path} answered with no JSON object", hint=ADDRESS)
         return data
 
     def events(self, path: str, body: dict[str, Any]) -> Generator[dict[str, Any], None, None]:
@@ -104,7 +105,7 @@ class Api:
                 f"the text holds half a surrogate pair (U+{half:04X})", hint="Save the text as UTF-8 and try again."
             ) from error
         except ValueError as error:
-            raise EndpointError(f"{self._url} answered with no JSON: {error}") from error
+            raise EndpointError(f"{self._url} answered with no JSON: {error}", hint=ADDRESS) from error
 
 
 def refusal(status: int, text: str, where: str) -> EngineError:
@@ -120,4 +121,5 @@ def refusal(status: int, text: str, where: str) -> EngineError:
         return EndpointError(f"{where}: {message}", hint="the key goes into LOCAL_LLM_API_KEY or api_key_file")
     if code == "context_length_exceeded" or ("context" in message and "exceed" in message):
         return InputTooLong(f"the server says: {message}", hint="Shorten the input.")
-    return EndpointError(f"{where} answered {status}: {message}")
+    hint = ADDRESS if status in {301, 302, 303, 307, 308, 404, 405} else ""
+    return EndpointError(f"{where} answered {status}: {message}", hint=hint)

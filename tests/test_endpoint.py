@@ -75,7 +75,7 @@ def test_it_has_the_surface_of_a_session() -> None:
 
     ours, theirs = methods(EndpointSession), methods(session.Session)
     assert ours == {name: theirs[name] for name in ours}
-    assert theirs.keys() - ours.keys() == {"likeliest", "rows", "token_bytes"}
+    assert theirs.keys() - ours.keys() == {"embedding", "likeliest", "rows", "token_bytes"}
     assert TOGETHER == session.TOGETHER
 
 
@@ -262,6 +262,18 @@ def test_nobody_at_the_other_end_is_told_in_two_lines(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "can't be reached" in told(done)[0]
     assert len(told(done)) <= 3
+
+
+@pytest.mark.parametrize(
+    "answer", [(404, b"404 page not found"), (302, b""), (200, b"<html>hello</html>"), (200, b"[]")], ids=str
+)
+def test_an_address_that_is_not_the_apis_is_told_with_what_one_looks_like(
+    odd: EndpointSession, answer: tuple[int, bytes]
+) -> None:
+    Odd.answers["models"] = Odd.answers["embeddings"] = answer
+    with pytest.raises(EndpointError) as caught:
+        odd.embed(["x"])
+    assert "/v1" in caught.value.hint
 
 
 class Odd(BaseHTTPRequestHandler):

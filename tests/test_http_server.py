@@ -401,6 +401,8 @@ def test_a_taken_port_is_told(served: Served, tiny_model_home: Path, tmp_path: P
         assert f"127.0.0.1 port {port}: " in told(done)[0]
         assert told(done)[0].count("llm: ") == 1
         assert "--port 0" in told(done)[-1]
+    done = llm(home, "serve", "--http", "--port", "0", "--host", "192.0.2.1", "--expose")  # kept for documentation
+    assert "--host an address of this machine" in told(done)[-1]
     weights = home / "models" / "tiny" / "model.safetensors"
     weights.write_bytes(bytes(weights.stat().st_size))
     done = llm(home, "serve", "--http", "--port", port)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import ipaddress
 import os
 import secrets
@@ -214,7 +215,9 @@ def _http(run: Run, address: tuple[str, int] | None) -> HttpServer | contextlib.
     try:
         return HttpServer(*address, _token(run))
     except OSError as error:  # the command line was right: another program has the port
-        raise EngineError(f"{address[0]} port {address[1]}: {error.strerror or error}", hint="try --port 0") from error
+        elsewhere = error.errno == errno.EADDRNOTAVAIL
+        hint = "give --host an address of this machine, such as 127.0.0.1" if elsewhere else "try --port 0"
+        raise EngineError(f"{address[0]} port {address[1]}: {error.strerror or error}", hint=hint) from error
 
 
 @contextlib.contextmanager
