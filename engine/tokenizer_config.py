@@ -59,8 +59,8 @@ class TokenizerConfig:
         if not isinstance(self.vocab_size, int) or self.vocab_size < 1:
             raise CheckpointError(f"a vocabulary must have at least one id, got {self.vocab_size!r}")
         named = (*self.control_tokens.values(), *self.text_tokens.values(), *self.eos_ids, *self.whole_chunks)
-        for value in (*named, self.bos_id, self.unk_id):
-            if value is not None and not (isinstance(value, int) and 0 <= value < self.vocab_size):
+        for value in (*named, *(id_ for id_ in (self.bos_id, self.unk_id) if id_ is not None)):
+            if not (isinstance(value, int) and 0 <= value < self.vocab_size):
                 raise CheckpointError(f"token id {value!r} is outside of the vocabulary of {self.vocab_size}")
         if self.add_bos and self.bos_id is None:
             raise CheckpointError("the model wants a token before every text, but its vocabulary names none")

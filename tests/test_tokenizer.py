@@ -192,7 +192,8 @@ def test_a_truncated_model_is_refused_wherever_it_ends(tmp_path: Path) -> None:
     "change",
     [
         {"kind": "magic"}, {"vocab_size": 0}, {"vocab_size": "many"}, {"vocab_size": 100}, {"eos_ids": [99_999]},
-        {"control_tokens": {"<s>": -1}}, {"control_tokens": {"<s>": "1"}}, {"surprise": 1}, {"format": 2},
+        {"control_tokens": {"<s>": -1}}, {"control_tokens": {"<s>": "1"}}, {"control_tokens": {"<s>": None}},
+        {"eos_ids": [None]}, {"surprise": 1}, {"format": 2},
         {"bos_id": None}, {"nfc": "yes"}, {"text_tokens": []}, {"pre_tokenizer": "x"},
     ],
 )  # fmt: skip
