@@ -173,7 +173,7 @@ def _choose(entry: CatalogEntry, info: Any) -> list[RemoteFile]:
         if "config.json" not in by_name:
             raise SourceError(f"{entry.repo} has no config.json: it is not a model of a known family")
         names += sorted(_COMPANIONS & by_name.keys())
-    names += sorted(name for name in by_name if "/" not in name and is_notice(name))
+    names += sorted(filter(is_notice, by_name))
     return [_remote(entry, info.sha, by_name[name]) for name in names]
 
 
@@ -205,7 +205,7 @@ def _remote(entry: CatalogEntry, commit: str, sibling: Any) -> RemoteFile:
     from huggingface_hub import hf_hub_url
 
     sha256 = sibling.lfs.sha256 if sibling.lfs else ""
-    size = sibling.size if sibling.size is not None else -1
+    size = sibling.size if isinstance(sibling.size, int) else -1
     if sibling.rfilename == entry.file and entry.sha256:
         if size != entry.size or (sha256 and sha256 != entry.sha256):
             raise SourceError(f"{entry.repo}/{entry.file} has been changed at the hub: not the file of the catalog")

@@ -19,9 +19,10 @@ _LARGEST_NOTICE = 4 * 2**20
 
 
 def is_notice(name: str) -> bool:
-    """Whether a file of that name holds a licence or a notice."""
+    """Whether a file of that name holds a licence or a notice, and may be kept by that name."""
     lower = name.casefold()
-    return lower.startswith(_NOTICE_STEMS) and lower.endswith((".txt", ".md", ".html", *_NOTICE_STEMS))
+    kept = name.isprintable() and not {*name} & {*"/\\:"}  # others are no names of files on every system
+    return kept and lower.startswith(_NOTICE_STEMS) and lower.endswith((".txt", ".md", ".html", *_NOTICE_STEMS))
 
 
 def notices_in(folder: Path) -> tuple[Path, ...]:

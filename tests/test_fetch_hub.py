@@ -225,6 +225,12 @@ def test_a_silent_hub_is_given_up(hub, tmp_path, monkeypatch):
     assert time.monotonic() - began < 5
 
 
+def test_a_size_that_is_no_number_is_refused(hub, tmp_path):
+    hub.claimed["LICENSE"] = "many"
+    with pytest.raises(FetchError, match="does not say how to check"):
+        pull(tmp_path)
+
+
 def test_no_room_is_noticed_before_anything_is_downloaded(hub, tmp_path):
     hub.claimed["tiny.gguf"] = 2**60
     with pytest.raises(FetchError, match="not enough room"):

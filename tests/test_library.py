@@ -129,10 +129,12 @@ def test_an_unknown_name_or_source_is_refused_at_once(library):
 def test_a_folder_of_safetensors_is_imported_with_its_notices(library, tmp_path):
     folder = tmp_path / "My Model"
     folder.mkdir()
-    for name in ("config.json", "model.safetensors", "LICENSE", "NOTICE.md", "train.py"):
+    names = ("config.json", "model.safetensors", "LICENSE", "NOTICE.md", "train.py")
+    for name in (*names, "LICENSE: MIT.txt", "notice..\\w.txt", "license\x1b[31m.txt"):  # no file's name everywhere
         (folder / name).write_bytes(DATA)
     summary = library.import_path(folder, install=install)
     assert (summary.name, summary.notices, summary.sha256) == ("my-model", ("LICENSE", "NOTICE.md"), "")
+    assert not summary.problem
 
 
 def test_what_is_no_model_is_refused_before_anything_is_written(library, tmp_path):
