@@ -20,7 +20,7 @@ from engine.config import SamplingConfig
 from engine.errors import EngineError
 from engine.serving import wire
 from engine.serving.remote import RemoteSession
-from engine.serving.warm import Terms, WarmServer
+from engine.serving.warm import MOST_CLIENTS, Terms, WarmServer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,6 +122,23 @@ def test_a_home_too_deep_for_a_socket_still_has_a_server(tiny_model_home: Path, 
             assert KEPT in llm(home, "ask", "hello", "--max-tokens", "3", "--verbose").stderr.decode()
     finally:
         shutil.rmtree(path.parent, ignore_errors=True)
+
+
+def test_a_server_with_all_the_clients_that_it_takes_still_tells_of_itself_and_ends(
+    tiny_model_home: Path, tmp_path: Path
+) -> None:
+    home = home_like(tiny_model_home, tmp_path / "home")
+    with serving(home) as process, contextlib.ExitStack() as ends:
+        for _ in range(MOST_CLIENTS):
+            link = wire.connect(socket_in(home))
+            assert link is not None, "those who come at once wait for a moment"
+            ends.callback(link.close)
+        found = opened(home)
+        assert isinstance(found, str)
+        assert f"{MOST_CLIENTS} clients" in found
+        assert llm(home, "serve", "--status").returncode == 0
+        assert llm(home, "serve", "--stop").returncode == 0
+        assert process.wait(20) == 0
 
 
 def test_who_has_come_is_there_before_its_thread_has_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

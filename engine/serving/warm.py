@@ -114,7 +114,7 @@ class WarmServer:
             return self._keep_alive is not None and not self._clients and waited > self._keep_alive
 
     def _admit(self, connection: socket.socket) -> None:
-        if not wire.is_own(connection) or self._clients >= MOST_CLIENTS:
+        if not wire.is_own(connection):
             connection.close()
             return
         connection.settimeout(None)
@@ -139,6 +139,8 @@ class WarmServer:
             elif kind == "hello":
                 session = self.pool.base
                 problem = self.terms.problem(message, session)
+                if self._clients > MOST_CLIENTS:  # itself among them; what it is and when to end it tells all
+                    problem = f"the server has {MOST_CLIENTS} clients already"
                 link.send({"problem": problem} if problem else _facts(session))
                 if not problem:
                     context = message.get("context")

@@ -126,7 +126,7 @@ def listen(path: Path) -> socket.socket:
         raise
     finally:
         os.umask(before)
-    listener.listen(16)
+    listener.listen(128)  # a shell may begin many commands at once
     return listener
 
 
