@@ -6,21 +6,23 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import stat
+import subprocess
 import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
-from cli_process import llm, told
-from warm_server import KEPT, hello, home_like, opened, serving, socket_in
+from cli_process import COMMAND, environment, llm, told
+from warm_server import KEPT, hello, home_like, opened, serving, socket_in, wait_until
 
 from engine.config import SamplingConfig
 from engine.errors import EngineError
 from engine.serving import wire
 from engine.serving.remote import RemoteSession
-from engine.serving.warm import MOST_CLIENTS, Terms, WarmServer
+from engine.serving.warm import MOST_CLIENTS, Terms, WarmServer, is_running
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,6 +73,26 @@ def test_a_server_that_does_not_start_is_no_mistake_of_the_command_line(tiny_mod
     weights.write_bytes(bytes(weights.stat().st_size))
     done = llm(home, "serve", "--background", timeout=120)
     assert (done.returncode, "the server did not start: " in told(done)[0]) == (1, True)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda how: how.name)
+def test_a_start_that_is_interrupted_leaves_no_server(
+    tiny_model_home: Path, tmp_path: Path, how: signal.Signals
+) -> None:
+    home = home_like(tiny_model_home, tmp_path / "home")
+    process = subprocess.Popen(
+        [*COMMAND, "serve", "--background"],
+        env=environment(home), cwd=home, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    wait_until((home / "state" / "serve.log").exists)
+    time.sleep(0.1)
+    process.send_signal(how)
+    process.communicate(timeout=20)
+    assert process.returncode == 128 + how
+    end = time.monotonic() + 4
+    while time.monotonic() < end:
+        assert is_running(socket_in(home)) is None
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize("flags", [("--ctx", "9999999"), ("--device", "mps")], ids=" ".join)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from engine.errors import EngineError, UsageError
 from tui.cli.console import ARROW, program
+from tui.cli.interrupt import Terminated
 from tui.paths import ensure_private
 
 if TYPE_CHECKING:
@@ -95,12 +96,16 @@ def start(run: Run, model: str, *extra: str) -> None:
             start_new_session=True,
         )
     waited_until = time.monotonic() + START_SECONDS
-    while is_running(socket_of(places)) is None:
-        if process.poll() is not None:
-            raise _ended(process.returncode, log.read_text("utf-8", "replace").strip().splitlines())
-        if time.monotonic() > waited_until:
-            raise EngineError(f"the server did not start: no answer within {START_SECONDS:.0f} s (see {log})")
-        time.sleep(0.05)
+    try:
+        while is_running(socket_of(places)) is None:
+            if process.poll() is not None:
+                raise _ended(process.returncode, log.read_text("utf-8", "replace").strip().splitlines())
+            if time.monotonic() > waited_until:
+                raise EngineError(f"the server did not start: no answer within {START_SECONDS:.0f} s (see {log})")
+            time.sleep(0.05)
+    except (KeyboardInterrupt, Terminated):
+        process.terminate()  # what nobody waits for any more would keep a model in memory
+        raise
 
 
 def _ended(status: int, told: list[str]) -> EngineError:
