@@ -77,6 +77,23 @@ def test_a_wrong_variable_is_named(tmp_path: Path) -> None:
         load(tmp_path, LOCAL_LLM_SEED="soon")
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "where", "told"),
+    [
+        ("temperature", "-1", "--temperature", "--temperature: temperature must be 0 or more, got -1.0"),
+        ("temperature", "-1", "config.toml", "config.toml: temperature must be 0 or more, got -1.0"),
+        ("keep_alive", "soon", "--keep-alive", "--keep-alive: expected a time such as"),
+        ("threads", "0", "threads.toml", "threads.toml: threads: expected 1 or more, got 0"),
+    ],
+)
+def test_a_setting_whose_value_is_wrong_is_named_where_nothing_else_does(
+    name: str, text: str, where: str, told: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(find_key(name), text, where)
+    assert caught.value.message.startswith(told)
+
+
 def test_a_settings_error_is_a_usage_error() -> None:
     with pytest.raises(UsageError):
         find_key("nonsense")

@@ -158,7 +158,9 @@ def checked(setting: Setting, value: Any, where: str) -> Any:
         try:
             setting.check(value)
         except UsageError as error:
-            raise SettingsError(f"{where}: {setting.name}: {error.message}") from error
+            said = {word.strip("_:") for word in f"{where} {error.message}".replace("-", "_").split()}
+            named = "" if setting.name in said else f"{setting.name}: "  # once is enough
+            raise SettingsError(f"{where}: {named}{error.message}") from error
     return value
 
 
