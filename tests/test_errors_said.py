@@ -150,10 +150,7 @@ def test_the_command_line_says_its_errors_in_chinese_too(tmp_path: Path) -> None
         (["summarize", "gone.txt"], ["llm: 没有这个文件：gone.txt", f"→ 在 {tmp_path} 里没有：请检查文件名"]),
         (["ask", "hi", "-f", "cut.txt"], ["llm: cut.txt：第 3 字节不是有效的 UTF-8"]),
         (["config", "set", "temprature", "1"], ["llm: 没有设置 'temprature'", "→ 是不是 temperature？"]),
-        (
-            ["ask", "hi", "--temperature", "-1"],
-            ["llm: --temperature：temperature：temperature 应为 0 或更大，却是 -1.0"],
-        ),
+        (["ask", "hi", "--temperature", "-1"], ["llm: --temperature：temperature 应为 0 或更大，却是 -1.0"]),
         (["ask", "hi", "--schema", "age foo"], ["llm: schema 第 5 个字符：不认识的类型 'foo'"]),
     ):
         done = llm(tmp_path, *arguments, env=chinese)
