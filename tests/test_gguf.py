@@ -152,6 +152,15 @@ def test_wild_metadata_are_refused_by_name(
         float_decoder(GgufSource(good))
 
 
+def test_a_text_that_is_no_utf_8_is_refused_by_name(good: Path) -> None:
+    data = bytearray(good.read_bytes())
+    value = data.index(b"general.architecture") + len(b"general.architecture") + 4 + 8  # its type and length
+    data[value] = 0xFF
+    good.write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"toy\.gguf is damaged: general\.architecture is not UTF-8"):
+        GgufSource(good)
+
+
 def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     for name in ("model.layers.1.mlp.down_proj.weight", "model.norm.weight", "model.embed_tokens.weight"):
         reference = toy_families.random_model(FAMILIES["qwen2"]())

@@ -56,9 +56,12 @@ class GgufSource:
         self.config = _config(self)
 
     def field(self, key: str, default: Any = None) -> Any:
-        """A metadata value as a Python one."""
+        """A metadata value as a Python one. Raises CheckpointError."""
         entry = self._reader.get_field(key)
-        return default if entry is None else entry.contents()
+        try:
+            return default if entry is None else entry.contents()
+        except UnicodeDecodeError as error:
+            raise CheckpointError(f"{self.path.name} is damaged: {key} is not UTF-8") from error
 
     def required(self, key: str) -> Any:
         """A metadata value of the architecture that must be there."""

@@ -41,6 +41,7 @@ FORMS = (
     (r"(.+) is not a SentencePiece model: (.+)", "{1} 不是 SentencePiece 模型：{2}"),
     (r"not a SentencePiece model: (.+)", "不是 SentencePiece 模型：{1}"),
     (r"(.+) has neither tokenizer\.model nor tokenizer\.json", "{1} 既没有 tokenizer.model，也没有 tokenizer.json"),
+    (r"(\S+) is not UTF-8", "{1} 不是 UTF-8"),
     (r"the vocabulary of the GGUF file is damaged: (.+)", "GGUF 文件里的词表已损坏：{1}"),
     (r"(.+): weight_map should name each tensor's file", "{1}：weight_map 应写明每个张量所在的文件"),
     (r"the tokenizer's files in (.+) are damaged: (.+)", "{1} 里的分词文件已损坏：{2}"),
