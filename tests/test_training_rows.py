@@ -86,8 +86,17 @@ ANY = st.builds(
         ('{"instruction": "2 + 2?", "response": 4}', "response should be a text, is 4"),
         ('{"instruction": "x", "context": ["y"], "response": "z"}', "context should be a text, is ['y']"),
         ('{"question": "x"}', "text"),
+        ('{"prompt": "x", "completion": "y"}', "messages, instruction or text, got prompt, completion"),
         ("7", "object"),
         ("{", "line 2"),
+        ("text,label", "no JSON: Expecting value (character 1)"),
+        ('{"messages": ' + "[" * 100_000, "nested too deeply"),
+        ('{"messages": "hello"}', "messages should be a list, is 'hello'"),
+        ('{"messages": null}', "messages should be a list, is None"),
+        ('{"messages": ["hello"]}', "a message should be an object, is 'hello'"),
+        ('{"messages": [{"role": ["user"], "content": "x"}]}', "role"),
+        ('{"messages": [{"role": "assistant", "content": "x"}], "train": ["all"]}', "train should be last or all"),
+        ('{"messages": [{"role": "assistant", "content": "x"}]}', "answers nothing"),
         ('{"messages": [{"role": "assistant", "content": "x"}], "train": "some"}', "train"),
     ],
 )
@@ -96,6 +105,16 @@ def test_a_bad_row_is_named_by_its_line(line: str, said: str) -> None:
     with pytest.raises(InputError, match="line 2") as caught:
         rows.read(Document("x.jsonl", f"{good}\n{line}\n"))
     assert said in str(caught.value)
+
+
+def test_a_row_that_no_tokens_can_be_made_of_is_named_by_its_line() -> None:
+    chat, tokenizer = own()
+    text = '{"instruction": "a", "response": "b"}\n{"instruction": "\\ud800", "response": "b"}\n'
+    fine, half = rows.read(Document("x.jsonl", text))
+    end = rows.end_of_turn(chat, tokenizer)
+    assert rows.encode(fine, chat, tokenizer, end).learnt
+    with pytest.raises(InputError, match=r"x\.jsonl, line 2: .*surrogate"):
+        rows.encode(half, chat, tokenizer, end)
 
 
 def test_a_line_separator_inside_a_string_ends_no_row() -> None:

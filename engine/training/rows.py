@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from engine.counter import with_controls
-from engine.errors import InputError, UsageError
+from engine.errors import EngineError, InputError, UsageError
 from engine.manifest import sha256_of
 from engine.schema import Document, Message
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from engine.chat_format import ChatFormat
     from engine.tokenizer import Tokenizer
 
+ROLES = ("system", "user", "assistant")
+_FORM = 'expected one JSON object a line: {"messages": […]}, or instruction and response, or text and label'
+
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
@@ -31,6 +34,9 @@ class Conversation:
     messages: tuple[Message, ...]
     every: bool = False
     """Whether all turns of the assistant are learnt, not only the last."""
+    file: str = field(default="rows", compare=False)
+    line: int = field(default=0, compare=False)
+    """Where it was read, from 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,33 +56,46 @@ def read(document: Document) -> list[Conversation]:
         if not line.strip():
             continue
         try:
-            rows.append(_conversation(json.loads(line)))
+            rows.append(replace(_conversation(json.loads(line)), file=document.name, line=number))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            what = f"no field {error}" if isinstance(error, KeyError) else str(error)
-            raise InputError(
-                f"{document.name}, line {number}: {what}",
-                hint='expected {"messages": […]}, or instruction and response, or text and label',
-            ) from error
+            raise InputError(f"{document.name}, line {number}: {_wrong(error)}", hint=_FORM) from error
     if not rows:
-        raise InputError(f"{document.name} holds no rows")
+        raise InputError(f"{document.name} holds no rows", hint=_FORM)
     return rows
+
+
+def _wrong(error: Exception) -> str:
+    """What is wrong with a row."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"no JSON: {error.msg} (character {error.pos + 1})"
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    return f"no field {error}" if isinstance(error, KeyError) else str(error)
 
 
 def _conversation(row: Any) -> Conversation:
     if not isinstance(row, dict):
         raise TypeError(f"expected an object, got {row!r:.40}")
     if "messages" in row:
-        messages = tuple(_message(item) for item in row["messages"])
-        if row.get("train", "last") not in {"last", "all"}:
+        if not isinstance(row["messages"], list):
+            raise TypeError(f"messages should be a list, is {row['messages']!r:.40}")
+        messages = tuple(map(_message, row["messages"]))
+        if row.get("train", "last") not in ("last", "all"):
             raise ValueError(f"train should be last or all, is {row['train']!r:.40}")
         if not messages or messages[-1].role != "assistant":
             raise ValueError("the last message should be the assistant's")
-        return Conversation(messages, row.get("train") == "all")
+        every = row.get("train") == "all"
+        if messages[0].role == "assistant" and (every or len(messages) == 1):
+            raise ValueError("the first message is the assistant's: it answers nothing")
+        return Conversation(messages, every)
     if "instruction" in row:
         from engine.tasks.answer import prompt
 
         given = [Document("context", _text(row, "context"))] if row.get("context") else []
         return Conversation((*prompt(_text(row, "instruction"), given), Message("assistant", _text(row, "response"))))
+    if "text" not in row:
+        got = ", ".join(row)
+        raise ValueError(f"expected the field messages, instruction or text, got {got or 'none':.60}")
     from engine.language import language_of
     from engine.tasks.sentiment import WORDS, question
 
@@ -96,14 +115,26 @@ def _text(row: dict[str, Any], name: str) -> str:
 
 
 def _message(item: Any) -> Message:
+    if not isinstance(item, dict):
+        raise TypeError(f"a message should be an object, is {item!r:.40}")
     role, content = item["role"], item["content"]
-    if role not in {"system", "user", "assistant"} or not isinstance(content, str):
+    if role not in ROLES or not isinstance(content, str):
         raise ValueError(f"a message has the role {role!r:.20} and a content of type {type(content).__name__}")
     return Message(role, content)
 
 
 def encode(conversation: Conversation, chat: ChatFormat, tokenizer: Tokenizer, end: int) -> Encoded:
-    """The tokens of a row. An earlier turn counts where it stands as it would be generated."""
+    """The tokens of a row. An earlier turn counts where it stands as it would be generated.
+
+    Raises InputError, which names the row, for what the tokenizer or the chat template refuse.
+    """
+    try:
+        return _encode(conversation, chat, tokenizer, end)
+    except EngineError as error:
+        raise InputError(f"{conversation.file}, line {conversation.line}: {error.message}", hint=error.hint) from error
+
+
+def _encode(conversation: Conversation, chat: ChatFormat, tokenizer: Tokenizer, end: int) -> Encoded:
     messages = conversation.messages
     turns = [at for at, message in enumerate(messages) if message.role == "assistant"]
     counting = turns if conversation.every else turns[-1:]
