@@ -58,6 +58,9 @@ def import_torch(*, lean: bool = False) -> None:
     with _no_collections():
         ahead.link_torch()
         ahead.import_others()
+        with contextlib.suppress(ImportError):
+            # Else PyTorch's C++ does it, which takes whatever comes meanwhile, a Ctrl-C as well, for NumPy's absence.
+            importlib.import_module("numpy")
         if lean and _known():
             _import_part()
         else:

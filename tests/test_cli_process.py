@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -281,3 +282,17 @@ def test_completion_scripts_exist_for_both_names(tmp_path: Path) -> None:
         check=True,
     )
     assert b"_LOCAL_LLM_COMPLETE" in done.stdout
+
+
+@posix
+def test_a_ctrl_c_while_python_takes_itself_apart_leaves_no_traceback(tmp_path: Path) -> None:
+    script = (
+        "import atexit, os, signal, sys\n"
+        "from tui.cli.main import main\n"
+        "atexit.register(os.kill, os.getpid(), signal.SIGINT)\n"
+        "sys.argv = ['llm', 'paths']; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], env=environment(tmp_path), capture_output=True, check=False,
+                          timeout=60)  # fmt: skip
+    assert b"Traceback" not in done.stderr
+    assert done.returncode == -signal.SIGINT

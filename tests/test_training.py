@@ -328,6 +328,26 @@ def test_a_kill_amid_a_write_leaves_nothing_behind(home: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are Unix's")
+def test_a_ctrl_c_while_numpy_comes_in_is_heard(home: Path) -> None:
+    """Where PyTorch's C++ imports it, whatever is raised meanwhile is lost."""
+    script = (
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'numpy._core._multiarray_umath':\n"
+        "            sys.meta_path.remove(self)\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from tui.cli.main import main; sys.argv[0] = 'llm'; main()"
+    )
+    words = ["finetune", "rows.jsonl", "--out", "mine", "--epochs", "1", "--threads", "1"]
+    done = subprocess.run([sys.executable, "-c", script, *words], env=environment(home), cwd=home, capture_output=True,
+                          check=False, timeout=240)  # fmt: skip
+    assert done.returncode == 130, done.stderr.decode()
+    assert not (home / "mine").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are Unix's")
 def test_a_killed_command_goes_on_to_the_same_adapter(home: Path) -> None:
     script = (
         "import sys; from engine.training import stepping; stepping.SAVE_EVERY = 0.0\n"

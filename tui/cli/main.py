@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import signal
 import sys
 import traceback
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -193,6 +194,7 @@ def main() -> None:
             # Chinese must come out of a pipe in any locale; what no terminal can show becomes an escape.
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     code = run(sys.argv[1:])
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # one more Ctrl-C ends what is left, without a traceback
     try:
         _flush()
     except BrokenPipeError:

@@ -23,10 +23,12 @@ class Trains(Protocol):
 
 
 def prepare(run: Run) -> None:
-    """Give way to other work, and keep to the threads that were told."""
+    """Import PyTorch, give way to other work, and keep to the threads that were told."""
+    from engine.lean import import_torch
     from engine.threads import wait_politely
 
     wait_politely()
+    import_torch()
     if run.settings["threads"]:
         import torch
 
