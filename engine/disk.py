@@ -68,19 +68,21 @@ def disk_errors(folder: Path) -> Iterator[None]:
 def write_whole(path: Path, data: bytes, *, shared: bool = False) -> None:
     """Write a file that appears complete, by rename; what a kill left of it is written over the next time.
 
-    `shared`: several processes may do so at once, each beside the others.
+    `shared`: several processes may do so at once, each beside the others. Raises FetchError where the disk is full or
+    the folder not to be written.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part" if shared else f".{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise
+    with disk_errors(path.absolute().parent):
+        try:
+            with part.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                part.unlink()
+            raise
 
 
 def sync_folder(folder: Path) -> None:

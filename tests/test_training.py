@@ -17,7 +17,7 @@ from safetensors import safe_open
 from torch.nn import functional
 
 from engine import adapter, checkpoint
-from engine.errors import CheckpointError, UsageError
+from engine.errors import CheckpointError, FetchError, UsageError
 from engine.kernels.reference import ReferenceKernel
 from engine.linear import Int8Linear, quantize_rows
 from engine.schema import Message
@@ -256,6 +256,23 @@ def test_a_kept_state_of_other_settings_or_rows_is_refused(folder: Path, tmp_pat
         run(Trainer(folder, taught(), CONFIG, out, "cpu"))
 
 
+def test_one_process_at_a_time_trains_for_an_aim(folder: Path, tmp_path: Path) -> None:
+    steps = Trainer(folder, taught(), CONFIG, tmp_path / "a", "cpu").run()
+    next(steps)
+    with pytest.raises(UsageError, match="another process is training"):
+        next(Trainer(folder, taught(), CONFIG, tmp_path / "a", "cpu").run())
+    steps.close()
+    run(Trainer(folder, taught(), CONFIG, tmp_path / "a", "cpu"))
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_folder_that_takes_nothing_is_told_before_the_first_step(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "file" / "a", tmp_path / ("a" * 250)):
+        with pytest.raises(FetchError, match="can't be written"):
+            next(Trainer(folder, taught(), CONFIG, out, "cpu").run())
+
+
 @pytest.mark.parametrize("change", [{"rank": 0}, {"alpha": -1.0}, {"targets": ("head",)}, {"held_out": 1.0}])
 def test_nonsense_is_refused_at_birth(change: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
@@ -322,9 +339,24 @@ def test_a_kill_amid_a_write_leaves_nothing_behind(home: Path) -> None:
     code, left = killed(signal.SIGTERM)
     assert code == 143
     assert left == ["mine.training"]  # saved as it left
-    assert killed(signal.SIGKILL) == (-signal.SIGKILL, [".mine.part", "mine.training"])
+    assert killed(signal.SIGKILL) == (-signal.SIGKILL, [".mine.part", ".mine.training.lock", "mine.training"])
     assert llm(home, *words, timeout=240).returncode == 0
     assert [path.name for path in home.glob("*mine*")] == ["mine"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits are Unix's")
+def test_a_full_disk_is_told_with_the_way_on(home: Path) -> None:
+    script = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n"
+        "from tui.cli.main import main; sys.argv[0] = 'llm'; main()"
+    )
+    words = ["finetune", "rows.jsonl", "--out", "mine", "--epochs", "1", "--threads", "1"]
+    done = subprocess.run([sys.executable, "-c", script, *words], env=environment(home), cwd=home, capture_output=True,
+                          check=False, timeout=240)  # fmt: skip
+    assert done.returncode == 1
+    assert b"the disk is full" in done.stderr
+    assert b"run the same command again" in done.stderr
+    assert list(home.glob("*mine*")) == []
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are Unix's")

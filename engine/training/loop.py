@@ -115,8 +115,13 @@ class Trainer:
     def run(self) -> Iterator[Step | Measured]:
         """Train to the end, from where an earlier run was stopped; then the adapter is written.
 
-        Closing the iterator keeps the state. Raises CheckpointError if the kept state is of another run.
+        Closing the iterator keeps the state. Raises CheckpointError if the kept state is of another run, UsageError if
+        another process is at it, FetchError if the folder is full or not to be written.
         """
+        with state.alone(self.out):
+            yield from self._run()
+
+    def _run(self) -> Iterator[Step | Measured]:
         self.model, self.parameters = open_decoder(self.folder, self.config, self.device)
         if self.start:
             with torch.no_grad():

@@ -16,6 +16,7 @@ from torch.nn import functional
 import tokenizer_models
 from engine.config import SamplingConfig
 from engine.convert.publish import publish
+from engine.disk import disk_errors
 from engine.generate import generate
 from engine.kernels import resolve_device
 from engine.kv_cache import KVCache
@@ -99,8 +100,13 @@ class Pretrainer:
     def run(self) -> Iterator[Step | Measured]:
         """Train to the end, from where an earlier run was stopped; then the folder is written.
 
-        Closing the iterator keeps the state. Raises CheckpointError if the kept state is of another run.
+        Closing the iterator keeps the state. Raises CheckpointError if the kept state is of another run, UsageError if
+        another process is at it, FetchError if the folder is full or not to be written.
         """
+        with state.alone(self.out):
+            yield from self._run()
+
+    def _run(self) -> Iterator[Step | Measured]:
         torch.manual_seed(self.seed)
         self.model = fresh(Decoder(self.shape)).to(self.device)
         for kind in self.model.rotary.kinds:
@@ -117,7 +123,8 @@ class Pretrainer:
         path = state.place(self.out)
         run = {"settings": self.blueprint.to_json(), "seed": self.seed, "data": self.corpus.digest}
         known = yield from stepping.go(self, self.steps, path, run, parameters, optimizer)
-        self._write(known)
+        with disk_errors(self.out.absolute().parent):
+            self._write(known)
         path.unlink(missing_ok=True)
 
     def gradient(self, number: int, optimizer: torch.optim.Optimizer) -> tuple[float, int]:

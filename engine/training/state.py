@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from engine.disk import write_whole
-from engine.errors import CheckpointError
+from engine.disk import disk_errors, write_whole
+from engine.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import torch
@@ -33,6 +34,31 @@ class State:
 def place(out: Path) -> Path:
     """Beside the adapter that comes of it."""
     return out.with_name(f"{out.name}.training")
+
+
+@contextlib.contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """While it is entered no other process trains for the same aim. Told before long work: a folder not to be written.
+
+    Raises UsageError where another process does, FetchError.
+    """
+    from filelock import FileLock, Timeout
+
+    path = out.with_name(f".{place(out).name}.lock")
+    lock = FileLock(path)
+    with disk_errors(out.absolute().parent):
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            raise UsageError(
+                f"another process is training {out}", hint="wait until it is done, or choose another --out"
+            ) from error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # Windows keeps a file that is held
+            path.unlink()
+        lock.release()
 
 
 def save(path: Path, state: State, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> None:

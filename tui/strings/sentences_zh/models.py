@@ -152,7 +152,7 @@ FORMS = (
     (r"not enough room to (\w+) the model: (.+) needed, (.+) free in (.+)", "空间不够：需要 {2}，{4} 里只剩 {3}"),
     (r"the disk is full: (.+) free in (.+)", "磁盘已满：{2} 里只剩 {1}"),
     (r"free some space, then run the same command again: what came so far is kept",
-     "请腾出空间再下载：已经来的部分都留着"),
+     "请腾出空间，再运行同一条命令：已经来的部分都留着"),
     (r"free some space \(`llm models rm NAME`\), then run the same command again", "请腾出空间（可删除模型）再来一次"),
     (r"(.+) can't be written or read: (.+)", "{1} 读写不了：{2}"),
     (r"check that the folder is yours to write, or move everything with LOCAL_LLM_HOME",

@@ -24,6 +24,8 @@ FORMS = (
     (r"try it: (.+)", "试一试：{1!s}"),
     (r"to use it: (.+)", "要使用它：{1!s}"),
     # What can be wrong
+    (r"another process is training (.+)", "另一个进程正在训练 {1!s}"),
+    (r"wait until it is done, or choose another (--\S+)", "请等它结束，或换一个 {1}"),
     (r"unknown setting (.+)", "没有设置 {1}"),
     (r"((?:local-)?llm models import) MODEL --adapter (.+) …", "{1} 模型 --adapter {2} …"),
     (r"choose another (--\S+), or delete it", "请换一个 {1}，或删除它"),
