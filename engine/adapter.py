@@ -21,8 +21,15 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 KEY = "adapter"
+LARGEST_SCALE = 1e6
+"""Far beyond all that trains; float32 holds what comes of it."""
 _LONGEST_HEADER = 100 * 2**20
 """Bytes: what the safetensors format allows."""
+_KINDS: dict[str, type] = {
+    "base": str, "base_name": str, "base_licence": str, "smoothing": dict, "training": dict, "rows": int, "steps": int,
+    "files": list, "licences": list, "held_out_losses": list, "start": dict,
+}  # fmt: skip
+"""What a manifest says, if it does, and as what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,20 +89,29 @@ def load(path: Path) -> Adapter:
 
 def _info(header: bytes) -> dict[str, Any]:
     info = json.loads(json.loads(header)["__metadata__"][KEY])
-    if info["format"] != FORMAT or not isinstance(info["base"], str):
+    if info["format"] != FORMAT or "base" not in info:
         raise ValueError(f"expected format {FORMAT}")
+    if wrong := [name for name, kind in _KINDS.items() if name in info and not isinstance(info[name], kind)]:
+        raise TypeError(f"{', '.join(wrong)} of another type")
     if not all(isinstance(line, str) for line in info.get("licences", [])):
         raise TypeError("a licence is no text")
-    return info | {"rank": int(info["rank"]), "scale": float(info["scale"])}
+    told = {"rank": int(info["rank"]), "scale": float(info["scale"])}
+    if not 0 < told["scale"] <= LARGEST_SCALE:
+        raise ValueError(f"the scale is {told['scale']}")
+    return info | told
 
 
 @contextlib.contextmanager
 def _damage(path: Path, *more: type[Exception]) -> Iterator[None]:
-    damaged: tuple[type[Exception], ...] = (*more, ValueError, KeyError, TypeError, RecursionError, MemoryError)
+    damaged: tuple[type[Exception], ...] = (
+        *more, ValueError, KeyError, TypeError, OverflowError, RecursionError, MemoryError,
+    )  # fmt: skip
     try:
         yield
     except OSError as error:
-        raise CheckpointError(f"the adapter {path} can't be read: {error.strerror or error}") from error
+        raise CheckpointError(
+            f"the adapter {path} can't be read: {error.strerror or error}", hint="check the path to the adapter"
+        ) from error
     except damaged as error:
         raise CheckpointError(
             f"{path} is no adapter, or a damaged one: {error}", hint="llm finetune writes them"

@@ -237,6 +237,15 @@ def test_what_training_from_nothing_can_not_honour_is_refused(home: Path, flags:
     assert said in done.stderr.decode()
 
 
+@pytest.mark.parametrize("name", ["../x", ""])
+def test_a_name_that_no_model_can_have_is_refused_before_the_training(home: Path, name: str) -> None:
+    flags = ["--out", "small", "--name", name]
+    done = llm(home, "finetune", "--from-scratch", "small.toml", "text.txt", *flags)
+    assert done.returncode == 2
+    assert "can't be a model's name" in done.stderr.decode()
+    assert not (home / "small").exists()
+
+
 def test_a_name_alone_or_a_missing_configuration_is_told(home: Path) -> None:
     assert llm(home, "finetune", "text.txt", "--out", "a", "--name", "x").returncode == 2
     assert llm(home, "finetune", "--from-scratch", "none.toml", "text.txt", "--out", "a").returncode == 1

@@ -9,7 +9,7 @@ import torch
 
 from engine import adapter, checkpoint, manifest
 from engine.chat_format import ChatFormat
-from engine.errors import InputError, UsageError
+from engine.errors import CheckpointError, InputError, UsageError
 from engine.generate import generate
 from engine.kernels import resolve_device
 from engine.kv_cache import KVCache
@@ -17,12 +17,13 @@ from engine.layout import Consecutive
 from engine.tokenizer import Tokenizer
 from engine.training import rows, state, stepping
 from engine.training.lora import dtype_of, loss_of, open_decoder
+from engine.training.settings import TARGETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from engine.adapter import Adapter
     from engine.schema import Message
@@ -73,6 +74,9 @@ class Trainer:
         Raises InputError if no row is short enough, UsageError if `start` does not fit.
         """
         self.folder, self.config, self.out, self.about, self.start = folder, config, out, about or {}, start
+        width = checkpoint.read_config(folder)[0].hidden_size
+        if config.rank > width:
+            raise UsageError(f"rank must be at most {width}, the width of {folder.name}, got {config.rank}")
         if start:
             _require_alike(start, folder, config)
         self.device = resolve_device(device)
@@ -124,9 +128,7 @@ class Trainer:
     def _run(self) -> Iterator[Step | Measured]:
         self.model, self.parameters = open_decoder(self.folder, self.config, self.device)
         if self.start:
-            with torch.no_grad():
-                for name, parameter in self.parameters.items():
-                    parameter.copy_(self.start.tensors[name])
+            _put(self.start, self.parameters)
         for kind in self.model.rotary.kinds:
             # Made here: a sample would make them in inference mode, where no gradient may pass.
             self.model.rotary(kind, Consecutive(0, self.config.longest, self.device), self.device)
@@ -214,7 +216,7 @@ def _require_alike(start: Adapter, folder: Path, config: TrainingConfig) -> None
     """Raises UsageError unless the adapter has the shape that is to be trained, over the same model."""
     _, quantization = checkpoint.read_config(folder)
     adapter.require_fit(start, folder, quantization.smoothing)
-    targets = {name.rsplit(".", 1)[0].split(".", 2)[2] for name in start.tensors}
+    targets = {target for target in TARGETS if any(f".{target}." in name for name in start.tensors)}
     told = (config.rank, config.scale, set(config.targets))
     if (start.info["rank"], start.info["scale"], targets) != told:
         raise UsageError(
@@ -222,6 +224,17 @@ def _require_alike(start: Adapter, folder: Path, config: TrainingConfig) -> None
             f"the run is told rank {config.rank}, scale {config.scale:g}, {', '.join(sorted(config.targets))}",
             hint="give the same --rank, --alpha and --targets",
         )
+
+
+@torch.no_grad()
+def _put(start: Adapter, parameters: Mapping[str, nn.Parameter]) -> None:
+    """Raises CheckpointError if the adapter is not of just these layers."""
+    if {name: tensor.shape for name, tensor in start.tensors.items()} != {n: p.shape for n, p in parameters.items()}:
+        raise CheckpointError(
+            "the adapter to go on from does not fit the model's layers", hint="choose another --start"
+        )
+    for name, parameter in parameters.items():
+        parameter.copy_(start.tensors[name])
 
 
 def _remembered(start: Adapter, about: Mapping[str, Any]) -> dict[str, Any]:

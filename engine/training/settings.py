@@ -7,10 +7,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from engine.adapter import LARGEST_SCALE
 from engine.errors import UsageError
 
 TARGETS = ("attention.qkv", "attention.out", "mlp.gate_up", "mlp.down")
 """The linear layers of a block."""
+_MOST_EPOCHS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +46,21 @@ class TrainingConfig:
         for name, value in whole.items():
             if value < 1:
                 raise UsageError(f"{name.replace('_', ' ')} must be at least 1, got {value}")
+        if self.epochs > _MOST_EPOCHS:
+            raise UsageError(f"epochs must be at most {_MOST_EPOCHS}, got {self.epochs}")
         for name in ("alpha", "learning_rate", "clip"):
             value = getattr(self, name)
             if not 0 < value < math.inf:
                 raise UsageError(f"{name.replace('_', ' ')} must be positive, got {value}")
+        if self.scale > LARGEST_SCALE:
+            raise UsageError(f"alpha / rank must be at most {LARGEST_SCALE:g}, got {self.scale:g}")
         if not 0 <= self.warmup < 1 or not 0 <= self.held_out < 1 or not 0 <= self.weight_decay < 1:
             raise UsageError("warm-up, held-out share and weight decay lie between 0 and 1")
         unknown = set(self.targets) - set(TARGETS)
         if unknown or not self.targets:
             raise UsageError(f"unknown targets {', '.join(sorted(unknown)) or 'none'}", hint=", ".join(TARGETS))
+        if twice := [name for name in TARGETS if self.targets.count(name) > 1]:
+            raise UsageError(f"targets given twice: {', '.join(twice)}", hint="name each of them once")
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON types."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import UsageError
+from engine.naming import safe_name
 from tui.cli.console import program
 from tui.cli.inputs import read_file, with_text
 from tui.cli.opening import Run
@@ -25,7 +26,7 @@ def pretrain(
     from engine.training.blueprint import Blueprint
 
     blueprint = Blueprint.read(read_file(str(config)))
-    if name and name in run.library.names():
+    if name is not None and safe_name(name) in run.library.names():
         raise UsageError(f"there is already a model {name!r}", hint="choose another --name")
     options = run.options
     documents = [with_text(read_file(path, options.encoding, options.errors), path) for path in data]
