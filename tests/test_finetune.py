@@ -130,3 +130,25 @@ def test_a_killed_command_goes_on_to_the_same_adapter(home: Path) -> None:
     assert not (home / "parts").exists()
     subprocess.run(command("parts"), env=variables, cwd=home, check=True, capture_output=True, timeout=240)
     assert (home / "parts").read_bytes() == (home / "whole").read_bytes()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are Unix's")
+def test_a_state_of_other_settings_is_refused_and_names_them(home: Path) -> None:
+    script = (
+        "import os, signal; from engine.training import loop; measure = loop.Trainer.measure\n"
+        "def stop(self, step): return measure(self, step) if step < 2 else os.kill(os.getpid(), signal.SIGTERM)\n"
+        "loop.Trainer.measure = stop\n"
+        "import sys; from tui.cli.main import main; sys.argv[0] = 'llm'; main()"
+    )
+    words = ["finetune", "rows.jsonl", "--out", "mine", "--threads", "1", "--rank", "4", "--step-tokens", "64"]
+    stopped = subprocess.run([sys.executable, "-c", script, *words, "--epochs", "1"], env=environment(home), cwd=home,
+                             capture_output=True, check=False, timeout=240)  # fmt: skip
+    assert stopped.returncode == 143
+    assert b"the same command goes on from here" in stopped.stderr
+    other = llm(home, *words, "--epochs", "3")
+    assert other.returncode == 3
+    assert "epochs (was 1, is 3) differ" in other.stderr.decode()
+    assert b"going on" not in other.stderr
+    same = llm(home, *words, "--epochs", "1")
+    assert same.returncode == 0
+    assert b"going on with a run that was stopped" in same.stderr

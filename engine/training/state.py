@@ -90,9 +90,8 @@ def load(
     except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is damaged: {error}", hint="delete it to begin anew") from error
     if known["run"] != run:
-        other = [name for name in run if known["run"].get(name) != run[name]]
         raise CheckpointError(
-            f"{path} is of another run: {', '.join(other)} differ",
+            f"{path} is of another run: {', '.join(_differing(known['run'], run))} differ",
             hint="delete it to begin anew, or choose another --out",
         )
     with torch.no_grad():
@@ -104,3 +103,10 @@ def load(
                 "exp_avg_sq": tensors[f"{name}.exp_avg_sq"].to(parameter.device),
             }
     return State(run, known["step"], [(step, loss) for step, loss in known["losses"]])
+
+
+def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What is not the same in two runs: of the settings which, and what they were."""
+    names = [name for name in {**before, **now} if name != "settings" and before.get(name) != now.get(name)]
+    old, new = before.get("settings", {}), now.get("settings", {})
+    return names + [f"{name} (was {old.get(name)}, is {new[name]})" for name in new if old.get(name) != new[name]]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from tui.cli.interrupt import Terminated
 from tui.cli.opening import Run
 from tui.cli.progress import Progress
 
@@ -44,12 +45,14 @@ def follow(run: Run, trainer: Trains, said: Callable[[int], str], *, holds_out: 
     from engine.training.stepping import Measured
 
     kept = state.place(trainer.out)
-    if kept.exists():
-        run.console.note("going on with a run that was stopped")
+    going_on = kept.exists()
     held_out = loss = tokens = seconds = 0.0
     try:
         with Progress(run.console, "training step") as progress:
             for event in trainer.run():
+                if going_on:  # said only now: what is kept may be of another run
+                    going_on = False
+                    run.console.note("going on with a run that was stopped")
                 if isinstance(event, Measured):
                     progress.clear()
                     held_out = event.loss
@@ -59,7 +62,7 @@ def follow(run: Run, trainer: Trains, said: Callable[[int], str], *, holds_out: 
                 else:
                     tokens, seconds, loss = tokens + event.tokens, seconds + event.seconds, event.loss
                     progress.update(event.number, event.steps)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated):
         if kept.exists():
             run.console.note("stopped; the same command goes on from here")
         raise

@@ -77,7 +77,7 @@ FORMS = (
     (r"the last message should be the assistant's", "最后一条消息应是 assistant 的"),
     (r"a message has the role (.+) and a content of type (\w+)", "有一条消息的 role 是 {1}，content 的类型是 {2}"),
     (r"no field (.+)", "没有字段 {1}"),
-    (r"(.+) is of another run: (.+) differ", "{1} 属于另一次训练：{2} 不同"),
+    (r"(.+) is of another run: (.+) differ", "{1!s} 属于另一次训练：{2!s} 不同"),
     (r"the loss of step (\d+) is (\S+): training has run away", "第 {1} 步的损失是 {2}：训练已发散"),
     (r"a learning rate below (\S+)", "请用低于 {1} 的学习率"),
     (r"there is already a model (.+)", "已经有模型 {1}"),
