@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -45,6 +46,14 @@ def test_the_command_trains_applies_and_merges(home: Path) -> None:
     assert llm(home, *asked, "-m", "mine").stdout.decode().strip() == "forty two"
     again = llm(home, "finetune", "rows.jsonl", *flags)
     assert (again.returncode, b"exists" in again.stderr) == (2, True)
+
+
+def test_rows_come_from_stdin_too_and_what_was_read_is_what_is_kept_of_them(home: Path) -> None:
+    given = (home / "rows.jsonl").read_bytes()
+    done = llm(home, "finetune", "-", "--out", "mine", "--epochs", "1", "--threads", "1", stdin=given)
+    assert done.returncode == 0, done.stderr.decode()
+    (file,) = json.loads(llm(home, "models", "show", "mine", "--json").stdout)["files"]
+    assert file == {"name": "stdin", "bytes": len(given), "sha256": hashlib.sha256(given).hexdigest(), "rows": 40}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are Unix's")

@@ -171,6 +171,12 @@ def file_record(path: Path, rows: int) -> dict[str, Any]:
         raise InputError(f"{path} can't be read: {error.strerror or error}") from error
 
 
+def text_record(document: Document, rows: int) -> dict[str, Any]:
+    """The same of what can be read only once: stdin, a pipe."""
+    data = document.text.encode("utf-8", "surrogatepass")
+    return {"name": document.name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "rows": rows}
+
+
 def split(rows: Sequence[Encoded], share: float, seed: int) -> tuple[list[Encoded], list[Encoded]]:
     """Rows to train on, and so large a share to measure with: which, only a row's own tokens and the seed say."""
 

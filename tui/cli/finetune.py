@@ -14,7 +14,7 @@ from tui.cli.inputs import argument_text, read_file
 from tui.cli.opening import Run
 from tui.cli.options import DECODING, Options, takes
 from tui.cli.progress import Progress, size
-from tui.cli.training import follow, in_one_line, prepare
+from tui.cli.training import follow, in_one_line, prepare, read, record
 
 if TYPE_CHECKING:
     from engine.training.loop import Trainer
@@ -149,12 +149,13 @@ def _adapt(
     if "targets" in given:
         more["targets"] = tuple(name.strip() for name in given["targets"].split(","))
     config = TrainingConfig(**(given | more))
-    documents = [read_file(path, run.options.encoding, run.options.errors) for path in data]
+    documents = read(run, data)
     from engine.training import rows
 
-    read = [rows.read(document) for document in documents]
-    conversations = [row for part in read for row in part]
-    files = [rows.file_record(Path(path), len(part)) for path, part in zip(data, read, strict=True)]
+    parts = [rows.read(document) for document in documents]
+    conversations = [row for part in parts for row in part]
+    together = zip(data, documents, parts, strict=True)
+    files = [record(path, document, len(part)) for path, document, part in together]
     folder = Path(run.find_installed().path)
     prepare(run)
     from engine import adapter

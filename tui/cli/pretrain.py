@@ -13,7 +13,7 @@ from tui.cli.inputs import read_file, with_text
 from tui.cli.opening import Run
 from tui.cli.progress import Progress, size
 from tui.cli.pulling import Reporter, say_installed
-from tui.cli.training import follow, in_one_line, prepare
+from tui.cli.training import follow, in_one_line, prepare, read, record
 
 if TYPE_CHECKING:
     from engine.training.pretrain import Pretrainer
@@ -28,13 +28,11 @@ def pretrain(
     blueprint = Blueprint.read(read_file(str(config)))
     if name is not None and safe_name(name) in run.library.names():
         raise UsageError(f"there is already a model {name!r}", hint="choose another --name")
-    options = run.options
-    documents = [with_text(read_file(path, options.encoding, options.errors), path) for path in data]
+    documents = [with_text(document, path) for document, path in zip(read(run, data), data, strict=True)]
     prepare(run)
     from engine.training.pretrain import Pretrainer
-    from engine.training.rows import file_record
 
-    files = [file_record(Path(path), document.text.count("\n")) for path, document in zip(data, documents, strict=True)]
+    files = [record(path, document, document.text.count("\n")) for path, document in zip(data, documents, strict=True)]
     about: dict[str, Any] = {"files": files, "licences": list(licences)}
     seed, device = run.settings["seed"] or 0, run.settings["device"]
     trainer = Pretrainer(documents, blueprint, out, seed=seed, device=device, about=about)

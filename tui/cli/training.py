@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from tui.cli.inputs import read_path, stdin_once
 from tui.cli.interrupt import Terminated
 from tui.cli.opening import Run
 from tui.cli.progress import Progress
+from tui.files import is_file
 
 if TYPE_CHECKING:
+    from engine.schema import Document
     from engine.training.stepping import Measured, Step
 
 
@@ -34,6 +37,18 @@ def prepare(run: Run) -> None:
         import torch
 
         torch.set_num_threads(run.settings["threads"])
+
+
+def read(run: Run, data: Sequence[str]) -> list[Document]:
+    """What is trained on: files, and stdin for `-`. Raises InputError, UsageError."""
+    return [read_path(path, run.options.encoding, run.options.errors) for path in stdin_once(data)]
+
+
+def record(path: str, document: Document, rows: int) -> dict[str, Any]:
+    """What is kept of where a document came from. Raises InputError."""
+    from engine.training.rows import file_record, text_record
+
+    return file_record(Path(path), rows) if path != "-" and is_file(path) else text_record(document, rows)
 
 
 def follow(run: Run, trainer: Trains, said: Callable[[int], str], *, holds_out: bool = True) -> float:
