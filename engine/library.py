@@ -186,12 +186,16 @@ class Library:
         """Makes a model of what lies at `source`, under its provenance's name. UsageError if that is taken."""
         name = safe_name(provenance.name)
         with self._alone_with(name, progress):
-            if taken := self._taken(name):
-                raise UsageError(
-                    f"there is already a model {taken!r}", hint=f"llm models rm {taken}, or import it by another name"
-                )
+            self.require_new(name)
             self._install(source, replace(provenance, name=name), progress, install)
         return self._describe(name)
+
+    def require_new(self, name: str) -> None:
+        """Raises UsageError for a name that no model can have, or that one has."""
+        if taken := self._taken(safe_name(name)):
+            raise UsageError(
+                f"there is already a model {taken!r}", hint=f"llm models rm {taken}, or import it by another name"
+            )
 
     def _describe(self, name: str) -> ModelSummary:
         return model_folder.describe(self.models_dir / name)

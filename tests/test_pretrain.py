@@ -221,6 +221,9 @@ def test_the_command_trains_and_the_other_commands_use_the_model(home: Path) -> 
     assert figure == pytest.approx(facts["held_out_perplexity_by_byte"], rel=0.1)
     again = llm(home, "finetune", "--from-scratch", "small.toml", "text.txt", *flags)
     assert (again.returncode, b"models import small --name NAME" in again.stderr) == (2, True)
+    taken = llm(home, "finetune", "--from-scratch", "small.toml", "text.txt", "--out", "other", "--name", "SMALL")
+    assert (taken.returncode, b"already a model 'small'" in taken.stderr) == (2, True)
+    assert not (home / "other").exists()
 
 
 @pytest.mark.parametrize(

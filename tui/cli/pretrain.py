@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import UsageError
-from engine.naming import safe_name
 from tui.cli.console import program
 from tui.cli.inputs import read_file, with_text
 from tui.cli.opening import Run
@@ -26,8 +24,8 @@ def pretrain(
     from engine.training.blueprint import Blueprint
 
     blueprint = Blueprint.read(read_file(str(config)))
-    if name is not None and safe_name(name) in run.library.names():
-        raise UsageError(f"there is already a model {name!r}", hint="choose another --name")
+    if name is not None:
+        run.library.require_new(name)
     documents = [with_text(document, path) for document, path in zip(read(run, data), data, strict=True)]
     prepare(run)
     from engine.training.pretrain import Pretrainer
