@@ -111,8 +111,7 @@ class Library:
     def set_default(self, name: str) -> str:
         """Chooses the model used when none is named; returns its full name. Raises ModelNotFound."""
         name = self.find(name).name
-        with disk_errors(self.models_dir):
-            write_whole(self.models_dir / _DEFAULT, f"{json.dumps({'name': name})}\n".encode(), shared=True)
+        write_whole(self.models_dir / _DEFAULT, f"{json.dumps({'name': name})}\n".encode(), shared=True)
         return name
 
     def verify(self, name: str, *, full: bool = False) -> Manifest:
