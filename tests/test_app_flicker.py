@@ -61,7 +61,9 @@ def test_nothing_flickers_while_an_answer_streams(tiny_model_home: Path, tmp_pat
     home = tmp_path / "home"
     home.mkdir()
     shutil.copytree(tiny_model_home / "models", home / "models")
-    terminal = Terminal(home, "chat", "--lang", "en", "--no-save", "--max-tokens", "999", size=size, code=TOLD)
+    terminal = Terminal(
+        home, "chat", "--lang", "en", "--no-save", "--max-tokens", "999", "--temperature", "0", size=size, code=TOLD
+    )
     screen = terminal.screen
     terminal.sees("tiny · cpu/")
     terminal.types("Tell me")
