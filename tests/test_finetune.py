@@ -56,6 +56,19 @@ def test_rows_come_from_stdin_too_and_what_was_read_is_what_is_kept_of_them(home
     assert file == {"name": "stdin", "bytes": len(given), "sha256": hashlib.sha256(given).hexdigest(), "rows": 40}
 
 
+def test_a_run_has_the_shape_of_the_adapter_it_goes_on_from_unless_told_another(home: Path) -> None:
+    shape = ("--rank", "3", "--alpha", "10", "--targets", "mlp.down,attention.qkv")
+    words = ("finetune", "rows.jsonl", "--epochs", "1", "--threads", "1")
+    assert llm(home, *words, *shape, "--out", "first").returncode == 0
+    done = llm(home, *words, "--start", "first", "--out", "second")
+    assert done.returncode == 0, done.stderr.decode()
+    first, second = (json.loads(llm(home, "models", "show", name, "--json").stdout) for name in ("first", "second"))
+    for told in ("rank", "alpha", "targets"):
+        assert second["training"][told] == first["training"][told]
+    done = llm(home, *words, "--start", "first", "--rank", "4", "--out", "third")
+    assert (done.returncode, b"give the same --rank" in done.stderr) == (2, True)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals are Unix's")
 def test_a_kill_amid_a_write_leaves_nothing_behind(home: Path) -> None:
     script = (

@@ -78,7 +78,12 @@ def finetune(
     ] = None,
     start: Annotated[
         Path | None,
-        typer.Option("--start", help="Go on from this adapter.", metavar="ADAPTER", show_default=False),
+        typer.Option(
+            "--start",
+            help="Go on from this adapter, with its rank, alpha and targets.",
+            metavar="ADAPTER",
+            show_default=False,
+        ),
     ] = None,
     licence: Annotated[
         list[str] | None,
@@ -144,11 +149,11 @@ def _adapt(
     """Train an adapter with the settings that were given."""
     from engine.training.settings import TrainingConfig
 
-    rank = given.get("rank", TrainingConfig().rank)
-    more: dict[str, Any] = {"alpha": given.get("alpha", 2.0 * rank), "seed": run.settings["seed"] or 0}
     if "targets" in given:
-        more["targets"] = tuple(name.strip() for name in given["targets"].split(","))
-    config = TrainingConfig(**(given | more))
+        given["targets"] = tuple(name.strip() for name in given["targets"].split(","))
+    given = _shape_of(start) | given if start else given
+    more = {"alpha": 2.0 * given.get("rank", TrainingConfig().rank), "seed": run.settings["seed"] or 0}
+    config = TrainingConfig(**(more | given))
     documents = read(run, data)
     from engine.training import rows
 
@@ -175,6 +180,17 @@ def _adapt(
     )
 
 
+def _shape_of(start: Path) -> dict[str, Any]:
+    """The settings that a run has from the adapter it goes on from, unless told. Raises CheckpointError."""
+    from engine import adapter
+
+    told = adapter.read_info(start).get("training", {})
+    shape = {name: told[name] for name in ("rank", "alpha") if isinstance(told.get(name), int | float)}
+    if isinstance(told.get("targets"), list):
+        shape["targets"] = tuple(map(str, told["targets"]))
+    return shape
+
+
 def _licences(given: list[str] | None, card: Path | None) -> list[str]:
     """Terms and attributions of the data, a line each. Raises InputError."""
     lines = [argument_text(line, "--licence").strip() for line in given or []]
@@ -187,7 +203,8 @@ def _tell(run: Run, trainer: Trainer) -> None:
     plan = trainer.plan()
     left = f", {plan.left_out} longer ones left out" if plan.left_out else ""
     held = f"{counted(plan.held_out, 'row')} held out"
+    steps = counted(plan.steps, "step")
     run.console.note(
-        f"{plan.rows} rows of {plan.tokens} tokens, {plan.learnt} of them learnt{left}; {held}\n"
-        f"{plan.steps} steps, {plan.parameters / 1e6:.1f} M parameters trained, about {size(plan.memory)} of memory"
+        f"{counted(plan.rows, 'row')} of {counted(plan.tokens, 'token')}, {plan.learnt} of them learnt{left}; {held}\n"
+        f"{steps}, {plan.parameters / 1e6:.1f} M parameters trained, about {size(plan.memory)} of memory"
     )

@@ -238,7 +238,7 @@ OPTIONS = {
     "Longer rows are left out, in tokens; 1024 unless told.": "更长的行不用，以词元计；默认 1024",
     "Tokens of a step: its batch; 1024 unless told.": "每一步的词元数，即批的大小；默认 1024",
     "Tokens at once, memory grows with them; 1024 unless told.": "同时计算的词元数，越多越占内存；默认 1024",
-    "Go on from this adapter.": "从这个适配器接着训练",
+    "Go on from this adapter, with its rank, alpha and targets.": "从这个适配器接着训练，沿用其 rank、alpha、targets",
     "Terms of the data, or whom to name: kept in the adapter.": "数据的许可，或应署名的人：保存在适配器里",
     "A text file of such lines.": "每行一条许可的文本文件",
     "Train a new decoder of this shape (TOML or JSON: layers, width, heads, context …).":

@@ -3,10 +3,10 @@
 FORMS = (
     (r"tokenizing rows", "正在切分各行"),
     (r"training step", "训练步"),
-    (r"(\d+) rows of (\d+) tokens, (\d+) of them learnt(, \d+ longer ones left out)?; (\d+) rows? held out\n(.+)",
+    (r"(\d+) rows? of (\d+) tokens?, (\d+) of them learnt(, \d+ longer ones left out)?; (\d+) rows? held out\n(.+)",
      "{1} 行，共 {2} 词元，其中学习 {3} 词元{4}；留出 {5} 行\n{6}"),
     (r", (\d+) longer ones left out", "，略去过长的 {1} 行"),
-    (r"(\d+) steps, (\S+) M parameters trained, about (.+) of memory", "{1} 步，训练 {2} M 参数，约占内存 {3}"),
+    (r"(\d+) steps?, (\S+) M parameters trained, about (.+) of memory", "{1} 步，训练 {2} M 参数，约占内存 {3}"),
     (r"(\S+) M parameters, (\d+) tokens to train on, (\d+) held out\n(.+)",
      "{1} M 参数，训练 {2} 词元，留出 {3} 词元\n{4}"),
     (r"(\d+) steps see (\d+) tokens, (\S+) for each parameter; about (.+) of memory",
