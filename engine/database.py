@@ -70,7 +70,7 @@ class Database:
             except sqlite3.OperationalError as error:
                 if "locked" in str(error):
                     raise self._busy() from error
-                if "no such" in str(error):  # table or column
+                if str(error).startswith(("no such table", "no such column")):
                     raise self._not_ours() from error
                 raise StoreError(
                     f"the {self._name} {self.path} can't be used: {error}", hint="check its folder and the space there"

@@ -92,3 +92,12 @@ def test_another_programs_database_is_refused_and_left_as_it_was(path: Path, ver
     assert caught.value.hint == "delete it"
     if not version:  # of a version that looks like ours only its missing tables tell
         assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("lacking", ["SELECT no_such_function(1)", "CREATE VIRTUAL TABLE t USING no_such_module"])
+def test_what_sqlite_itself_lacks_makes_the_file_no_strangers(path: Path, lacking: str) -> None:
+    database = opened(path)
+    with pytest.raises(StoreError, match="can't be used: no such") as caught, database.errors():
+        database.connection.execute(lacking)
+    assert "delete" not in caught.value.hint
+    database.close()
