@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 STRIDE = 256
 
 
-def common(ours: Sequence[Any], theirs: Sequence[Any]) -> int:
+def common_prefix_length(ours: Sequence[Any], theirs: Sequence[Any]) -> int:
     """How many ids, or characters, two sequences of one type begin with alike; whole strides are compared at once."""
     most = min(len(ours), len(theirs))
     at = 0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from engine.alike import common
+from engine.alike import common_prefix_length
 from engine.errors import EngineError
 from engine.fixed_step import FixedSteps
 from engine.generate import Drawing, Sample, Token, prefill, score_all
@@ -161,7 +161,7 @@ def _take(row: Row, drawn: tuple[int, float]) -> Token:
 def shared_prefix(prompts: Sequence[list[int]]) -> list[int]:
     """What all prompts begin with, less than all of the shortest."""
     first, last = min(prompts), max(prompts)
-    return first[: common(first[:-1], last[:-1])]
+    return first[: common_prefix_length(first[:-1], last[:-1])]
 
 
 def score_packed(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.alike import common
+from engine.alike import common_prefix_length
 from engine.generate import chunk_for, prefill
 from engine.kv_cache import KVCache
 
@@ -39,7 +39,7 @@ class Held:
         The last token is always left to compute: its logits are what generation starts from.
         """
         self.turn += 1
-        kept = self.cache.truncate(common(self.ids, prompt[:-1]))
+        kept = self.cache.truncate(common_prefix_length(self.ids, prompt[:-1]))
         self.ids = list(prompt[:kept])
         return kept
 
@@ -64,7 +64,7 @@ class Held:
         start = self.cache.length
         if other.ids[:start] != self.ids:
             return 0
-        end = common(other.ids, prompt[:-1])
+        end = common_prefix_length(other.ids, prompt[:-1])
         if end < start + WORTH or not self.cache.extend(other.cache, end):
             return 0
         self.ids = list(prompt[:end])

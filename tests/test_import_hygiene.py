@@ -111,6 +111,13 @@ def test_the_help_says_of_each_command_what_its_own_help_says() -> None:
         assert command.hidden == entry.hidden
 
 
+def probed(home: Path, probe: str) -> subprocess.CompletedProcess[bytes]:
+    """A program of its own, with nothing imported yet."""
+    return subprocess.run(
+        [sys.executable, "-c", probe], env=environment(home), cwd=ROOT, capture_output=True, timeout=60, check=False
+    )
+
+
 def test_a_model_is_loaded_and_answers_without_torchs_compiler(tiny_model_home: Path) -> None:
     """Drawing random weights on the meta device once imported all of torch._dynamo: a second of each start."""
     probe = (
@@ -119,14 +126,7 @@ def test_a_model_is_loaded_and_answers_without_torchs_compiler(tiny_model_home: 
         "code = run(['ask', 'hello', '--max-tokens', '3'])\n"
         "sys.exit(code or 10 * ('torch' not in sys.modules) or 20 * ('torch._dynamo' in sys.modules))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", probe],
-        env=environment(tiny_model_home),
-        cwd=ROOT,
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
+    done = probed(tiny_model_home, probe)
     assert done.returncode == 0, done.stderr
 
 
@@ -137,14 +137,7 @@ def test_a_context_that_the_model_can_not_have_is_refused_before_it_is_loaded(ti
         "code = run(['ask', 'hello', '--ctx', '9999999'])\n"
         "sys.exit(10 * code + ('torch' in sys.modules))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", probe],
-        env=environment(tiny_model_home),
-        cwd=ROOT,
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
+    done = probed(tiny_model_home, probe)
     assert done.returncode == 20, done.stderr
     assert b"16 to 2048" in done.stderr
 

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from engine.alike import common
+from engine.alike import common_prefix_length
 from engine.errors import EngineError
 from engine.serving.crowd import Crowd
 
@@ -107,7 +107,7 @@ class Pool:
 
     def _take(self, begins: str) -> Session:
         with self._lock:
-            shared = {key: common(begins, known) for key, (known, _) in self._idle.items()}
+            shared = {key: common_prefix_length(begins, known) for key, (known, _) in self._idle.items()}
             best = max(reversed(shared), key=shared.__getitem__, default=0)
             if best and not shared[best]:
                 best = next(iter(shared)) if len(shared) >= IDLE else 0

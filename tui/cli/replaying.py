@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.alike import common
+from engine.alike import common_prefix_length
 from engine.config import SamplingConfig
 from engine.errors import EngineError
 from engine.schema import Message
@@ -44,7 +44,7 @@ def _compare(session: Session, messages: Sequence[Message], entry: Entry) -> dic
         if len(drawn) >= len(entry.ids) + (entry.finish == "stop"):  # a stopped one is compared as far as it went
             break
     place = _elsewhere(session, facts)
-    at = common(entry.ids, drawn)
+    at = common_prefix_length(entry.ids, drawn)
     if at == len(entry.ids) and (entry.finish != "stop" or at == len(drawn)):
         return _said(True, None, f"identical, {len(entry.ids)} tokens{place}")
     return _said(False, at, f"differs at token {at} of {len(entry.ids)}{place}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from engine.alike import common
+from engine.alike import common_prefix_length
 from engine.errors import InputError
 from engine.evaluation.interval import mean
 from engine.evaluation.likelihood import likeliest, likeliest_by_length
@@ -66,7 +66,7 @@ def score_endings(session: Session, context: str, endings: Sequence[str]) -> lis
     """
     alone = _ids(session, context)
     whole = [_ids(session, context + ending) for ending in endings]
-    own = [common(alone, ids) for ids in whole]
+    own = [common_prefix_length(alone, ids) for ids in whole]
     shared = min(own, default=0)
     if not shared:
         raise InputError("the endings change how the context begins: nothing to score them after")
