@@ -242,13 +242,26 @@ def test_the_doctor_names_what_is_damaged_and_exits_1(damaged_home: Path) -> Non
     assert [check["name"] for check in report["checks"] if check["status"] == "fail"] == ["model"]
 
 
+def test_the_doctor_tells_every_broken_source_of_settings_and_looks_on(tiny_model_home: Path, tmp_path: Path) -> None:
+    (tmp_path / "models").symlink_to(tiny_model_home / "models")
+    (tmp_path / "config.toml").write_text("temperature = 0.7\nthreads = = 3\n")
+    (tmp_path / ".local-llm.toml").write_text('model = "tiny"\n')
+    done = llm(tmp_path, "doctor", "--json", "--no-run", env={"LOCAL_LLM_DEVICE": "toaster"})
+    checks = json.loads(done.stdout)["checks"]
+    assert done.returncode == 1
+    assert [check["name"] for check in checks if check["status"] == "fail"] == ["settings", "settings"]
+    assert "config.toml: Invalid value (at line 2, column 11)" in checks[0]["text"]
+    assert checks[1]["text"].startswith("LOCAL_LLM_DEVICE: device expects auto")
+    assert "tiny (default)" in next(check["text"] for check in checks if check["name"] == "model")
+
+
 def test_the_doctor_runs_the_model_with_sockets_refused(tiny_model_home: Path) -> None:
     done = llm(tiny_model_home, "doctor", "--json", "--threads", "1", timeout=120)
     checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
     assert done.returncode == 0, done.stdout
     assert checks["offline"]["status"] == "ok"
     assert checks["run"]["details"]["model"] == "tiny"
-    assert {"python", "torch", "memory", "devices", "models", "state", "cache", "command"} <= set(checks)
+    assert {"settings", "python", "torch", "memory", "devices", "models", "state", "cache", "command"} <= set(checks)
 
 
 def test_the_demo_shows_the_main_job(tiny_model_home: Path) -> None:

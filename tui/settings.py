@@ -218,6 +218,17 @@ def read_file(path: Path) -> dict[str, Any]:
     return values
 
 
+def _read_project(path: Path) -> dict[str, Any]:
+    """The same of a project's file, which may not say where texts are sent."""
+    values = read_file(path)
+    if personal := sorted(PERSONAL & values.keys()):
+        raise SettingsError(
+            f"{path}: {personal[0]} can't be set for a project",
+            hint="it says where texts are sent: put it in your own settings, or type --endpoint",
+        )
+    return values
+
+
 class Settings:
     """All settings of a run, each with its origin."""
 
@@ -227,21 +238,33 @@ class Settings:
     @classmethod
     def load(cls, user_file: Path, *, environ: Mapping[str, str] | None = None, folder: Path | None = None) -> Settings:
         """Merge all sources but flags. Raises SettingsError for unknown keys and wrong values."""
+        settings, broken = cls.examine(user_file, environ=environ, folder=folder)
+        if broken:
+            raise broken[0]
+        return settings
+
+    @classmethod
+    def examine(
+        cls, user_file: Path, *, environ: Mapping[str, str] | None = None, folder: Path | None = None
+    ) -> tuple[Settings, list[SettingsError]]:
+        """The same of the sources that are sound, and what is wrong with each of the others."""
         environ = os.environ if environ is None else environ
         values = {name: Value(setting.default, "default") for name, setting in SETTINGS.items()}
+        broken = []
         project = project_file(folder)
         for path in filter(None, (user_file, project)):
-            found = read_file(path)
-            if path == project and (personal := sorted(PERSONAL & found.keys())):
-                raise SettingsError(
-                    f"{path}: {personal[0]} can't be set for a project",
-                    hint="it says where texts are sent: put it in your own settings, or type --endpoint",
-                )
-            values |= {name: Value(value, str(path)) for name, value in found.items()}
+            try:
+                found = _read_project(path) if path == project else read_file(path)
+                values |= {name: Value(value, str(path)) for name, value in found.items()}
+            except SettingsError as error:
+                broken.append(error)
         for setting in SETTINGS.values():
-            if text := environ.get(setting.variable):
-                values[setting.name] = Value(parse(setting, text, setting.variable), setting.variable)
-        return cls(values)
+            try:
+                if text := environ.get(setting.variable):
+                    values[setting.name] = Value(parse(setting, text, setting.variable), setting.variable)
+            except SettingsError as error:
+                broken.append(error)
+        return cls(values), broken
 
     def with_flags(self, flags: Mapping[str, Any]) -> Settings:
         """These settings below flags that were given (not None). Raises SettingsError for wrong values."""

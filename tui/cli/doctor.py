@@ -15,6 +15,8 @@ from tui.cli.help import HelpfulCommand
 from tui.cli.opening import Run
 from tui.cli.options import MODEL, Options, takes
 from tui.cli.widths import left
+from tui.paths import places
+from tui.settings import Settings
 
 EXAMPLES = """
 llm doctor
@@ -35,9 +37,11 @@ def doctor(
     full: Annotated[bool, typer.Option("--full", help="Hash every file of every model.")] = False,
 ) -> None:
     """Look at the installation, the machine and the models. Exits 1 if something is broken."""
-    run = Run(options)
+    settings, broken_settings = Settings.examine(places().config_file)
+    run = Run(options, settings)
     findings: list[Finding] = []
     for look in (
+        lambda run: examine.settings(run, broken_settings),
         examine.commands_on_path,
         examine.python,
         examine.torch,

@@ -22,6 +22,7 @@ from tui.cli.console import program
 from tui.cli.deliver import place_of
 from tui.cli.opening import Run
 from tui.cli.progress import size
+from tui.settings import SettingsError
 
 Status = Literal["ok", "note", "fail"]
 
@@ -36,6 +37,14 @@ class Finding:
     hint: str = ""
     details: dict[str, Any] = field(default_factory=dict)
     """Figures for `--json`."""
+
+
+def settings(run: Run, broken: list[SettingsError]) -> list[Finding]:
+    """What is wrong with settings, all others being looked at without it; or where those that are set stand."""
+    if broken:
+        return [Finding("settings", "fail", error.message, error.hint) for error in broken]
+    origins = dict.fromkeys(value.origin for _, value in run.settings.items() if value.origin != "default")
+    return [Finding("settings", "ok", "\n".join(origins) or "all at their defaults", "", {"origins": list(origins)})]
 
 
 def commands_on_path(run: Run) -> list[Finding]:

@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 class Run:
     """One run of a command: its options, settings, folders and streams."""
 
-    def __init__(self, options: Options, **more: Any) -> None:
-        """`more`: settings by flags that one command alone has."""
+    def __init__(self, options: Options, settings: Settings | None = None, **more: Any) -> None:
+        """`settings`: where the command has read them itself; `more`: those by flags that it alone has."""
         self.options = options
         self.places = places()
         flags = {name: value for name, value in (vars(options) | more).items() if value is not None and value != []}
-        self.settings = Settings.load(self.places.config_file).with_flags(flags)
+        self.settings = (settings or Settings.load(self.places.config_file)).with_flags(flags)
         language = language_of(self.settings["lang"])
         self.console = Console(self.settings["color"], options.quiet, options.verbose, language)
         note_console(self.console, debug=options.debug)

@@ -5,6 +5,7 @@ FORMS = (
     (r"ok", "正常"),
     (r"note", "注意"),
     (r"fail", "故障"),
+    (r"settings", "设置"),
     (r"command", "命令"),
     (r"python", "Python"),
     (r"torch", "PyTorch"),
@@ -13,6 +14,7 @@ FORMS = (
     (r"model", "模型"),
     (r"run", "运行"),
     (r"offline", "离线"),
+    (r"all at their defaults", "都是默认值"),
     # Programs and memory
     (r"no llm on PATH; running (.+)", "PATH 上没有 llm；正在运行的是 {1!s}"),
     (r"add its folder to PATH", "请把它所在的文件夹加入 PATH"),
