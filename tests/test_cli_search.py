@@ -136,7 +136,7 @@ def test_bad_files_are_named_the_rest_goes_on_and_the_code_is_6(home: Path) -> N
     (docs / "picture.png").write_bytes(b"\x89PNG\0\0")
     out, err = run(home, "index", "add", ".", "none.txt", "--json", code=6)
     assert json.loads(out) == {
-        "read": 2, "unchanged": 0, "gone": 0, "binary": 1, "failed": 2, "vectors": 0, "model": None
+        "read": 2, "unchanged": 0, "gone": 0, "binary": 1, "linked": 0, "failed": 2, "vectors": 0, "model": None
     }  # fmt: skip
     assert any(line.startswith("bad.txt: not valid UTF-8 at byte 4") for line in err)
     with (docs / "long.txt").open("wb") as file:
@@ -159,11 +159,29 @@ def test_files_that_can_not_be_read_any_more_stay_and_it_is_said(home: Path) -> 
     inner.symlink_to(inner)  # nobody can look at what is behind it
     out, err = run(home, "index", "add", "--words", "--json", code=6)
     assert json.loads(out) == {
-        "read": 0, "unchanged": 2, "gone": 0, "binary": 0, "failed": 1, "vectors": 0, "model": None
+        "read": 0, "unchanged": 2, "gone": 0, "binary": 0, "linked": 0, "failed": 1, "vectors": 0, "model": None
     }  # fmt: skip
     assert any(line.startswith("sub: ") for line in err)
     assert "of what could not be read, 2 files stay in the index as they were" in err
     assert len(json.loads(run(home, "index", "list", "--json")[0])) == 4
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_links_to_folders_and_to_nothing_are_told_counted_and_left_out(home: Path) -> None:
+    docs = home.parent / "docs"
+    (docs / "linked.txt").symlink_to("a.txt")
+    run(home, "index", "add", ".", "--words")
+    (docs / "linked.txt").unlink()
+    (docs / "linked.txt").symlink_to("moved.txt")
+    (docs / "round").symlink_to(docs)
+    out, err = run(home, "index", "add", ".", "--words", "--json")
+    assert json.loads(out) == {
+        "read": 0, "unchanged": 2, "gone": 1, "binary": 0, "linked": 2, "failed": 0, "vectors": 0, "model": None
+    }  # fmt: skip
+    assert err[:2] == ["skipped, a link to a folder: round", "skipped, a link that leads nowhere: linked.txt"]
+    assert err[2].startswith("2 files in ")
+    assert err[2].endswith(": 0 read, 2 unchanged, 1 gone, 2 linked")
+    assert run(home, "index", "add", "linked.txt", "--words", code=6)[1][0] == "linked.txt: No such file or directory"
 
 
 def test_everything_added_is_looked_at_again_and_what_is_gone_leaves(home: Path) -> None:
@@ -173,7 +191,7 @@ def test_everything_added_is_looked_at_again_and_what_is_gone_leaves(home: Path)
     assert any("changed or gone since: a.txt" in line for line in err)
     out, _ = run(home, "index", "add", "--words", "--json")
     assert json.loads(out) == {
-        "read": 0, "unchanged": 1, "gone": 1, "binary": 0, "failed": 0, "vectors": 0, "model": None
+        "read": 0, "unchanged": 1, "gone": 1, "binary": 0, "linked": 0, "failed": 0, "vectors": 0, "model": None
     }  # fmt: skip
     assert run(home, "search", "passport", "--words")[0] == ""
 

@@ -49,7 +49,7 @@ TOGETHER = (
     "cpu: cpu-native (chosen by --device auto, compiled for avx512-vnni and amx; x86: this PyTorch has no oneDNN)",
     "cpu: cpu-native (chosen by --device auto, compiled for avx2; x86-onednn: needs a CPU; cpu: needs a CPU)",
     "cuda: no (no cuda device on this machine)",
-    "7 files in 7 s, 7 files/s: 7 read, 7 unchanged, 7 gone, 7 binary, 7 failed",
+    "7 files in 7 s, 7 files/s: 7 read, 7 unchanged, 7 gone, 7 binary, 7 linked, 7 failed",
     "7 of 7, 7 of 7",
     "7 on cpu (x86), context 7 tokens, 7 MB, elsewhere",
     "7 on cpu (x86), context 7 tokens, 7 MB, loaded in 7 s",

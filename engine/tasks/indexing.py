@@ -36,7 +36,7 @@ _SNIFFED = 8192
 
 _NOT_UTF8 = "its name is not valid UTF-8"
 
-State = Literal["read", "unchanged", "binary", "failed", "gone"]
+State = Literal["read", "unchanged", "binary", "linked", "failed", "gone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class FileSeen:
     path: str
     state: State
     reason: str = ""
-    """Why it failed."""
+    """Why it failed, or where its link leads."""
 
 
 def length(text: str) -> int:
@@ -61,8 +61,9 @@ def length(text: str) -> int:
 def add(index: Index, paths: Sequence[str], read: Reader, *, anew: bool = False) -> Generator[FileSeen, None, None]:
     """Bring files, and the files in folders, into the index; each is settled when it is yielded.
 
-    Under these paths, files that are gone or have become binary leave the index; what can't be looked at stays. Paths
-    must be absolute. `anew`: an unchanged file may say something else, because it is read in another way than before.
+    Under these paths, files that are gone or have become binary leave the index; what can't be looked at stays. Links
+    to folders are not followed: they may go round, or bring a text twice. Paths must be absolute. `anew`: an unchanged
+    file may say something else, because it is read in another way than before.
     """
     for path in paths:
         if (shown := _shown(path)) != path:
@@ -72,13 +73,13 @@ def add(index: Index, paths: Sequence[str], read: Reader, *, anew: bool = False)
             yield FileSeen(path, "failed", "no such file or folder")
             continue
         index.add_root(path)
-        binary = set()
+        left_out = set()
         for seen in _bring(index, path, read, anew):
-            if seen.state == "binary":
-                binary.add(seen.path)
+            if seen.state in {"binary", "linked"}:
+                left_out.add(seen.path)
             yield seen
         known = (file.path for file in index.files([path]))
-        gone = [file for file in known if file in binary or _is_gone(file)]
+        gone = [file for file in known if file in left_out or _is_gone(file)]
         index.remove(gone)
         for lost in gone:
             yield FileSeen(lost, "gone")
@@ -94,9 +95,13 @@ def _bring(index: Index, path: str, read: Reader, anew: bool) -> Iterator[FileSe
     failures: list[OSError] = []
     for folder, folders, names in os.walk(path, onerror=failures.append):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in SKIPPED_FOLDERS)
-        for name in sorted(names):
-            where = os.path.join(folder, name)
-            if not name.startswith(".") and _is_regular(where):
+        for where in (os.path.join(folder, name) for name in folders):
+            if os.path.islink(where):
+                yield FileSeen(_shown(where), "linked", "a link to a folder")
+        for where in (os.path.join(folder, name) for name in sorted(names) if not name.startswith(".")):
+            if _leads_nowhere(where):
+                yield FileSeen(_shown(where), "linked", "a link that leads nowhere")
+            elif _is_regular(where):
                 yield _file(index, where, read, anew)
     for error in failures:  # at the end: no folder may come after the one that failed
         yield FileSeen(_shown(str(error.filename)), "failed", error.strerror or str(error))
@@ -108,6 +113,17 @@ def _is_regular(path: str) -> bool:
         return stat.S_ISREG(os.stat(path).st_mode)
     except OSError:
         return not _is_gone(path)
+
+
+def _leads_nowhere(path: str) -> bool:
+    """Whether it is a link to what is not there; one that goes round can't be looked at."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return os.path.islink(path)
+    except OSError:
+        return False
+    return False
 
 
 def _is_gone(path: str) -> bool:

@@ -86,7 +86,7 @@ def add(
 ) -> None:
     """Read files that are new or changed, folders with all below; without a path, everything added before.
 
-    Hidden files and folders and binary files are left out.
+    Hidden files and folders, binary files, and links to folders are left out.
     """
     if words and options.model:
         raise UsageError("--words uses no model: leave out --model")
@@ -119,8 +119,8 @@ def _model(run: Run) -> ModelSummary | None:
 def _read(run: Run, index: Index, roots: list[str]) -> dict[str, int]:
     from engine.tasks.indexing import add as bring
 
-    counts = dict.fromkeys(("read", "unchanged", "gone", "binary", "failed"), 0)
-    skipped: list[str] = []
+    counts = dict.fromkeys(("read", "unchanged", "gone", "binary", "linked", "failed"), 0)
+    skipped: list[FileSeen] = []
     failed: list[str] = []
     started = time.monotonic()
     pages: list[str] = []
@@ -130,16 +130,17 @@ def _read(run: Run, index: Index, roots: list[str]) -> dict[str, int]:
         for seen in bring(index, roots, text_of, anew=run.options.html is not None):
             counts[seen.state] += 1
             progress.update(sum(counts.values()))
-            if seen.state == "binary":
-                skipped.append(seen.path)
+            if seen.state in {"binary", "linked"}:
+                skipped.append(seen)
             elif seen.state == "failed":
                 progress.clear()
                 failed.append(seen.path)
                 _tell_failure(run, seen, asked_before=seen.path in remembered)
-    for path in skipped if run.options.verbose else skipped[:_NAMED]:
-        run.console.note(f"skipped, binary: {shown(path)}")
+    for seen in skipped if run.options.verbose else skipped[:_NAMED]:
+        path = shown(seen.path)
+        run.console.note(f"skipped, {seen.reason}: {path}" if seen.reason else f"skipped, binary: {path}")
     if len(skipped) > _NAMED and not run.options.verbose:
-        run.console.note(f"… and {len(skipped) - _NAMED} more binary files (-v names all)")
+        run.console.note(f"… and {len(skipped) - _NAMED} more were skipped (-v names all)")
     if failed and (kept := len(index.files(failed))):
         stay = "file stays in the index as it was" if kept == 1 else "files stay in the index as they were"
         run.console.note(f"of what could not be read, {kept} {stay}")
@@ -147,7 +148,7 @@ def _read(run: Run, index: Index, roots: list[str]) -> dict[str, int]:
         one = "page, read as its text; --html source reads it as it is"
         more = "pages, read as their text; --html source reads them as they are"
         run.console.note(f"{len(pages)} web {one if len(pages) == 1 else more}")
-    total, elapsed = sum(counts.values()) - counts["gone"], max(time.monotonic() - started, 1e-6)
+    total, elapsed = sum(counts.values()) - counts["gone"] - counts["linked"], max(time.monotonic() - started, 1e-6)
     parts = [f"{count} {word}" for word, count in counts.items() if count or word == "read"]
     run.console.note(f"{counted(total, 'file')} in {elapsed:.1f} s, {total / elapsed:.0f} files/s: {', '.join(parts)}")
     return counts

@@ -127,7 +127,8 @@ COMMANDS = {
         "为搜索备好文本：其中的字词，以及表示意思的向量。",
     "Read files that are new or changed, folders with all below; without a path, everything added before.":
         "读入新的或改过的文件，文件夹则连同里面的全部；不给路径则为以前加入过的。",
-    "Hidden files and folders and binary files are left out.": "隐藏的文件和文件夹以及二进制文件不读。",
+    "Hidden files and folders, binary files, and links to folders are left out.":
+        "隐藏的文件和文件夹、二进制文件以及指向文件夹的链接不读。",
     "List the indexed files with their passages.": "列出已索引的文件及其段落数。",
     "Forget files: their words, passages and vectors leave the index.":
         "忘掉文件：它们的字词、段落和向量都从索引里去掉。",
