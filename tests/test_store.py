@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -189,6 +190,24 @@ def test_deleting_takes_the_words_off_the_disk(store: Store) -> None:
     assert "秘密暗号".encode() not in on_disk
     assert kept.encode() in on_disk
     assert [hit.message for hit in store.search(kept)] == [answer]
+
+
+def test_a_file_that_would_stay_mostly_empty_becomes_smaller(store: Store) -> None:
+    for number in range(8):
+        exchange(store, "tell", f"word{number} " * 4000)
+    store.scrub()
+    before = store.path.stat().st_size
+    store.delete([kept.id for kept in store.recent(3)])
+    store.scrub()
+    assert store.path.stat().st_size == before  # its holes are fewer than what stays: they are filled by what comes
+    store.delete([kept.id for kept in store.recent()])
+    with contextlib.closing(sqlite3.connect(store.path)) as reader:
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM messages").fetchone() == (0,)
+        store.hurry(0.01)
+        store.scrub()  # no error, though the file stays as the other process sees it
+    store.scrub()
+    assert store.path.stat().st_size < before / 4
 
 
 def test_age_deletes_what_is_old_and_not_pinned(store: Store) -> None:

@@ -6,7 +6,9 @@ change is one short transaction, so that processes may share the file and a kill
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import time
 from array import array
 from collections.abc import Sequence
@@ -314,9 +316,18 @@ class Store(Searchable):
         return self.delete([conversation for (conversation,) in rows])
 
     def scrub(self) -> None:
-        """Take what was deleted off the disk: out of the words' segments and out of the write-ahead log."""
+        """Take what was deleted off the disk: out of the words' segments and out of the write-ahead log.
+
+        The file itself becomes smaller where more than half of it would stay empty.
+        """
         with self._errors():
             self._db.execute("INSERT INTO words (words) VALUES ('optimize')")
+            query = "SELECT freelist_count, page_count FROM pragma_freelist_count, pragma_page_count"
+            empty, pages = self._db.execute(query).fetchone()
+            if 2 * empty > pages:
+                # No room for the copy, or another process writes: the empty pages, which are zeros, wait for the next.
+                with contextlib.suppress(sqlite3.OperationalError):
+                    self._db.execute("VACUUM")
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _unindex_all(self, query: str, value: int) -> int:
