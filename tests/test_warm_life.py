@@ -67,12 +67,15 @@ def test_a_server_that_dies_in_the_middle_is_told_in_one_line(tiny_model_home: P
             client.count("x")
 
 
-def test_a_server_that_does_not_start_is_no_mistake_of_the_command_line(tiny_model_home: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", [(), ("--background",)], ids=["here", "background"])
+def test_a_damaged_model_ends_a_server_as_every_command(
+    tiny_model_home: Path, tmp_path: Path, where: tuple[str, ...]
+) -> None:
     home = home_like(tiny_model_home, tmp_path / "home")
     weights = home / "models" / "tiny" / "model.safetensors"
     weights.write_bytes(bytes(weights.stat().st_size))
-    done = llm(home, "serve", "--background", timeout=120)
-    assert (done.returncode, "the server did not start: " in told(done)[0]) == (1, True)
+    done = llm(home, "serve", *where, timeout=120)
+    assert (done.returncode, "the server did not start: " in told(done)[0]) == (3, bool(where))
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda how: how.name)

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from engine.errors import EngineError, UsageError
+from engine.errors import CheckpointError, EngineError, UsageError
 from tui.cli.console import ARROW, program
 from tui.cli.interrupt import Terminated
 from tui.paths import ensure_private
@@ -109,10 +109,10 @@ def start(run: Run, model: str, *extra: str) -> None:
 
 
 def _ended(status: int, told: list[str]) -> EngineError:
-    """Why a server that was started has ended, from the last that it told: a wrong command line here as well."""
+    """Why a server that was started has ended, from the last that it told; it ends this command with the same code."""
     hint = told.pop().removeprefix(ARROW) if told and told[-1].startswith(ARROW) else ""
     reason = told[-1].removeprefix("llm: ") if told else f"the server ended with status {status}"
-    kind = UsageError if status == 2 else EngineError
+    kind = {2: UsageError, 3: CheckpointError}.get(status, EngineError)
     return kind(f"the server did not start: {reason}", hint=hint)
 
 
