@@ -78,6 +78,11 @@ class Generation(Generator[Chunk, None, None]):
         assert self._read is not None
         return self._read
 
+    def likeliest(self, count: int) -> list[tuple[int, float]]:
+        """The tokens that the reply most probably begins with, and their log-probabilities."""
+        best = self.logits.float().log_softmax(-1).topk(count)
+        return list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
+
     def read(self, tokens: int | None = None) -> Chunk:
         """Run the next so many tokens of the prompt; returns an empty chunk."""
         self._begin()

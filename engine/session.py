@@ -294,11 +294,6 @@ class Session(TextCounter):
         """What stands between the prompt and a reply that is scored."""
         return "" if self.is_chat else transcript.reply_start(messages)
 
-    def likeliest(self, messages: Sequence[Message], count: int) -> list[tuple[int, float]]:
-        """The tokens that the assistant's reply most probably begins with, and their log-probabilities."""
-        best = self._logits(self._chat.encode(messages)).log_softmax(-1).topk(count)
-        return list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
-
     def next_tokens(
         self, messages: Sequence[Message], count: int, *, continue_last: bool = False
     ) -> list[tuple[str, float]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import itertools
+import math
 import socket
 import threading
 import time
@@ -22,6 +23,7 @@ from engine.generation import Generation
 from engine.held import Held
 from engine.schema import Message
 from engine.serving import crowd
+from engine.serving.api import Api
 from engine.serving.client import Client
 from engine.serving.crowd import AHEAD, SLICE, Crowd
 from engine.serving.pool import Pool, Remembered
@@ -213,6 +215,24 @@ def test_a_long_prompt_is_read_in_slices_between_the_tokens_of_others(
     assert sum(slices) > 1100
     assert set(slices[:-1]) == {SLICE}
     assert done[: 2 * len(slices)] == [each for tokens in slices for each in (tokens, 0)]
+
+
+def test_a_prompt_whose_likeliest_tokens_are_asked_for_is_read_in_turns_too(
+    pool: Pool, tiny_session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns, reads = [0], list[int]()
+    turn, read = Crowd._turn, Held.read
+    monkeypatch.setattr(Crowd, "_turn", lambda self: (turns.append(turns[-1] + 1), turn(self))[1])
+    monkeypatch.setattr(Held, "read", lambda self, *told: (reads.append(turns[-1]), read(self, *told))[1])
+    messages = [{"role": "user", "content": LONG}]
+    asks = {"model": "tiny", "messages": messages, "max_tokens": 1, "logprobs": True, "top_logprobs": 3}
+    answer: Any = Api(pool).answer("/v1/chat/completions", asks, lambda: False)
+    assert len(reads) > 2
+    assert reads == sorted(set(reads)), "one stretch a turn, so that others have theirs"
+    monkeypatch.undo()
+    top = answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+    expected = [probability for _, probability in tiny_session.next_tokens([Message("user", LONG)], 3)]
+    assert [math.exp(item["logprob"]) for item in top] == pytest.approx(expected, abs=1e-4)
 
 
 def test_short_prompts_do_not_wait_for_long_ones(tiny_session: Session) -> None:

@@ -21,6 +21,7 @@ from engine.endpoint import TOGETHER, EndpointSession
 from engine.endpoint_api import EndpointError
 from engine.endpoint_fields import chances
 from engine.errors import InputError, InputTooLong, ModelNotFound, OutputError, UsageError
+from engine.generation import Generation
 from engine.schema import Message
 from engine.serving.warm import is_running
 from engine.structure import compile_schema
@@ -75,7 +76,7 @@ def test_it_has_the_surface_of_a_session() -> None:
 
     ours, theirs = methods(EndpointSession), methods(session.Session)
     assert ours == {name: theirs[name] for name in ours}
-    assert theirs.keys() - ours.keys() == {"embedding", "likeliest", "rows", "token_bytes"}
+    assert theirs.keys() - ours.keys() == {"embedding", "rows", "token_bytes"}
     assert TOGETHER == session.TOGETHER
 
 
@@ -92,10 +93,13 @@ def test_it_says_what_the_model_says(remote: EndpointSession, tiny_session: Sess
 
 
 def test_labels_are_scored_by_the_first_token(remote: EndpointSession, tiny_session: Session) -> None:
-    (first, _), (second, _) = tiny_session.likeliest(hello(), 2)
+    reply = tiny_session.stream(hello(), SamplingConfig(max_tokens=1))
+    assert isinstance(reply, Generation)
+    list(reply)
+    (first, _), (second, _) = reply.likeliest(2)
     labels = [tiny_session.token_bytes(id_).decode("utf-8", "replace").strip() for id_ in (first, second)]
     (rows,) = remote.score_many([hello()], labels)
-    expected = [probability for _, probability in tiny_session.likeliest(hello(), 2)]
+    expected = [probability for _, probability in reply.likeliest(2)]
     assert not isinstance(rows, InputTooLong)
     assert [row[0] for row in rows] == pytest.approx(expected, abs=0.05)
 

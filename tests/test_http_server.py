@@ -188,6 +188,8 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("chat/completions", {"stop": ""}, "stop"),
     ("chat/completions", {"stream": "yes"}, "stream"),
     ("chat/completions", {"n": 2}, "n"),
+    ("chat/completions", {"n": True}, "n"),
+    ("chat/completions", {"presence_penalty": False}, "presence_penalty"),
     ("chat/completions", {"tools": [{}]}, "tools"),
     ("chat/completions", {"colour": "red"}, "colour"),
     ("chat/completions", {"top_logprobs": 3}, "top_logprobs"),
@@ -197,11 +199,13 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("chat/completions", {"model": None}, "model"),
     ("chat/completions", {"messages": [{"role": ["user"], "content": "x"}]}, "messages[0]"),
     ("completions", {"prompt": "x", "logprobs": []}, "logprobs"),
+    ("completions", {"prompt": "x", "logprobs": False}, "logprobs"),
     ("completions", {"prompt": "x\ud800"}, None),
     ("chat/completions", {"messages": [{"role": "user", "content": "\udfff"}]}, None),
     ("completions", {"prompt": ""}, "prompt"),
     ("completions", {"prompt": ["a", "b"]}, "prompt"),
     ("completions", {"prompt": "x", "echo": True}, "echo"),
+    ("completions", {"prompt": "x", "echo": 0}, "echo"),
     ("embeddings", {"input": []}, "input"),
     ("embeddings", {"input": [1, 2]}, "input"),
     ("embeddings", {"input": "x", "encoding_format": "base64"}, "encoding_format"),
@@ -267,6 +271,15 @@ def test_bodies_have_limits_and_one_length(served: Served) -> None:
     assert b" 413 " in raw(served, head + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n{}")
     for body in (b"{", b"[1]", b"\xff", b'{"a": NaN}', b"[" * 100_000):
         assert b" 400 " in raw(served, head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+
+
+def test_a_body_that_a_get_brings_is_not_the_next_request(served: Served) -> None:
+    head = f"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {served.token}\r\n".encode()
+    last = head + b"Connection: close\r\n\r\n"
+    answered = raw(served, head + b"Content-Length: 11\r\n\r\nhello\r\n\r\nxx" + last)
+    assert answered.count(b"HTTP/1.1 200 ") == 2
+    assert answered.count(b"HTTP/1.1 ") == 2
+    assert b" 411 " in raw(served, head + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + last)
 
 
 def test_other_paths_and_methods_are_told(served: Served) -> None:

@@ -34,9 +34,10 @@ from engine.session import Session
 session = Session.open(pathlib.Path(sys.argv[1]), device="cpu", threads=1, lean=sys.argv[2] == "lean")
 asked = [Message("user", "What is it that the tide brings, and why? " * 20)]
 sampling = SamplingConfig(max_tokens=40, temperature=0.9, top_k=40, seed=7, repetition_penalty=1.1)
+reply = session.stream(asked, sampling)
 print(json.dumps([
-    "".join(chunk.text for chunk in session.stream(asked, sampling)),
-    [list(map(str, session.likeliest(asked, 20)))],
+    "".join(chunk.text for chunk in reply),
+    [list(map(str, reply.likeliest(20)))],
     [[value.hex() for value in row] for row in session.score(asked, [" yes", " no", " it may well be"])],
     [float(value).hex() for row in session.embed(["one text", "another"]) for value in row],
     "torch._meta_registrations" in sys.modules,

@@ -72,7 +72,7 @@ def test_it_has_the_surface_of_a_session() -> None:
 
     ours, theirs = methods(RemoteSession), methods(Session)
     assert ours == {name: theirs[name] for name in ours}
-    assert theirs.keys() - ours.keys() == {"embedding", "likeliest", "rows", "token_bytes"}
+    assert theirs.keys() - ours.keys() == {"embedding", "rows", "token_bytes"}
     assert remote.TOGETHER == session.TOGETHER
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from engine.errors import EngineError
 from engine.serving import requests
@@ -13,6 +13,7 @@ from engine.serving import requests
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
+    from engine.generation import Generation
     from engine.schema import Chunk
     from engine.serving.pool import Pool
     from engine.serving.requests import ChatRequest, CompletionRequest, Drawing
@@ -71,11 +72,12 @@ class Api:
         begins = "\n".join(message.content for message in request.messages)[:20_000]
         with self._pool.session(begins, None) as session:
             sampling, grammar = request.drawing.sampling, request.grammar
-            if request.top:
-                top += self._pool.compute(session.likeliest, request.messages, request.top)
             chunks = self._pool.compute(lambda: session.stream(request.messages, sampling, grammar=grammar))
             with contextlib.closing(self._pool.steps(chunks)) as steps:
-                yield from steps
+                for chunk in steps:
+                    if request.top and chunk.ids:  # the only one
+                        top += self._pool.compute(cast("Generation", chunks).likeliest, request.top)
+                    yield chunk
 
     def _complete(self, request: CompletionRequest) -> Generator[Chunk, None, None]:
         with self._pool.session(request.prompt[:20_000], None) as session:

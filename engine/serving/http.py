@@ -115,7 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing about anybody's requests is written down."""
 
     def do_GET(self) -> None:
-        if self._refuse():
+        if self._refuse() or (self._has_body() and self._body() is None):
             return
         if self.path == "/v1/models":
             self._json(200, self.server.api.models())
@@ -182,6 +182,10 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             return False
         return True
+
+    def _has_body(self) -> bool:
+        """Whether a body follows, which a GET may have: left unread, it would be the next request."""
+        return "Content-Length" in self.headers or "Transfer-Encoding" in self.headers
 
     def _body(self) -> bytes | None:
         """The request's body; None if it was refused."""

@@ -96,7 +96,7 @@ def chat_request(data: dict[str, Any]) -> ChatRequest:
 def completion_request(data: dict[str, Any]) -> CompletionRequest:
     """A checked request. Raises BadRequest."""
     _known(data, _DRAWING | {"prompt", "logprobs"})
-    if data.get("logprobs") not in (None, 0):  # a list is in no set
+    if not _is_one_of(data.get("logprobs"), (0, None)):
         raise BadRequest("logprobs are given by /v1/chat/completions alone", "logprobs")
     prompt = data.get("prompt")
     if isinstance(prompt, list) and len(prompt) == 1:
@@ -124,8 +124,13 @@ def _known(data: dict[str, Any], fields: set[str]) -> None:
             continue
         if name not in _NEUTRAL:
             raise BadRequest(f"unknown field {name}", name)
-        if value not in _NEUTRAL[name]:
+        if not _is_one_of(value, _NEUTRAL[name]):
             raise BadRequest(f"{name} is not supported here, got {value!r:.60}", name)
+
+
+def _is_one_of(value: Any, known: tuple[Any, ...]) -> bool:
+    """Whether it is; true is no 1, though Python says so."""
+    return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in known)
 
 
 def _get(data: dict[str, Any], name: str, kind: type, default: Any = ...) -> Any:
