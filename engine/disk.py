@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_QUOTA = getattr(errno, "EDQUOT", None)
+_FULL = {errno.ENOSPC, errno.EFBIG, _QUOTA}
 _SPARE = 64 * 2**20
 """Bytes that are left free for everybody else."""
 
@@ -42,10 +43,12 @@ def require_space(folder: Path, needed: int, purpose: str) -> None:
         )
 
 
-def full_disk(folder: Path) -> FetchError:
-    """The error for a disk that filled up during work."""
+def full_disk(folder: Path, *, quota: bool = False) -> FetchError:
+    """The error for a disk that filled up during work, or this user's share of it, whatever is free for others."""
     return FetchError(
-        f"the disk is full: {gigabytes(free_bytes(folder))} free in {folder}",
+        f"your quota of the disk is used up in {folder}"
+        if quota
+        else f"the disk is full: {gigabytes(free_bytes(folder))} free in {folder}",
         hint="free some space, then run the same command again: what came so far is kept",
     )
 
@@ -57,7 +60,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise full_disk(folder) from error
+            raise full_disk(folder, quota=error.errno == _QUOTA) from error
         where = error.filename or folder
         raise FetchError(
             f"{where} can't be written or read: {error.strerror or error}",

@@ -35,7 +35,8 @@ _POLL_SECONDS = 0.2
 _STOP_SECONDS = 3.0
 _LARGEST_NOTICE = 4 * 2**20
 _BLOCK = 1 << 20
-_FULL_WORDS = ("No space left", "Errno 28", "Errno 27", "Errno 122", "File too large", "quota exceeded")
+_QUOTA_WORDS = ("quota exceeded", "Errno 122")
+_FULL_WORDS = ("No space left", "Errno 28", "Errno 27", "File too large")
 
 
 def fetch_from_index(entry: CatalogEntry, folder: Path, progress: ProgressCallback) -> tuple[Path, Provenance]:
@@ -208,8 +209,9 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
 
 
 def _explain(wanted: PackageFile, log: str, work: Path) -> FetchError:
-    if any(words in log for words in _FULL_WORDS):
-        return full_disk(work.parent)
+    quota = any(words in log for words in _QUOTA_WORDS)
+    if quota or any(words in log for words in _FULL_WORDS):
+        return full_disk(work.parent, quota=quota)
     errors = [line.removeprefix("ERROR:").strip() for line in log.splitlines() if line.startswith("ERROR:")]
     lines = errors or [line.strip() for line in log.splitlines() if line.strip()] or ["no message"]
     return SourceError(

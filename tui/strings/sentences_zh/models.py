@@ -151,6 +151,7 @@ FORMS = (
     (r"(\S+) holds (\d+) bytes, expected at most (\d+)", "{1} 有 {2} 字节，最多应为 {3}"),
     (r"not enough room to (\w+) the model: (.+) needed, (.+) free in (.+)", "空间不够：需要 {2}，{4} 里只剩 {3}"),
     (r"the disk is full: (.+) free in (.+)", "磁盘已满：{2} 里只剩 {1}"),
+    (r"your quota of the disk is used up in (.+)", "{1} 里你的磁盘配额已用完"),
     (r"free some space, then run the same command again: what came so far is kept",
      "请腾出空间，再运行同一条命令：已经来的部分都留着"),
     (r"free some space \(`llm models rm NAME`\), then run the same command again", "请腾出空间（可删除模型）再来一次"),
