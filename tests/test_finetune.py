@@ -168,7 +168,7 @@ def test_a_state_of_other_settings_is_refused_and_names_them(home: Path) -> None
     assert stopped.returncode == 143
     assert b"the same command goes on from here" in stopped.stderr
     other = llm(home, *words, "--epochs", "3")
-    assert other.returncode == 3
+    assert other.returncode == 2, "no model is damaged"
     assert "epochs (was 1, is 3) differ" in other.stderr.decode()
     assert b"going on" not in other.stderr
     same = llm(home, *words, "--epochs", "1")

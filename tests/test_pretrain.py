@@ -20,7 +20,7 @@ from safetensors import safe_open
 
 import tokenizer_models
 from engine.convert.publish import publish
-from engine.errors import CheckpointError, InputError, UsageError
+from engine.errors import InputError, UsageError
 from engine.model import Decoder
 from engine.schema import Document
 from engine.tokenizer import Tokenizer
@@ -185,9 +185,9 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(tmp_path: Path, stop
         pass
     steps.close()
     assert not (tmp_path / "parts").exists()
-    with pytest.raises(CheckpointError, match="seed differ"):
+    with pytest.raises(UsageError, match="seed differ"):
         list(trainer(tmp_path / "parts", seed=1).run())
-    with pytest.raises(CheckpointError, match="data differ"):
+    with pytest.raises(UsageError, match="data differ"):
         list(trainer(tmp_path / "parts", text=TEXT + "More.\n").run())
     list(trainer(tmp_path / "parts").run())
     for name in ("model.safetensors", "training.json"):

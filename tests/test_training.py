@@ -241,7 +241,7 @@ def test_a_kept_state_of_other_settings_or_rows_is_refused(folder: Path, tmp_pat
         pass
     next(steps)
     steps.close()
-    with pytest.raises(CheckpointError, match="data differ"):
+    with pytest.raises(UsageError, match="data differ"):
         run(Trainer(folder, taught(11), CONFIG, out, "cpu"))
     state.place(out).write_bytes(b"\x00" * 100)
     with pytest.raises(CheckpointError, match="damaged"):

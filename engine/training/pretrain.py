@@ -100,8 +100,8 @@ class Pretrainer:
     def run(self) -> Iterator[Step | Measured]:
         """Train to the end, from where an earlier run was stopped; then the folder is written.
 
-        Closing the iterator keeps the state. Raises CheckpointError if the kept state is of another run, UsageError if
-        another process is at it, FetchError if the folder is full or not to be written.
+        Closing the iterator keeps the state. Raises UsageError if the kept state is of another run or another process
+        is at it, CheckpointError if that state is damaged, FetchError if the folder is full or not to be written.
         """
         with state.alone(self.out):
             yield from self._run()

@@ -77,7 +77,8 @@ def save(path: Path, state: State, parameters: Mapping[str, nn.Parameter], optim
 def load(
     path: Path, run: dict[str, Any], parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer
 ) -> State | None:
-    """Put a kept state into place; None if there is none. Raises CheckpointError for one of another run."""
+    """Put a kept state into place; None if there is none. Raises UsageError for one of another run, CheckpointError for
+    a damaged one."""
     import safetensors
     import torch
 
@@ -90,7 +91,7 @@ def load(
     except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is damaged: {error}", hint="delete it to begin anew") from error
     if known["run"] != run:
-        raise CheckpointError(
+        raise UsageError(
             f"{path} is of another run: {', '.join(_differing(known['run'], run))} differ",
             hint="delete it to begin anew, or choose another --out",
         )

@@ -68,8 +68,8 @@ def go(
 ) -> Generator[Step | Measured, None, state.State]:
     """Take `count` steps, from where an earlier run was stopped; the state stays at `path` until its owner deletes it.
 
-    Closing the iterator keeps the state. Raises CheckpointError if the kept state is of another `run`, UsageError if
-    the loss is no number.
+    Closing the iterator keeps the state. Raises UsageError if the kept state is of another `run`, or if the loss is no
+    number, CheckpointError if that state is damaged.
     """
     lean.complete()  # to train is more than to reply
     known = state.load(path, dict(run), parameters, optimizer) or state.State(dict(run))
