@@ -18,7 +18,8 @@ from engine import words
 from engine.database import StoreError
 from engine.errors import EngineError, InputError
 from engine.index import MIGRATIONS, Index, IndexedFile
-from engine.tasks.indexing import PASSAGE, add, embed_missing, length
+from engine.tasks.indexing import PASSAGE, add, embed_missing
+from engine.tasks.passages import length
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,8 +19,7 @@ from engine.tasks.breaks import shown
 from engine.tasks.cite import cite
 from engine.tasks.cut import cut_documents
 from engine.tasks.extract import sentences_of
-from engine.tasks.indexing import length
-from engine.tasks.passages import split
+from engine.tasks.passages import length, split
 from engine.tasks.search import best_line
 from engine.tasks.summarize import Part, summarize
 from tui.app import LlmApp

@@ -15,9 +15,12 @@ from hypothesis import strategies as st
 from engine.config import ModelConfig
 from engine.embedding import PASS, blocks, embed
 from engine.index import Index
+from engine.language import language_of
 from engine.session import Session
-from engine.tasks.indexing import add, embed_missing, length
-from engine.tasks.search import WORDS, best_line, fuse, identity, nearness, rank, search
+from engine.tasks.indexing import add, embed_missing
+from engine.tasks.nearness import cosines, others
+from engine.tasks.passages import length
+from engine.tasks.search import WORDS, best_line, fuse, identity, rank, search
 from engine.words import excerpt, rank_words
 
 if TYPE_CHECKING:
@@ -135,22 +138,29 @@ def test_one_kind_of_evidence_is_enough() -> None:
     assert fuse({}, {2: 0.5}) == [(2, pytest.approx(0.5 * (1 - WORDS)))]
 
 
-def test_nearness_takes_out_what_all_have_in_common() -> None:
+@pytest.mark.parametrize("count", [2, 6, 40])
+def test_nearness_takes_out_what_all_have_in_common(count: int) -> None:
     random = numpy.random.default_rng(1)
-    own = random.normal(size=(40, 64)).astype(numpy.float32)
+    own, rest = (random.normal(size=(rows, 64)).astype(numpy.float32) for rows in (count, 8))
     common = 50 * random.normal(size=64).astype(numpy.float32)
-    query = own[7] + 0.5 * random.normal(size=64).astype(numpy.float32) + common
-    near = nearness(query, own + common)
-    assert int(numpy.argmax(near)) == 7
-    assert near[7] > 0.5
-    assert numpy.median(near) < 0.1
+    query = own[1] + 0.5 * random.normal(size=64).astype(numpy.float32) + common
+    near = cosines(query, own + common, rest + common)
+    assert int(numpy.argmax(near)) == 1
+    assert near[1] > 0.5
+    assert numpy.median([*near[:1], *near[2:]]) < 0.1
 
 
 @pytest.mark.parametrize("count", [1, 3, 40])
 def test_nearness_of_equal_vectors_is_finite(count: int) -> None:
     vectors = numpy.ones((count, 8), numpy.float32)
-    assert all(-1.001 <= value <= 1.001 for value in nearness(numpy.ones(8, numpy.float32), vectors))
-    assert nearness(numpy.zeros(8, numpy.float32), vectors) == [0.0] * count
+    assert all(-1.001 <= value <= 1.001 for value in cosines(vectors[0], vectors, numpy.zeros((2, 8), numpy.float32)))
+    assert cosines(vectors[0], vectors, vectors) == pytest.approx([0.0] * count, abs=1e-6)
+
+
+def test_what_passages_are_compared_with_is_short_and_of_both_languages() -> None:
+    assert len(others()) == len(set(others())) == 8
+    assert all(1 <= length(text) <= 40 for text in others())
+    assert [language_of(text) for text in others()] == ["en"] * 4 + ["zh"] * 4
 
 
 def write(folder: Path) -> list[str]:
@@ -251,5 +261,26 @@ def test_a_paraphrase_finds_its_passage_in_both_languages_and_across_them(defaul
     session = Session.open(default_model, device="cpu")
     try:
         assert [rank(session, question, PASSAGES)[0][0] for question, _ in MEANT] == [right for _, right in MEANT]
+    finally:
+        session.close()
+
+
+@pytest.mark.weights
+def test_in_a_handful_of_passages_a_query_finds_what_it_means_and_nothing_else(
+    tmp_path: Path, default_model: Path
+) -> None:
+    session = Session.open(default_model, device="cpu")
+    try:
+        with Index(tmp_path / "index.db") as index:
+            list(add(index, write(tmp_path / "docs"), read))
+            list(embed_missing(index, session, "default"))
+
+            def found(query: str) -> list[str]:
+                hits = search(index, query, count=9, session=session, model="default", words=False)
+                return [hit.path[-5:] for hit in hits]
+
+            assert found("baking") == ["5.txt"]
+            assert found("工资什么时候会涨？") == ["2.txt"]
+            assert found("Who won the election?") == found("量子力学是什么？") == []
     finally:
         session.close()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine import manifest
 from engine.tasks.breaks import numbered, shown
+from engine.tasks.nearness import FEW, nearness
 from engine.words import rank_words
 
 if TYPE_CHECKING:
@@ -35,10 +36,11 @@ was 0.873, that of fusion by reciprocal ranks 0.811, of the best sum of z-scores
 """
 TOGETHER = 32
 """Texts embedded between two signs of life."""
-_FEW = 16
-"""Passages below which nothing can be said about what they have in common."""
 _FAINT = 0.2
-"""A hit by meaning alone is above this: 95 of 100 wrong passages are not."""
+"""A hit by meaning alone is above this: 95 of 100 wrong passages are not, 9 of 10 right ones are."""
+_FAINT_OF_FEW = 0.1
+"""The same among fewer than `FEW` passages, where a wrong one more is soon seen: 6 in 7 wrong ones are not, 98 of 100
+right ones are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def rank(
     if not chosen:
         return []
     vectors = embed_all(session, [passages[index] for index in chosen], progress)
-    by_meaning = dict(zip(chosen, nearness(session.embed([question])[0], vectors), strict=True))
+    by_meaning = dict(zip(chosen, nearness(session, question, vectors), strict=True))
     return fuse(dict(enumerate(by_words)), by_meaning)
 
 
@@ -107,22 +109,6 @@ def embed_all(
             progress(start, len(texts))
         parts.append(session.embed(texts[start : start + TOGETHER]))
     return numpy.concatenate(parts)
-
-
-def nearness(query: NDArray[float32], vectors: NDArray[float32]) -> list[float]:
-    """Cosines (N,) of a query (C,) with vectors (N, C), from the middle of all and with all channels equally wide.
-
-    Hidden states share a large common part that says nothing (arXiv 1702.01417). Measured as in `engine.embedding`:
-    0.815, cosines as they are 0.803, from the middle alone 0.798.
-    """
-    import numpy
-
-    if len(vectors) >= _FEW:
-        middle, width = vectors.mean(0), vectors.std(0)
-        width = numpy.maximum(width, max(float(width.mean()) / 10, 1e-6))
-        vectors, query = (vectors - middle) / width, (query - middle) / width
-    lengths = numpy.linalg.norm(vectors, axis=1) * numpy.linalg.norm(query)
-    return [float(cosine) for cosine in vectors @ query / numpy.maximum(lengths, 1e-9)]
 
 
 def fuse(by_words: dict[int, float], by_meaning: dict[int, float]) -> list[tuple[int, float]]:
@@ -153,12 +139,13 @@ def search(
     if session is not None:
         passages, vectors = index.vectors(model, under)
         if passages:
-            by_meaning = dict(zip(passages, nearness(session.embed([query])[0], vectors), strict=True))
+            by_meaning = dict(zip(passages, nearness(session, query, vectors), strict=True))
     if not by_meaning:
         found = sorted(by_words.items(), key=lambda item: (-item[1], item[0]))
     else:
         found = fuse(by_words, by_meaning) if words else sorted(by_meaning.items(), key=lambda item: -item[1])
-        found = [(key, score) for key, score in found if key in by_words or by_meaning.get(key, 0.0) > _FAINT]
+        faint = _FAINT if len(by_meaning) >= FEW else _FAINT_OF_FEW
+        found = [(key, score) for key, score in found if key in by_words or by_meaning.get(key, 0.0) > faint]
     hits = []
     for passage, score in found[:count]:
         if (stretch := index.stretch(passage)) is None:
@@ -181,6 +168,8 @@ def best_line(
     lines = [(number, line) for number, line in numbered(text.strip(), first) if line.strip()] or [(first, "")]
     by_words = rank_words(query, [line for _, line in lines]) if words or session is None else []
     if not any(by_words) and session is not None and len(lines) > 1:
-        by_words = nearness(session.embed([query])[0], session.embed([line for _, line in lines]))
+        # Cosines as they are: less what texts share, the best sentence answered 155 of 240 questions, not 157.
+        asked, *vectors = session.embed([query, *(line for _, line in lines)])
+        by_words = [float(vector @ asked) for vector in vectors]
     best = max(range(len(by_words)), key=lambda place: by_words[place], default=0)
     return lines[best][0], lines[best][1].strip()

@@ -1,0 +1,71 @@
+"""How near passages are to a query in meaning: cosines of the model's own vectors, without what all texts share."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from engine import texts
+from engine.tasks.breaks import shown
+from engine.tasks.passages import length, split
+
+if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import NDArray
+
+    from engine.session import Session
+
+FEW = 16
+"""Passages below which they don't tell what all texts have in common: other texts are asked as well."""
+SHARE = 4
+"""Passages that those texts count as, beside fewer than `FEW`.
+
+Measured on development rows: questions to passages and sentences to translations in both languages, papers' summaries
+and titles to abstracts; mean reciprocal rank, right and wrong passages above 0.2, with so many passages to choose from:
+     2    0.992, 0.91 and 0.10; cosines as they are 0.986, all and all
+     4    0.986, 0.90 and 0.05; as they are 0.982, all and all
+     8    0.971, 0.91 and 0.03; as they are 0.965, all and all
+    16    0.949, 0.92 and 0.03; of themselves 0.952, 0.92 and 0.03
+   128    0.831, 0.92 and 0.05; of themselves 0.828, 0.92 and 0.05
+A share of 2 finds 0.71 of what is right where there is one passage, 4 finds 0.90, 8 finds more of what is wrong (0.22
+of two passages). Sixteen texts of 40 or of 80 tokens, or 36 of 200, do no better.
+"""
+_EACH = 4
+"""Texts in each language."""
+_LENGTH = 40
+"""Tokens of a text, about."""
+
+
+@cache
+def others() -> tuple[str, ...]:
+    """Short texts of many kinds, in English and Chinese: what the passages at hand are compared with."""
+    found: list[str] = []
+    for language in ("en", "zh"):
+        pieces = [piece.text for piece in split(texts.read("calibration", language), length, _LENGTH)]
+        pieces = [shown(piece) for piece in pieces if piece.strip()]
+        found += pieces[:: len(pieces) // _EACH][:_EACH]
+    return tuple(found)
+
+
+def nearness(session: Session, query: str, vectors: NDArray[float32]) -> list[float]:
+    """Cosines (N,) of a query with passages' vectors (N, C), as `cosines` gives them."""
+    asked = session.embed([query, *(others() if len(vectors) < FEW else ())])
+    return cosines(asked[0], vectors, asked[1:])
+
+
+def cosines(query: NDArray[float32], vectors: NDArray[float32], rest: NDArray[float32]) -> list[float]:
+    """Of a query (C,) with vectors (N, C), from the middle of all texts and with all channels equally wide.
+
+    `rest` (M, C): vectors of other texts. Hidden states share a large common part that says nothing (arXiv 1702.01417).
+    Measured as in `engine.embedding`: 0.815, cosines as they are 0.803, from the middle alone 0.798.
+    """
+    import numpy
+
+    every = numpy.concatenate([vectors, rest])
+    counts = [1.0] * len(vectors) + [SHARE / max(1, len(rest))] * len(rest)
+    middle = numpy.average(every, axis=0, weights=counts)
+    width = numpy.sqrt(numpy.average((every - middle) ** 2, axis=0, weights=counts))
+    width = numpy.maximum(width, max(float(width.mean()) / 10, 1e-6))
+    from_middle, towards = (vectors - middle) / width, (query - middle) / width
+    lengths = numpy.linalg.norm(from_middle, axis=1) * numpy.linalg.norm(towards)
+    return [float(cosine) for cosine in from_middle @ towards / numpy.maximum(lengths, 1e-9)]
