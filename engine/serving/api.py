@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
+from base64 import b64encode
 from typing import TYPE_CHECKING, Any, cast
 
 from engine.errors import EngineError
@@ -61,7 +62,10 @@ class Api:
     def _embeddings(self, data: dict[str, Any], gone: Callable[[], bool]) -> dict[str, Any]:
         request = requests.embedding_request(data)
         self._check(request.model)
-        rows = self._pool.embed(request.texts, gone).tolist()
+        vectors = self._pool.embed(request.texts, gone)
+        rows = (
+            [b64encode(row.astype("<f4").tobytes()).decode() for row in vectors] if request.packed else vectors.tolist()
+        )
         tokens = sum(map(self._pool.base.count, request.texts))
         found = [{"object": "embedding", "index": at, "embedding": row} for at, row in enumerate(rows)]
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}

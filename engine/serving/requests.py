@@ -23,7 +23,7 @@ MOST_TOP = 20
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "n": (1, None), "frequency_penalty": (0, None), "presence_penalty": (0, None), "logit_bias": ({}, None),
     "tools": ([], None), "tool_choice": ("none", None), "best_of": (1, None), "suffix": ("", None),
-    "echo": (False, None), "encoding_format": ("float", None), "dimensions": (None,), "service_tier": ("auto", None),
+    "echo": (False, None), "dimensions": (None,), "service_tier": ("auto", None),
 }  # fmt: skip
 """Fields that are honoured only where they ask for nothing."""
 _IDLE = {"user", "metadata", "store", "parallel_tool_calls"}
@@ -77,6 +77,8 @@ class EmbeddingRequest:
 
     model: str
     texts: list[str]
+    packed: bool
+    """Whether vectors are told as little-endian float32 in base64: OpenAI's own client asks for that unless told."""
 
 
 def chat_request(data: dict[str, Any]) -> ChatRequest:
@@ -108,14 +110,17 @@ def completion_request(data: dict[str, Any]) -> CompletionRequest:
 
 def embedding_request(data: dict[str, Any]) -> EmbeddingRequest:
     """A checked request. Raises BadRequest."""
-    _known(data, {"model", "input"})
+    _known(data, {"model", "input", "encoding_format"})
     given = data.get("input")
     texts = [given] if isinstance(given, str) else given
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text for text in texts):
         raise BadRequest("input must be a text or a list of texts, none of them empty", "input")
     if len(texts) > MOST_INPUTS:
         raise BadRequest(f"input may have {MOST_INPUTS} texts, got {len(texts)}", "input")
-    return EmbeddingRequest(_get(data, "model", str), texts)
+    encoding = _get(data, "encoding_format", str, "float")
+    if encoding not in ("float", "base64"):
+        raise BadRequest(f"encoding_format must be float or base64, got {encoding!r:.60}", "encoding_format")
+    return EmbeddingRequest(_get(data, "model", str), texts, encoding == "base64")
 
 
 def _known(data: dict[str, Any], fields: set[str]) -> None:
