@@ -89,7 +89,12 @@ def expected(session: Session, **sampling: Any) -> str:
 
 def test_it_lists_its_model(served: Served) -> None:
     with served.client() as client:
-        assert [model["id"] for model in client.get("/models").json()["data"]] == ["tiny"]
+        [model] = client.get("/models").json()["data"]
+        assert model["id"] == "tiny"
+        assert client.get("/models/tiny").json() == client.get("/models/t%69ny").json() == model
+        other = client.get("/models/other")
+    assert other.status_code == 404
+    assert error_of(other)["code"] == "model_not_found"
 
 
 def test_a_chat_is_what_the_session_says(served: Served, tiny_session: Session) -> None:

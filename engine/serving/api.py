@@ -36,8 +36,12 @@ class Api:
 
     def models(self) -> dict[str, Any]:
         """GET /v1/models."""
-        model = {"id": self._name, "object": "model", "created": self._created, "owned_by": "local"}
-        return {"object": "list", "data": [model]}
+        return {"object": "list", "data": [self.model(self._name)]}
+
+    def model(self, name: str) -> dict[str, Any]:
+        """GET /v1/models/NAME. Raises UnknownModel."""
+        self._check(name)
+        return {"id": name, "object": "model", "created": self._created, "owned_by": "local"}
 
     def answer(self, path: str, data: dict[str, Any], gone: Callable[[], bool]) -> dict[str, Any] | Events:
         """POST. An object, or events for a stream; `gone` tells whether the client still waits.

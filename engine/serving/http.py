@@ -16,15 +16,16 @@ import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from engine.errors import EngineError, InputError, InputTooLong, UsageError
 from engine.serving.api import UnknownModel
 from engine.serving.requests import BadRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from engine.serving.api import Api
+    from engine.serving.api import Api, Events
     from engine.serving.warm import WarmServer
 
 LARGEST_BODY = 8 * 2**20
@@ -119,6 +120,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if self.path == "/v1/models":
             self._json(200, self.server.api.models())
+        elif self.path.startswith("/v1/models/"):
+            self._reply(lambda: self.server.api.model(unquote(self.path.removeprefix("/v1/models/"))))
         elif self.path in POSTS:
             self._error(405, f"{self.path} takes POST")
         else:
@@ -144,7 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             with self.server.warm.in_use():
                 self.server.warm.count_request()
-                self._answer(data)
+                self._reply(lambda: self.server.api.answer(self.path, data, self._is_gone))
         finally:
             self.server.places.release()
 
@@ -152,9 +155,10 @@ class _Handler(BaseHTTPRequestHandler):
         """What the base class refuses: methods that are none of ours, and what is no HTTP."""
         self._error(code, message or explain or "")
 
-    def _answer(self, data: dict[str, Any]) -> None:
+    def _reply(self, answering: Callable[[], dict[str, Any] | Events]) -> None:
+        """What the API says, or why it does not."""
         try:
-            answer = self.server.api.answer(self.path, data, self._is_gone)
+            answer = answering()
         except BadRequest as error:
             self._error(400, error.message, error.field)
         except UnknownModel as error:
