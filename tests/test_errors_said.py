@@ -54,6 +54,7 @@ def ours() -> set[str]:
     return known
 
 
+@cache
 def sentences() -> list[tuple[str, str]]:
     """Where each sentence stands, and an example of it: messages, and hints with what to do."""
     found = []

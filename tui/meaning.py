@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.tasks.nearest import nearest, packed
+from engine.tasks.nearness import nearest, packed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,9 +11,10 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from engine.errors import EngineError, InputError
+from engine.errors import InputError
 from engine.index import IndexedFile
 from engine.tasks.breaks import shown
+from engine.tasks.nearness import packed
 from engine.tasks.passages import length, split
 from engine.tasks.search import TOGETHER
 
@@ -178,15 +179,11 @@ def embed_missing(
 
     Each batch is kept before the next is begun. `model` is the session's identity (`search.identity`).
     """
-    import numpy
-
     missing = index.without_vector(model, under)
     yield 0, len(missing)
     for start in range(0, len(missing), TOGETHER):
         batch = missing[start : start + TOGETHER]
         found = [(passage, stretch.text) for passage in batch if (stretch := index.stretch(passage))]
-        vectors = session.embed([shown(text) for _, text in found]).astype(numpy.float16)
-        if not numpy.isfinite(vectors).all():
-            raise EngineError("the model's hidden states are not finite: no vectors can be made of them")
-        index.put_vectors(model, [(row, vector.tobytes()) for (row, _), vector in zip(found, vectors, strict=True)])
+        vectors = packed(session, [shown(text) for _, text in found])
+        index.put_vectors(model, [(row, vector) for (row, _), vector in zip(found, vectors, strict=True)])
         yield start + len(batch), len(missing)

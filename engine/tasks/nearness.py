@@ -6,10 +6,13 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from engine import texts
+from engine.errors import EngineError
 from engine.tasks.breaks import shown
 from engine.tasks.passages import length, split
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy import float32
     from numpy.typing import NDArray
 
@@ -51,6 +54,26 @@ def nearness(session: Session, query: str, vectors: NDArray[float32]) -> list[fl
     """Cosines (N,) of a query with passages' vectors (N, C), as `cosines` gives them."""
     asked = session.embed([query, *(others() if len(vectors) < FEW else ())])
     return cosines(asked[0], vectors, asked[1:])
+
+
+def nearest(session: Session, query: str, kept: bytes, count: int, most: int) -> list[tuple[int, float]]:
+    """Places among `count` vectors that were `packed` one after the other, and their nearness: the best `most`."""
+    import numpy
+
+    if not count:
+        return []
+    scores = nearness(session, query, numpy.frombuffer(kept, numpy.float16).astype(numpy.float32).reshape(count, -1))
+    return sorted(enumerate(scores), key=lambda found: -found[1])[:most]
+
+
+def packed(session: Session, texts: Sequence[str]) -> list[bytes]:
+    """A vector for each text as it is kept in a store, in float16. Raises EngineError if one is not finite."""
+    import numpy
+
+    vectors = session.embed(texts).astype(numpy.float16)
+    if not numpy.isfinite(vectors).all():
+        raise EngineError("the model's hidden states are not finite: no vectors can be made of them")
+    return [vector.tobytes() for vector in vectors]
 
 
 def cosines(query: NDArray[float32], vectors: NDArray[float32], rest: NDArray[float32]) -> list[float]:
