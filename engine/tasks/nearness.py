@@ -84,11 +84,19 @@ def cosines(query: NDArray[float32], vectors: NDArray[float32], rest: NDArray[fl
     """
     import numpy
 
-    every = numpy.concatenate([vectors, rest])
-    counts = [1.0] * len(vectors) + [SHARE / max(1, len(rest))] * len(rest)
-    middle = numpy.average(every, axis=0, weights=counts)
-    width = numpy.sqrt(numpy.average((every - middle) ** 2, axis=0, weights=counts))
+    middle = _mean(vectors, rest)
+    own, other, asked = vectors - middle, rest - middle, query - middle
+    width = numpy.sqrt(_mean(numpy.square(own), numpy.square(other)))
     width = numpy.maximum(width, max(float(width.mean()) / 10, 1e-6))
-    from_middle, towards = (vectors - middle) / width, (query - middle) / width
-    lengths = numpy.linalg.norm(from_middle, axis=1) * numpy.linalg.norm(towards)
-    return [float(cosine) for cosine in from_middle @ towards / numpy.maximum(lengths, 1e-9)]
+    own /= width  # in place: there may be a hundred thousand
+    asked /= width
+    lengths = numpy.linalg.norm(own, axis=1) * numpy.linalg.norm(asked)
+    return [float(cosine) for cosine in own @ asked / numpy.maximum(lengths, 1e-9)]
+
+
+def _mean(own: NDArray[float32], rest: NDArray[float32]) -> NDArray[float32]:
+    """(C,) of rows (N, C), with others that together count as `SHARE` of them."""
+    mean = own.mean(0, dtype="float64")  # of equal rows the very same
+    if len(rest):
+        mean += (rest.mean(0, dtype="float64") - mean) * SHARE / (len(own) + SHARE)
+    return mean.astype(own.dtype)
