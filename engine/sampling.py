@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 FEW = 256
-"""Ids among which the nucleus of top-p is looked for first."""
+"""The best ids, among which what the filters keep is looked for first."""
 
 
 class Sampler:
@@ -110,9 +110,11 @@ def kept_of_few(config: SamplingConfig, logits: Tensor, total: float, *, complet
     """How many of the largest logits (K,), in order, the filters keep of all; 0 if these do not tell. `total`: the
     logarithm of the sum of all exponentials; `complete`: there are no others."""
     kept = count = len(logits)
-    if config.top_k and config.top_k < kept:
+    if 0 < config.top_k <= count:
         kept = config.top_k
         total = float(logits[:kept].logsumexp(0))
+    elif config.top_k and config.top_p < 1 and not complete:
+        return 0  # the nucleus is one of the k best, and these are fewer
     if config.top_p < 1:
         probabilities = (logits[:kept] - total).exp()
         kept = int((probabilities.cumsum(0) - probabilities < config.top_p).sum())

@@ -210,6 +210,8 @@ def test_nonsense_is_refused_at_birth(wrong: dict[str, object]) -> None:
         {"temperature": 1.3, "min_p": 0.05},
         {"temperature": 0.9, "top_k": 64, "top_p": 0.95, "min_p": 0.01},
         {"temperature": 0.8, "top_k": 300},
+        {"temperature": 0.8, "top_k": 300, "top_p": 0.02},
+        {"temperature": 0.8, "top_k": 256, "top_p": 0.3},
         {"temperature": 1.0},
     ],
 )
