@@ -1,7 +1,7 @@
 """Our model format: config.json beside model.safetensors, int8 rows with their scales. Never unpickles, never copies.
 
-`config.json` holds {"format", "model", "quantization"}; tensors go by the names of `engine.model`, a quantized one as
-NAME.values and NAME.scales. Loading maps the file into memory, checks every shape and swaps the linear layers.
+`engine.model_folder` reads the config; tensors go by the names of `engine.model`, a quantized one as NAME.values and
+NAME.scales. Loading maps the file into memory, checks every shape and swaps the linear layers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from engine import ahead
-from engine.config import ModelConfig, QuantizationConfig
 from engine.errors import CheckpointError
 from engine.fused import FusedDecoder
 from engine.fused_cuda import CudaDecoder
@@ -21,15 +20,15 @@ from engine.kernels.native import NativeKernel
 from engine.kernels.triton_kernel import TritonKernel
 from engine.linear import Int8Embedding, Int8Linear
 from engine.model import Decoder
+from engine.model_folder import CONFIG_FILE, FORMAT, read_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from engine.config import ModelConfig, QuantizationConfig
     from engine.kernels import Kernel
 
-FORMAT = 1
-CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 REPAIR = "Remove the model and pull it again: llm models rm NAME, then llm models pull NAME."
 
@@ -43,26 +42,12 @@ def save(folder: Path, config: ModelConfig, quantization: QuantizationConfig, te
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / WEIGHTS_FILE)
 
 
-def read_config(folder: Path) -> tuple[ModelConfig, QuantizationConfig]:
-    """The configs of a model folder. Raises CheckpointError if they are missing or of another format."""
-    path = folder / CONFIG_FILE
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is missing or damaged: {error}", hint=REPAIR) from error
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        found = data.get("format") if isinstance(data, dict) else type(data).__name__
-        raise CheckpointError(f"{path}: expected format {FORMAT}, found {found!r}", hint=REPAIR)
-    try:
-        return ModelConfig.from_json(data.get("model", {})), QuantizationConfig.from_json(data.get("quantization", {}))
-    except CheckpointError as error:
-        raise CheckpointError(f"{path} is damaged: {error}", hint=REPAIR) from error
-
-
 def load(folder: Path, kernel: Kernel, device: torch.device) -> Decoder:
     """The decoder of a model folder, its int8 weights packed by `kernel`."""
     config, quantization = read_config(folder)
-    return build(config, quantization, map_tensors(folder / WEIGHTS_FILE), kernel, device)
+    tensors = map_tensors(folder / WEIGHTS_FILE)
+    lay_out(tensors)
+    return build(config, quantization, tensors, kernel, device)
 
 
 def map_tensors(path: Path) -> dict[str, Tensor]:

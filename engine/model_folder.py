@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from engine import manifest
-from engine.config import ModelConfig
+from engine.config import ModelConfig, QuantizationConfig
 from engine.disk import sync_folder
 from engine.errors import CheckpointError, EngineError
 from engine.manifest import Manifest
@@ -23,13 +23,17 @@ if TYPE_CHECKING:
 
     from engine.schema import Conversion, Provenance
 
+FORMAT = 1
+CONFIG_FILE = "config.json"
+"""Holds {"format", "model", "quantization"}."""
+
 
 def describe(folder: Path) -> ModelSummary:
     """A summary of the model in a folder; a broken one has its `problem` filled in."""
     known = Manifest(name=folder.name, source="")
     try:
         known = manifest.read(folder)
-        config = read_config(folder)
+        config, _ = read_config(folder)
         _require_sizes(folder, known)
         problem = ""
     except EngineError as error:
@@ -54,18 +58,21 @@ def describe(folder: Path) -> ModelSummary:
     )
 
 
-def read_config(folder: Path) -> ModelConfig:
-    """The model's shape. Raises CheckpointError."""
-    path = folder / "config.json"
+def read_config(folder: Path) -> tuple[ModelConfig, QuantizationConfig]:
+    """The model's shape, and how its weights lie on disk. Raises CheckpointError."""
+    path = folder / CONFIG_FILE
     hint = f"llm models rm {folder.name} && llm models pull {folder.name}"
     try:
-        return ModelConfig.from_json(json.loads(path.read_text(encoding="utf-8"))["model"])
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if (found := data["format"]) == FORMAT:
+            return ModelConfig.from_json(data["model"]), QuantizationConfig.from_json(data["quantization"])
     except OSError as error:
         raise CheckpointError(f"{path} can't be read: {error.strerror or error}", hint=hint) from error
     except CheckpointError as error:
         raise CheckpointError(f"{path} is damaged: {error}", hint=hint) from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path} is damaged: {type(error).__name__}: {error}", hint=hint) from error
+    raise CheckpointError(f"{path}: expected format {FORMAT}, found {found!r}", hint=hint)
 
 
 def _require_sizes(folder: Path, known: Manifest) -> None:

@@ -86,7 +86,7 @@ class Session(TextCounter):
         if threads is not None and threads < 1:
             raise UsageError(f"threads must be at least 1, got {threads}")
         manifest.check(folder)
-        most = model_folder.read_config(folder).max_context
+        most = model_folder.read_config(folder)[0].max_context
         if context is not None and not 16 <= context <= most:
             raise UsageError(f"the context must be 16 to {most} tokens for {folder.name}, got {context}")
         wait_politely()
@@ -336,11 +336,11 @@ def _loaded(folder: Path, adapter: Path | None, kernel: Kernel, device: torch.de
     from engine import adapter as adapters
     from engine import checkpoint
 
-    config, quantization = checkpoint.read_config(folder)
+    if adapter is None:
+        return checkpoint.load(folder, kernel, device), []
+    config, quantization = model_folder.read_config(folder)
     tensors = checkpoint.map_tensors(folder / checkpoint.WEIGHTS_FILE)
     checkpoint.lay_out(tensors)
-    if adapter is None:
-        return checkpoint.build(config, quantization, tensors, kernel, device), []
     change = adapters.load(adapter)
     adapters.require_fit(change, folder, quantization.smoothing)
     tensors = adapters.merged(tensors, change)

@@ -20,6 +20,7 @@ from engine.errors import CheckpointError
 from engine.kernels.generic import GenericKernel
 from engine.kernels.native import NativeKernel
 from engine.kernels.reference import ReferenceKernel
+from engine.model_folder import read_config
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,8 +50,8 @@ def test_a_saved_model_computes_nearly_what_the_float_model_does(folder: Path) -
     ids = torch.tensor([some_ids(50)])
     with torch.inference_mode():
         found, expected = model.logits(model(ids)), original.logits(original(ids))
-    assert model.config == checkpoint.read_config(folder)[0]
-    assert checkpoint.read_config(folder)[1] == RECIPE
+    assert model.config == read_config(folder)[0]
+    assert read_config(folder)[1] == RECIPE
     assert float((found - expected).std()) < 0.03 * float(expected.std())
     assert not any(parameter.requires_grad for parameter in model.parameters() if parameter.is_inference())
 
@@ -58,7 +59,7 @@ def test_a_saved_model_computes_nearly_what_the_float_model_does(folder: Path) -
 def test_only_config_and_safetensors_are_written_and_nothing_is_float_that_need_not_be(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
     tensors = load_file(folder / "model.safetensors")
-    config, _ = checkpoint.read_config(folder)
+    config, _ = read_config(folder)
     matrices = [tensor for tensor in tensors.values() if tensor.dim() == 2]
     assert all(tensor.dtype == torch.int8 for tensor in matrices)
     small = sum(tensor.numel() for tensor in tensors.values() if tensor.dim() == 1)
@@ -69,7 +70,7 @@ def test_only_config_and_safetensors_are_written_and_nothing_is_float_that_need_
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_weights_are_mapped_from_the_file_and_not_copied(folder: Path) -> None:
     tensors = checkpoint.map_tensors(folder / "model.safetensors")
-    config, quantization = checkpoint.read_config(folder)
+    config, quantization = read_config(folder)
     model: Any = checkpoint.build(config, quantization, tensors, GenericKernel(), CPU)
     with open("/proc/self/maps", encoding="utf-8") as maps:
         lines = [line for line in maps if str(folder / "model.safetensors") in line]

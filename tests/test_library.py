@@ -314,6 +314,14 @@ def test_a_broken_folder_is_listed_as_broken_beside_the_sound_ones(library, conf
     assert list(problems) == sorted(problems)
 
 
+def test_a_model_in_a_format_to_come_is_listed_as_broken(library):
+    add(library, "tiny")
+    path = library.models_dir / "tiny" / "config.json"
+    path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
+    [summary] = library.list()
+    assert summary.problem == f"{path}: expected format 1, found 2"
+
+
 def test_leftovers_of_dead_processes_are_swept_and_others_spared(library, hub):
     library.models_dir.mkdir()
     for name in (".partial-tiny-1", ".partial-other-2", ".removed-x-3", ".git"):

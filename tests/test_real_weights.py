@@ -20,6 +20,7 @@ from engine.convert.gguf import GgufSource, reader
 from engine.fused import FusedDecoder
 from engine.kernels.native import NativeKernel
 from engine.kv_cache import KVCache
+from engine.model_folder import read_config
 from engine.schema import Message
 from engine.session import Session
 from engine.tokenizer import Tokenizer
@@ -150,7 +151,7 @@ def test_int8_costs_little_of_the_float_model(published: Published) -> None:
 def test_gemma_s_one_and_two_digits_are_in_native_code_what_they_are_in_pytorch(gemma_model: Path) -> None:
     """Real outliers and smoothing, which toys do not have. Without the second digit of `qkv`, `out` or `down`
     the Chinese text is at 0.0023 to 0.0051, with them at 0.0007."""
-    _, recipe = checkpoint.read_config(gemma_model)
+    _, recipe = read_config(gemma_model)
     assert {recipe.digits(kind) for kind in LINEAR_KINDS} == {1, 2}
     assert recipe.smoothing
     model = checkpoint.load(gemma_model, NativeKernel(), CPU)

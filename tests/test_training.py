@@ -12,6 +12,7 @@ from engine import adapter, checkpoint
 from engine.errors import CheckpointError, FetchError, UsageError
 from engine.kernels.reference import ReferenceKernel
 from engine.linear import Int8Linear, quantize_rows
+from engine.model_folder import read_config
 from engine.schema import Message
 from engine.session import Session
 from engine.training import rows, state
@@ -116,7 +117,7 @@ def test_merging_is_what_the_layers_did_beside_each_other(folder: Path, tmp_path
     run(trainer)
     found = adapter.load(tmp_path / "a")
     tensors = checkpoint.map_tensors(folder / checkpoint.WEIGHTS_FILE)
-    config, quantization = checkpoint.read_config(folder)
+    config, quantization = read_config(folder)
     merged = checkpoint.build(
         config, quantization, adapter.merged(tensors, found), ReferenceKernel(), torch.device("cpu")
     )

@@ -55,11 +55,8 @@ class Ours:
         if threads is not None:
             torch.set_num_threads(threads)
         where = kernels.resolve_device(device)
-        config, quantization = checkpoint.read_config(folder)
         kernel = kernels.choose(where)
-        tensors = checkpoint.map_tensors(folder / checkpoint.WEIGHTS_FILE)
-        checkpoint.lay_out(tensors)
-        return cls(folder, checkpoint.build(config, quantization, tensors, kernel, where), where, kernel.name)
+        return cls(folder, checkpoint.load(folder, kernel, where), where, kernel.name)
 
     def cache(self) -> KVCache:
         """An empty one, as a session has it."""

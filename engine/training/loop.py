@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from engine import adapter, checkpoint, manifest
+from engine import adapter, manifest
 from engine.chat_format import ChatFormat
 from engine.errors import CheckpointError, InputError, UsageError
 from engine.generate import generate
 from engine.kernels import resolve_device
 from engine.kv_cache import KVCache
 from engine.layout import Consecutive
+from engine.model_folder import read_config
 from engine.tokenizer import Tokenizer
 from engine.training import rows, state, stepping
 from engine.training.lora import dtype_of, loss_of, open_decoder
@@ -74,7 +75,7 @@ class Trainer:
         Raises InputError if no row is short enough, UsageError if `start` does not fit.
         """
         self.folder, self.config, self.out, self.about, self.start = folder, config, out, about or {}, start
-        width = checkpoint.read_config(folder)[0].hidden_size
+        width = read_config(folder)[0].hidden_size
         if config.rank > width:
             raise UsageError(f"rank must be at most {width}, the width of {folder.name}, got {config.rank}")
         if start:
@@ -94,7 +95,7 @@ class Trainer:
 
     def plan(self) -> Plan:
         """What `run` will do."""
-        shape, _ = checkpoint.read_config(self.folder)
+        shape, _ = read_config(self.folder)
         inner = (shape.num_heads + 2 * shape.num_kv_heads) * shape.head_dim
         width, middle = shape.hidden_size, shape.intermediate_size
         sizes = {
@@ -191,7 +192,7 @@ class Trainer:
         return self.tokenizer.decode(ids)
 
     def _info(self, known: state.State) -> dict[str, Any]:
-        _, quantization = checkpoint.read_config(self.folder)
+        _, quantization = read_config(self.folder)
         about = manifest.read(self.folder)
         return {
             "base": adapter.base_of(self.folder),
@@ -214,7 +215,7 @@ class Trainer:
 
 def _require_alike(start: Adapter, folder: Path, config: TrainingConfig) -> None:
     """Raises UsageError unless the adapter has the shape that is to be trained, over the same model."""
-    _, quantization = checkpoint.read_config(folder)
+    _, quantization = read_config(folder)
     adapter.require_fit(start, folder, quantization.smoothing)
     targets = {target for target in TARGETS if any(f".{target}." in name for name in start.tensors)}
     told = (config.rank, config.scale, set(config.targets))

@@ -6,6 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from engine import adapter, checkpoint, manifest
+from engine.model_folder import CONFIG_FILE, read_config
 from engine.schema import Conversion, Provenance
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from engine.library import Library
     from engine.schema import ModelSummary, ProgressCallback
 
-_OURS = {checkpoint.CONFIG_FILE, checkpoint.WEIGHTS_FILE, manifest.MANIFEST}
+_OURS = {CONFIG_FILE, checkpoint.WEIGHTS_FILE, manifest.MANIFEST}
 
 
 def merge(library: Library, name: str, path: Path, new: str, progress: ProgressCallback) -> ModelSummary:
@@ -25,7 +26,7 @@ def merge(library: Library, name: str, path: Path, new: str, progress: ProgressC
     folder = library.find(name)
     about = manifest.check(folder)
     found = adapter.load(path)
-    config, quantization = checkpoint.read_config(folder)
+    config, quantization = read_config(folder)
     adapter.require_fit(found, folder, quantization.smoothing)
 
     def install(_source: Path, target: Path, _provenance: Provenance, _progress: ProgressCallback) -> Conversion:

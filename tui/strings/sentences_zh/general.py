@@ -35,7 +35,6 @@ FORMS = (
     (r"unknown keys (.+)", "不认识的项 {1}"),
     (r"expected an object, got (.+)", "需要对象，却是 {1}"),
     (r"(\S+) has the wrong type: (.+)", "{1} 的类型不对：{2}"),
-    (r"(.+) is missing or damaged: (.+)", "{1} 缺失或已损坏：{2}"),
     (r"(.+) is missing, truncated or damaged: (.+)", "{1} 缺失、不完整或已损坏：{2}"),
     (r"(.+) is damaged or truncated: (.+)", "{1} 已损坏或不完整：{2}"),
     (r"(.+) is damaged: (.+)", "{1} 已损坏：{2}"),
