@@ -152,6 +152,23 @@ def test_wild_metadata_are_refused_by_name(
         float_decoder(GgufSource(good))
 
 
+@pytest.mark.parametrize("family", ["llama-linear", "llama-yarn"])
+def test_settings_of_a_stretched_context_that_a_file_leaves_out_are_the_usual_ones(
+    family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A factor alone stretches linearly, and what was stretched is the context that is told."""
+    config = FAMILIES[family]()
+    if family == "llama-yarn":
+        config.rope_parameters = config.rope_parameters | {
+            "original_max_position_embeddings": SIZE["max_position_embeddings"]
+        }
+    reference = toy_families.random_model(config)
+    left_out = "add_rope_scaling_type" if family == "llama-linear" else "add_rope_scaling_orig_ctx_len"
+    monkeypatch.setattr(gguf.GGUFWriter, left_out, lambda *_: None)
+    path = toy_gguf.write(reference, tmp_path / "toy.gguf")
+    torch.testing.assert_close(logits(path), reference_logits(reference, IDS), rtol=1e-4, atol=1e-4)
+
+
 def test_a_text_that_is_no_utf_8_is_refused_by_name(good: Path) -> None:
     data = bytearray(good.read_bytes())
     value = data.index(b"general.architecture") + len(b"general.architecture") + 4 + 8  # its type and length

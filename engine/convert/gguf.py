@@ -210,11 +210,14 @@ def _rotary(source: GgufSource, head_dim: int) -> RotaryConfig:
         raise CheckpointError(f"{source.path.name}: rotary embedding of a part of each head is not supported")
     if "rope_freqs.weight" in source._tensors:
         return _llama3_rotary(source, base, head_dim)
-    kind = source.optional("rope.scaling.type", "none")
-    if kind not in {"none", "linear", "yarn"}:
+    # What a file leaves out is what llama.cpp takes it for.
+    factor = float(source.optional("rope.scaling.factor") or 1)
+    kind = source.optional("rope.scaling.type", "none" if factor == 1 else "linear")
+    if kind == "none":
+        return RotaryConfig(base=base)
+    if kind not in {"linear", "yarn"}:
         raise CheckpointError(f"{source.path.name}: unknown rotary scaling {kind!r}")
-    original = int(source.optional("rope.scaling.original_context_length", 0)) or 8192
-    factor = float(source.optional("rope.scaling.factor", 1.0))
+    original = int(source.optional("rope.scaling.original_context_length", 0) or source.required("context_length"))
     return RotaryConfig(base=base, scaling=kind, factor=factor, original_context=original)
 
 
