@@ -39,11 +39,11 @@ class Cache(Protocol):
 
 
 class _LayerCache:
-    """Keys and values of one layer, (B, K, capacity, D), holding positions `first` to `first + filled`."""
+    """Keys and values of one layer, (1, K, capacity, D), holding positions `first` to `first + filled`."""
 
-    def __init__(self, batch: int, config: ModelConfig, window: int | None, dtype: torch.dtype, device: torch.device):
+    def __init__(self, config: ModelConfig, window: int | None, dtype: torch.dtype, device: torch.device):
         self.window = window
-        self.shape = (batch, config.num_kv_heads, config.head_dim)
+        self.heads, self.dim = config.num_kv_heads, config.head_dim
         self.dtype, self.device = dtype, device
         self.first = self.filled = self.moves = 0
         self.keys = self.values = torch.empty(0)
@@ -58,8 +58,7 @@ class _LayerCache:
         return 2 * self.keys.numel() * self.keys.element_size()
 
     def _allocate(self, capacity: int) -> None:
-        batch, heads, dim = self.shape
-        keys = torch.empty(batch, heads, capacity, dim, dtype=self.dtype, device=self.device)
+        keys = torch.empty(1, self.heads, capacity, self.dim, dtype=self.dtype, device=self.device)
         values = torch.empty_like(keys)
         if self.filled:
             keys[:, :, : self.filled] = self.keys[:, :, : self.filled]
@@ -88,7 +87,7 @@ class _LayerCache:
             self._allocate(-(-(self.filled + tokens) // STEP) * STEP)
 
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store (B, K, T, D) and return views of all that these T tokens may look at."""
+        """Store (1, K, T, D) and return views of all that these T tokens may look at."""
         tokens = keys.shape[2]
         self.make_room(tokens)
         end = self.filled + tokens
@@ -110,7 +109,7 @@ class _LayerCache:
 
 
 class Room:
-    """Each layer's whole buffers (B, K, capacity, D), and the position of the first entry, until one moves."""
+    """Each layer's whole buffers (1, K, capacity, D), and the position of the first entry, until one moves."""
 
     def __init__(self, layers: list[tuple[Tensor, Tensor, int]], moves: int) -> None:
         self.layers, self.moves = layers, moves
@@ -119,23 +118,20 @@ class Room:
 
 
 class KVCache:
-    """Keys and values for `batch` sequences; `length` positions are filled, the same in every row."""
+    """Keys and values of one sequence; `length` positions are filled."""
 
     def __init__(
         self,
         config: ModelConfig,
         *,
-        batch: int = 1,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.batch = batch
         self.dtype, self.device = dtype, torch.device(device)
         self.length = 0
         self._room: Room | None = None
         self._layers = [
             _LayerCache(
-                batch,
                 config,
                 config.sliding_window if config.kind(layer) == "local" else None,
                 dtype,
@@ -150,11 +146,11 @@ class KVCache:
         return sum(layer.nbytes for layer in self._layers)
 
     def layout(self, tokens: int) -> Layout:
-        """The next positions, the same in every row."""
+        """The next positions."""
         return Consecutive(self.length, tokens, self.device)
 
     def held(self, layer: int) -> tuple[Tensor, Tensor, int]:
-        """One layer's keys and values (B, K, S, D), and the position of the first."""
+        """One layer's keys and values (1, K, S, D), and the position of the first."""
         held = self._layers[layer]
         return held.keys[:, :, : held.filled], held.values[:, :, : held.filled], held.first
 
@@ -174,7 +170,7 @@ class KVCache:
             layer.filled += tokens
 
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store one layer's (B, K, T, D); returns the keys and values to attend to, (B, K, S, D), oldest first."""
+        """Store one layer's (1, K, T, D); returns the keys and values to attend to, (1, K, S, D), oldest first."""
         return self._layers[layer].append(keys, values)
 
     def advance(self, tokens: int) -> None:

@@ -139,7 +139,7 @@ def test_growing_keeps_what_was_there_and_counts_its_bytes() -> None:
 
 def test_local_layers_stay_small_however_long_the_text() -> None:
     config = windowed(6, ("local", "local"))
-    cache = KVCache(config, batch=1, dtype=torch.bfloat16)
+    cache = KVCache(config, dtype=torch.bfloat16)
     size = cache.nbytes
     assert size == 2 * 2 * config.num_kv_heads * config.head_dim * 2 * (6 + 4)
     feed(decoder(config), cache, some_ids(500), [3])

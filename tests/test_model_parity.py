@@ -137,6 +137,6 @@ def test_several_sequences_at_once_are_as_each_alone(pair: tuple[Any, Decoder]) 
     reference, model = pair
     rows = [some_ids(LENGTH, seed=seed) for seed in (4, 5, 6)]
     with torch.inference_mode():
-        together = model.logits(model(torch.tensor(rows), KVCache(model.config, batch=3)))
+        together = model.logits(model(torch.tensor(rows)))
     for row, ids in zip(together, rows, strict=True):
         same(row, reference_logits(reference, ids))

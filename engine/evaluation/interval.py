@@ -11,11 +11,13 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Statistic = Callable[[Sequence[Item]], float]
 """A figure of some rows; NaN where they do not define it."""
+RESAMPLES = 1000
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure, and the interval that holds 95% of what other rows of the same kind would give."""
+    """A figure, and the interval that holds CONFIDENCE of what other rows of the same kind would give."""
 
     value: float
     low: float
@@ -23,24 +25,19 @@ class Estimate:
 
 
 def estimates(
-    items: Sequence[Item],
-    statistics: Mapping[str, Statistic[Item]],
-    *,
-    resamples: int = 1000,
-    confidence: float = 0.95,
-    seed: int = 0,
+    items: Sequence[Item], statistics: Mapping[str, Statistic[Item]], *, seed: int = 0
 ) -> dict[str, Estimate]:
     """Each statistic of the items with its interval; all see the same resamples. What is undefined is left out."""
     values = {name: statistic(items) for name, statistic in statistics.items()} if items else {}
     drawn: dict[str, list[float]] = {name: [] for name, value in values.items() if not math.isnan(value)}
     draw = random.Random(seed)
-    for _ in range(resamples if drawn else 0):
+    for _ in range(RESAMPLES if drawn else 0):
         sample = draw.choices(items, k=len(items))
         for name, found in drawn.items():
             value = statistics[name](sample)
             if not math.isnan(value):
                 found.append(value)
-    tail = (1 - confidence) / 2
+    tail = (1 - CONFIDENCE) / 2
     return {
         name: Estimate(values[name], percentile(found, tail), percentile(found, 1 - tail))
         for name, found in drawn.items()

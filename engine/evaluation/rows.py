@@ -33,11 +33,11 @@ class Fields:
     def _wrong(self, name: str, expected: str, value: Any) -> InputError:
         return self.fail(f"field {name!r} must be {expected}, got {json.dumps(value, ensure_ascii=False):.60}")
 
-    def text(self, name: str, *, empty: bool = False) -> str:
-        """A string that says something, unless it may be `empty`."""
+    def text(self, name: str) -> str:
+        """A string that says something."""
         value = self._get(name)
-        if not isinstance(value, str) or not (empty or value.strip()):
-            raise self._wrong(name, "a text" if empty else "a text that is not empty", value)
+        if not isinstance(value, str) or not value.strip():
+            raise self._wrong(name, "a text that is not empty", value)
         return _whole(self, name, value)
 
     def name(self, name: str) -> str:

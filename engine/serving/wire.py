@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 PROTOCOL = 1
 LARGEST = 256 * 2**20
 """Bytes of a frame's JSON, and of its numbers."""
+CONNECT_SECONDS = 5.0
 _HEAD = struct.Struct(">4sII")
 _MAGIC = b"llm1"
 _CHUNK_FIELDS = tuple(field.name for field in dataclasses.fields(Chunk))
@@ -98,13 +99,13 @@ def available() -> bool:
     return hasattr(socket, "AF_UNIX")
 
 
-def connect(path: Path, seconds: float = 5.0) -> Wire | None:
+def connect(path: Path) -> Wire | None:
     """A connection to the server that listens there; None if there is none, or if it is not this user's own."""
     if not available() or not _is_private(path):
         return None
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        connection.settimeout(seconds)
+        connection.settimeout(CONNECT_SECONDS)
         connection.connect(str(path))
         if not is_own(connection):
             raise PermissionError("another user's server")

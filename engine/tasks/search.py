@@ -11,11 +11,8 @@ from engine.tasks.nearness import FEW, nearness
 from engine.words import rank_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
-
-    from numpy import float32
-    from numpy.typing import NDArray
 
     from engine.index import Index
     from engine.session import Session
@@ -67,23 +64,18 @@ def identity(folder: Path) -> str:
 
 
 def rank(
-    session: Session,
-    question: str,
-    passages: Sequence[str],
-    *,
-    most: int | None = None,
-    progress: Callable[[int, int], object] | None = None,
+    session: Session, question: str, passages: Sequence[str], *, most: int | None = None
 ) -> list[tuple[int, float]]:
     """Indices of all passages with their scores, the best first, by words and meaning together.
 
     `most` bounds how many are read by the model: those that are best by words, and from all over the text if these are
-    fewer; the others count by words alone. `progress` is told how many of them are read.
+    fewer; the others count by words alone.
     """
     by_words = rank_words(question, passages)
     chosen = _worth_reading(by_words, most)
     if not chosen:
         return []
-    vectors = embed_all(session, [passages[index] for index in chosen], progress)
+    vectors = session.embed([passages[index] for index in chosen])
     by_meaning = dict(zip(chosen, nearness(session, question, vectors), strict=True))
     return fuse(dict(enumerate(by_words)), by_meaning)
 
@@ -95,20 +87,6 @@ def _worth_reading(by_words: Sequence[float], most: int | None) -> list[int]:
     others = [index for index, score in enumerate(by_words) if not score]
     spare = min(most - len(found), len(others))
     return sorted(found + [others[place * len(others) // spare] for place in range(spare)])
-
-
-def embed_all(
-    session: Session, texts: Sequence[str], progress: Callable[[int, int], object] | None = None
-) -> NDArray[float32]:
-    """(N, C) vectors of texts, at least one of them; `progress` is told how many are done."""
-    import numpy
-
-    parts = []
-    for start in range(0, len(texts), TOGETHER):
-        if progress:
-            progress(start, len(texts))
-        parts.append(session.embed(texts[start : start + TOGETHER]))
-    return numpy.concatenate(parts)
 
 
 def fuse(by_words: dict[int, float], by_meaning: dict[int, float]) -> list[tuple[int, float]]:
