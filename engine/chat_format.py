@@ -94,10 +94,8 @@ class ChatFormat:
 
     def _begun(self, ids: list[int]) -> list[int]:
         """The ids with the token that the model expects before every prompt."""
-        bos = self._tokenizer.bos_id
-        if self._tokenizer.add_bos and bos is not None and ids[:1] != [bos]:
-            ids.insert(0, bos)
-        return ids
+        beginning = self._tokenizer.beginning
+        return ids if ids[: len(beginning)] == beginning else beginning + ids
 
     def _safe(self, messages: Sequence[Message]) -> tuple[list[Message], str, str]:
         """The messages with a marker in all that looks like a control token; the marker, and one more that is free."""

@@ -163,7 +163,7 @@ class Session(TextCounter):
 
     def complete(self, text: str, sampling: SamplingConfig) -> Generator[Chunk, None, None]:
         """What comes after a text, with no chat format around it."""
-        return self._begin(self._start() + self._tokenizer.encode(text), sampling, continuing=True)
+        return self._begin([*self._tokenizer.beginning, *self._tokenizer.encode(text)], sampling, continuing=True)
 
     def _begin(
         self,
@@ -244,10 +244,6 @@ class Session(TextCounter):
 
         return Vocabulary(self._tokenizer, self._chat.stop_ids)
 
-    def _start(self) -> list[int]:
-        tokenizer = self._tokenizer
-        return [tokenizer.bos_id] if tokenizer.add_bos and tokenizer.bos_id is not None else []
-
     def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[list[float]]:
         """Log-probability of each token of each continuation as the assistant's reply.
 
@@ -260,7 +256,7 @@ class Session(TextCounter):
 
     def score_ids(self, ids: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[list[float]]:
         """As `score`, for tokens (of `pieces`) after those of a text, with no chat format around them."""
-        return self._score([*self._start(), *ids], continuations)
+        return self._score([*self._tokenizer.beginning, *ids], continuations)
 
     def _score(self, prompt: list[int], encoded: Sequence[Sequence[int]]) -> list[list[float]]:
         from engine.generate import score_all
@@ -326,7 +322,7 @@ class Session(TextCounter):
         """As `embed`, some 500 tokens at a step: None until all are done, then the vectors."""
         from engine.embedding import embedding
 
-        start = self._start() or self._tokenizer.encode("\n")
+        start = self._tokenizer.beginning or self._tokenizer.encode("\n")
         rows = [self._tokenizer.encode(text) for text in texts]
         return (None if found is None else found.numpy() for found in embedding(self._model, rows, start))
 

@@ -92,9 +92,9 @@ class Tokenizer:
         return self.config.bos_id
 
     @property
-    def add_bos(self) -> bool:
-        """Whether the model expects `bos_id` before every prompt."""
-        return self.config.add_bos
+    def beginning(self) -> list[int]:
+        """What the model expects before every prompt: `bos_id`, or nothing."""
+        return [self.config.bos_id] if self.config.add_bos and self.config.bos_id is not None else []
 
     @property
     def eos_ids(self) -> frozenset[int]:

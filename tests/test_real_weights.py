@@ -55,8 +55,7 @@ def _all_cores() -> Iterator[None]:
 
 def ids_of(folder: Path, text: str) -> list[int]:
     tokenizer = Tokenizer.load(folder)
-    start = [tokenizer.bos_id] if tokenizer.add_bos and tokenizer.bos_id is not None else []
-    return start + tokenizer.encode(text)
+    return tokenizer.beginning + tokenizer.encode(text)
 
 
 @dataclass(frozen=True)

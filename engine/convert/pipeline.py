@@ -101,11 +101,10 @@ def _require_fit(tokenizer: Tokenizer, config: ModelConfig) -> None:
 
 def _texts(tokenizer: Tokenizer, config: ModelConfig) -> tuple[list[list[int]], dict[str, list[int]]]:
     """The bundled texts as ids, each with the BOS that the model expects."""
-    start = [tokenizer.bos_id] if tokenizer.add_bos and tokenizer.bos_id is not None else []
     length = min(TOKENS, config.max_context)
 
     def ids(kind: str, language: str) -> list[int]:
-        return (start + tokenizer.encode(texts.read(kind, language)))[:length]  # type: ignore[arg-type]
+        return (tokenizer.beginning + tokenizer.encode(texts.read(kind, language)))[:length]  # type: ignore[arg-type]
 
     calibration = [ids("calibration", language) for language in ("en", "zh")]
     return calibration, {language: ids("evaluation", language) for language in ("en", "zh")}
