@@ -20,6 +20,8 @@ RotaryScaling = Literal["none", "linear", "llama3", "yarn"]
 DeviceChoice = Literal["auto", "cpu", "cuda", "mps"]
 Overflow = Literal["error", "search", "summarize", "head", "tail", "middle"]
 
+TOGETHER = 16
+"""Sequences decoded in step: a step costs little more than for one, and each takes its part of the KV memory."""
 
 _LARGEST = 2**24
 _MOST_LAYERS = 1_000

@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from engine import endpoint_fields as fields
+from engine.config import TOGETHER
 from engine.endpoint_api import Api, BrokenOff, EndpointError
 from engine.errors import InputTooLong, OutputError, UsageError
 from engine.schema import Chunk, Message
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from engine.config import SamplingConfig
     from engine.structure import Grammar
 
-TOGETHER = 16
 CONTEXT = 4096
 """Tokens, where neither the user nor the server says."""
 ATTEMPTS = 4

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self, cast
 
 from engine import ahead, manifest, model_folder, transcript
 from engine.chat_format import ChatFormat
+from engine.config import TOGETHER
 from engine.counter import TextCounter, with_controls
 from engine.errors import InputTooLong, OutputError, UsageError
 from engine.lean import import_torch
@@ -36,10 +37,6 @@ if TYPE_CHECKING:
     from engine.model import Decoder
     from engine.schema import Chunk, Message
     from engine.structure import Constraint, Grammar, Vocabulary
-
-
-TOGETHER = 16
-"""Sequences decoded in step: a step costs little more than for one, and each takes its part of the KV memory."""
 
 
 class Session(TextCounter):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from toy_decoders import CONFIGS, DecoderSource, decoder, some_ids, windowed
 
 from engine import checkpoint, drafts
-from engine.config import QuantizationConfig, SamplingConfig
+from engine.config import TOGETHER, QuantizationConfig, SamplingConfig
 from engine.convert.quantize import quantize
 from engine.drafts import LONGEST, Drafts
 from engine.fused import FEW
@@ -23,7 +23,6 @@ from engine.kernels.native_build import SOURCES
 from engine.kernels.reference import ReferenceKernel
 from engine.kv_cache import KVCache
 from engine.sampling import Sampler
-from engine.session import TOGETHER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@ from test_import_hygiene import loaded_by
 from warm_server import home_like, serving, socket_in
 
 from engine.config import SamplingConfig
-from engine.endpoint import TOGETHER, EndpointSession
+from engine.endpoint import EndpointSession
 from engine.endpoint_api import EndpointError
 from engine.endpoint_fields import chances
 from engine.errors import InputError, InputTooLong, ModelNotFound, OutputError, UsageError
@@ -77,7 +77,6 @@ def test_it_has_the_surface_of_a_session() -> None:
     ours, theirs = methods(EndpointSession), methods(session.Session)
     assert ours == {name: theirs[name] for name in ours}
     assert theirs.keys() - ours.keys() == {"embedding", "rows", "token_bytes"}
-    assert TOGETHER == session.TOGETHER
 
 
 def test_it_says_what_the_model_says(remote: EndpointSession, tiny_session: Session) -> None:

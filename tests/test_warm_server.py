@@ -23,11 +23,10 @@ from interrupts import interrupted
 from test_import_hygiene import loaded_by
 from warm_server import KEPT, hello, home_like, opened, serving, socket_in, wait_until
 
-from engine import session
 from engine.config import SamplingConfig
 from engine.errors import EngineError, InputTooLong
 from engine.library import Library
-from engine.serving import remote, wire
+from engine.serving import wire
 from engine.serving.client import MOST_OPEN
 from engine.serving.remote import RemoteSession
 from engine.serving.warm import Terms, is_running
@@ -73,7 +72,6 @@ def test_it_has_the_surface_of_a_session() -> None:
     ours, theirs = methods(RemoteSession), methods(Session)
     assert ours == {name: theirs[name] for name in ours}
     assert theirs.keys() - ours.keys() == {"embedding", "rows", "token_bytes"}
-    assert remote.TOGETHER == session.TOGETHER
 
 
 def test_every_call_gives_what_a_session_gives(warm: RemoteSession, tiny_session: Session) -> None:

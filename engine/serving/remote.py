@@ -10,6 +10,7 @@ import itertools
 from typing import TYPE_CHECKING, Any, Self
 
 from engine import manifest
+from engine.config import TOGETHER
 from engine.serving import wire
 from engine.serving.wire import Wire, WireError, pack_messages, unpack_chunk, unpack_error
 
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from engine.errors import InputTooLong, OutputError
     from engine.schema import Chunk, Message
     from engine.structure import Grammar
-
-TOGETHER = 16
-"""As `engine.session.TOGETHER`, which a test compares."""
 
 
 class RemoteSession:
