@@ -26,7 +26,6 @@ class DeviceInfo:
 
 def devices() -> list[DeviceInfo]:
     """Every kind of device: whether it is here, the kernel it would use, and why it is or is not chosen."""
-
     from engine.kernels import all_kernels, choose, resolve_device
     from engine.kernels.native import lanes
 
@@ -42,8 +41,8 @@ def devices() -> list[DeviceInfo]:
         reason = "chosen by --device auto" if name == chosen else f"--device {name} chooses it"
         if kernel.name.startswith("cpu-native"):
             reason += f", compiled for {lanes()}"
-        faster = [f"{other.name}: {why}" for other in all_kernels() if (why := _passed_over(other, kernel, device))]
-        found.append(DeviceInfo(name, available=True, kernel=kernel.name, reason="; ".join([reason, *faster])))
+        others = [f"{other.name}: {why}" for other in all_kernels() if (why := _passed_over(other, kernel, device))]
+        found.append(DeviceInfo(name, available=True, kernel=kernel.name, reason="; ".join([reason, *others])))
     return found
 
 

@@ -1,4 +1,4 @@
-"""The decoder in native code: whole steps of a few tokens, and blocks around PyTorch's attention for many.
+"""The decoder in native code: whole steps, and blocks around PyTorch's attention for many tokens far into a text.
 
 A step of `engine.model` is several hundred small operations, whose calls cost more than what they compute. Here it is
 one call. `engine.model` is the twin that it is compared with, and what runs where this can't.

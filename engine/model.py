@@ -1,7 +1,7 @@
 """The decoder, read top to bottom: the Llama, Qwen and Gemma families as values of `ModelConfig`.
 
 Shapes: B sequences, T new tokens, S positions to look at, C hidden channels, H query heads, K key/value heads, D
-channels a head, V pieces in the vocabulary. It knows nothing of int8: `engine.linear` swaps the linear layers.
+channels a head, V pieces in the vocabulary. It knows nothing of int8: `engine.checkpoint` swaps the linear layers.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class Corpus:
     """What is trained on, in windows of `length` tokens, and what is held out."""
 
     def __init__(self, documents: Sequence[Document], tokenizer: Tokenizer, share: float, length: int) -> None:
-        """Raises InputError for texts that are shorter than two windows."""
+        """Raises InputError for texts with less than a window to train on, or nothing to measure with."""
         self.tokenizer, self.length = tokenizer, length
         parts = [split(document.text, share) for document in documents]
         self.held_text = "\n".join(held.strip("\n") for _, held in parts) + "\n"

@@ -1,4 +1,4 @@
-"""The training loop: batches in a fixed order, AdamW, held-out loss; interrupted at any moment, it goes on."""
+"""Training an adapter: batches in a fixed order, AdamW, held-out loss; interrupted at any moment, it goes on."""
 
 from __future__ import annotations
 
