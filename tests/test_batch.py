@@ -179,17 +179,15 @@ def test_a_ctrl_c_while_a_row_of_its_own_is_made_is_a_ctrl_c_and_the_next_is_rig
     assert stop > 10
 
 
-@pytest.mark.parametrize(("held", "wanted", "copied"), [(0, 30, True), (10, 30, True), (3, 9, True), (30, 40, True)])
+@pytest.mark.parametrize(("held", "wanted"), [(0, 30), (10, 30), (3, 9), (30, 40)])
 @pytest.mark.parametrize("name", MODELS)
-def test_what_another_cache_holds_is_copied_where_no_window_has_passed_it(
-    name: str, held: int, wanted: int, copied: bool
-) -> None:
+def test_what_another_cache_holds_is_copied_where_no_window_has_passed_it(name: str, held: int, wanted: int) -> None:
     model, ids = MODELS[name], some_ids(50)
     other, cache, plain = (KVCache(model.config) for _ in range(3))
     for prepared, count in ((other, 45), (cache, held), (plain, wanted)):
         for _ in prefill(model, prepared, ids[:count], chunk=7):
             pass
-    assert cache.extend(other, wanted) is copied
+    assert cache.extend(other, wanted)
     assert cache.length == wanted
     with torch.inference_mode():
         ours, twin = (model(torch.tensor([ids[wanted:]]), one) for one in (cache, plain))

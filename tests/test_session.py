@@ -309,9 +309,9 @@ def test_a_base_model_is_given_a_transcript_and_begins_without_white_space(sessi
 
 def test_memory_is_the_weights_and_what_the_cache_holds(session: Session) -> None:
     before = session.memory_bytes
-    assert before > session.config.num_parameters
+    assert before == session.config.num_parameters + session._held.cache.nbytes
     list(session.stream([Message("user", "word " * 700)], SamplingConfig(max_tokens=1)))
-    assert session.memory_bytes >= before
+    assert session.memory_bytes == session.config.num_parameters + session._held.cache.nbytes > before
 
 
 def test_a_folder_is_opened_and_its_name_kept(tiny_session: Session) -> None:
@@ -335,7 +335,7 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
         Session.open(tmp_path)
 
 
-def test_text_is_counted_and_cut_without_weights(tiny_model_home: Path, tiny_session: Session) -> None:
+def test_text_is_counted_and_shown_in_pieces_without_weights(tiny_model_home: Path, tiny_session: Session) -> None:
     counter = load_tokenizer(tiny_model_home / "models" / "tiny")
     text = "hello 世界 😀"
     pieces = counter.pieces(text)
