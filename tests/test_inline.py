@@ -51,8 +51,8 @@ def test_marks_that_are_lost_doubled_or_left_open_are_noticed() -> None:
     assert hidden.show(f"运行 {mark} **等**。") == ("运行 `one` **等**。", True)
 
 
-def test_the_marks_do_not_occur_in_the_text_itself() -> None:
-    text = "Run `1`, N1 and `N1` with 1 and KEEP1."
+@pytest.mark.parametrize("text", ["Run `1`, N1 and `N1` with 1 and KEEP1.", "Use `x2` and `make`.", "(x2)[a](b)[c](d)"])
+def test_the_marks_do_not_occur_in_the_text_itself(text: str) -> None:
     hidden = hide(text)
     for mark, _ in hidden.kept:
         assert mark not in text

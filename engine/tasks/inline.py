@@ -59,7 +59,7 @@ def hide(text: str) -> Hidden:
     """
     kept: list[tuple[str, str]] = []
     sign = "x"
-    while f"{sign}1" in text:
+    while re.search(rf"{sign}\d", text):  # what is put back would be taken for another mark
         sign += "x"
 
     def mark(match: re.Match[str]) -> str:
