@@ -75,7 +75,7 @@ class Memory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ChunkProgress:
-    """How many of the model runs that a summary takes are done."""
+    """How much of a task is done: runs of a summary, sentences or passages compared, lines of a translation."""
 
     done: int
     total: int

@@ -1,4 +1,4 @@
-// The decoder's blocks around the attention, and whole steps of a few tokens: the native twin of `engine.model`.
+// The decoder's blocks around the attention, and whole steps: the native twin of `engine.model`.
 //
 // Everything is float32 but the weights, the activations that meet them, and perhaps the cache.
 

@@ -85,10 +85,6 @@ INLINE void store(float *to, f32x16 v, int count) {
     if (count >= 16) return store(to, v);
     for (int i = 0; i < count; i++) to[i] = v[i];
 }
-INLINE f32x16 first_of(f32x16 v, int count) {
-    for (int i = count; i < 16; i++) v[i] = 0;
-    return v;
-}
 INLINE u16x16 load(const uint16_t *from, int count) {
     u16x16 v{};
     if (count >= 16)
