@@ -126,6 +126,15 @@ def test_too_little_text_is_told(tokenizer: Tokenizer) -> None:
         Corpus([Document("a", "One line.\nAnother.\n")], tokenizer, 0.1, 32)
 
 
+@pytest.mark.parametrize("steps", [0, 12])
+def test_the_tokens_that_are_told_beforehand_are_those_that_are_seen(tmp_path: Path, steps: int) -> None:
+    """An epoch's last step may have fewer windows than the others."""
+    run = trainer(tmp_path / "m", steps=steps, epochs=3, batch_tokens=32 * 20)
+    assert run.corpus.windows > 20
+    assert run.corpus.windows % 20
+    assert run.plan().seen == sum(event.tokens for event in run.run() if isinstance(event, Step))
+
+
 def test_what_is_learnt_is_near_what_there_is_to_learn(tmp_path: Path) -> None:
     run = trainer(tmp_path / "m", steps=120)
     events = list(run.run())

@@ -91,10 +91,11 @@ class Pretrainer:
         """What `run` will do."""
         shape, at_once = self.shape, min(self.blueprint.pass_tokens, self._together * self.blueprint.context)
         kept = 4 * (10 * shape.hidden_size + 5 * shape.intermediate_size) * shape.num_layers + 12 * shape.vocab_size
-        seen = self.steps * min(self._together, self.corpus.windows) * self.blueprint.context
+        epochs, rest = divmod(self.steps, self._an_epoch)
+        windows = epochs * self.corpus.windows + rest * self._together  # an epoch's last step takes what is left
         return Plan(
-            shape.num_parameters, len(self.corpus.stream), self.corpus.held_tokens, self.steps, seen,
-            16 * shape.num_parameters + kept * at_once,
+            shape.num_parameters, len(self.corpus.stream), self.corpus.held_tokens, self.steps,
+            windows * self.blueprint.context, 16 * shape.num_parameters + kept * at_once,
         )  # fmt: skip
 
     def run(self) -> Iterator[Step | Measured]:
