@@ -13,8 +13,12 @@ import pytest
 from app_pilot import ask, make_app, pauses, running, say, settled, wait_until
 from textual.widgets import Input
 
-from tui import transfer
+from tui import palette, transfer
 from tui.keeper import Keeper
+from tui.parts import keeping
+from tui.screens.asking import AskingScreen
+from tui.screens.confirming import ConfirmingScreen
+from tui.screens.history_list import HistoryList
 from tui.store import PATIENCE, Store
 
 if TYPE_CHECKING:
@@ -71,6 +75,43 @@ async def test_a_history_that_is_in_use_stops_no_key_and_is_written_once_it_is_f
             await wait_until(pilot, lambda: kept(store) == said(app), "what was said")
 
 
+@pytest.mark.parametrize("where", ["palette", "list"])
+@pytest.mark.parametrize("what", ["title", "pin", "delete"])
+async def test_what_is_done_to_a_conversation_waits_for_the_history_and_keeps_its_order(
+    tiny_model_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, where: str
+) -> None:
+    monkeypatch.setattr(keeping, "PATIENCE", 600)  # however slow the machine is
+    with Store(tmp_path / "app.db") as store:
+        number = store.create("Old")
+        store.add(number, None, "user", "Old one")
+        app = make_app(tiny_model_home, keeper=Keeper(store))
+        async with running(app) as pilot:
+            await app.memory.open(number)
+            with written_elsewhere(store.path):
+                async with pauses() as found:
+                    app.keeping.change(number, lambda: store.rename(number, "First"))
+                    if where == "palette":
+                        palette.deeds_of(app)[what]()
+                    else:
+                        await pilot.press("ctrl+r")
+                        await wait_until(pilot, lambda: app.screen.query(HistoryList), "the list")
+                        history = app.screen.query_one(HistoryList)
+                        await wait_until(pilot, lambda: history.shown, "its row")
+                        await pilot.press({"title": "ctrl+e", "pin": "ctrl+t", "delete": "ctrl+d"}[what])
+                    if what != "pin":
+                        dialog = AskingScreen if what == "title" else ConfirmingScreen
+                        await wait_until(pilot, lambda: isinstance(app.screen, dialog), "the dialog")
+                        await pilot.press(*(("end", "!", "enter") if what == "title" else "y"))
+                    await wait_until(pilot, lambda: len(app.keeping._waiting) == 2, "what waits")
+                assert max(found) < PATIENCE / 4
+                assert [(one.title, one.pinned) for one in store.recent()] == [("Old", False)]
+            wished = {"title": [("Old!", False)], "pin": [("First", True)], "delete": []}[what]
+            await wait_until(pilot, lambda: not app.keeping._waiting, "its turn")
+            assert [(one.title, one.pinned) for one in store.recent()] == wished
+            await pilot.pause()
+            assert {note.severity for note in app._notifications} <= {"information"}
+
+
 @pytest.mark.usefixtures("unhurried")
 async def test_what_could_not_be_kept_so_far_is_kept_when_the_app_is_left(
     tiny_model_home: Path, tmp_path: Path
@@ -88,6 +129,20 @@ async def test_what_could_not_be_kept_so_far_is_kept_when_the_app_is_left(
                 await wait_until(pilot, lambda: not app.is_running, "the end")
                 ending.join()
         assert kept(store) == said(app)
+
+
+async def test_what_was_to_be_deleted_is_when_the_app_is_left_before_its_turn(
+    tiny_model_home: Path, tmp_path: Path
+) -> None:
+    with Store(tmp_path / "app.db") as store:
+        number = store.create("Old")
+        store.add(number, None, "user", "Old one")
+        app = make_app(tiny_model_home, keeper=Keeper(store))
+        async with running(app):
+            with written_elsewhere(store.path):
+                app.keeping.change(number, lambda: store.delete([number]), deleted=True)
+                assert store.recent()
+        assert not store.recent()
 
 
 async def test_conversations_that_come_in_slowly_keep_none_from_being_read_or_said(

@@ -129,6 +129,7 @@ class LlmApp(InTurn):
     def on_unmount(self) -> None:
         """The running answer is stopped and kept as far as it came, and the weights are let go."""
         self.memory.keep_unfinished(self.chat.writings.values())
+        self.keeping.finish()
         self.runner.close()
         self.models.pulls.close()
 
@@ -179,9 +180,9 @@ class LlmApp(InTurn):
         """A list of conversations shall be searched by meaning."""
         self.memory.recall(event)
 
-    async def on_history_list_changed(self, event: HistoryList.Changed) -> None:
-        """A conversation was named, pinned or deleted in a list."""
-        await self.memory.changed(event)
+    def on_history_list_change_asked(self, event: HistoryList.ChangeAsked) -> None:
+        """A conversation shall be named, pinned or deleted."""
+        self.keeping.change(event.number, event.change, deleted=event.deleted)
 
     async def on_history_list_opened(self, event: HistoryList.Opened) -> None:
         """A conversation of the sidebar."""

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from engine.database import StoreBusy
 from engine.errors import EngineError, InputError, UsageError
 from tui import transfer
 from tui.files import ends, read_file
+from tui.keeper import EVERY
 from tui.paths import at_home
 from tui.screens.asking import AskingScreen
 from tui.screens.confirming import ConfirmingScreen
 from tui.screens.history_list import HistoryList
-from tui.store import Store
+from tui.store import PATIENCE, Store
 from tui.widgets.text import one_line
 
 if TYPE_CHECKING:
     from tui.app import LlmApp
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What shall be done to a conversation."""
+
+    number: int
+    make: Callable[[], object]
+    deleted: bool
+    until: float
+    """How long it waits for another process."""
 
 
 class Keeping:
@@ -24,6 +42,52 @@ class Keeping:
 
     def __init__(self, app: LlmApp) -> None:
         self._app = app
+        self._waiting: deque[_Change] = deque()
+        """In the order in which they were asked for; the first is being tried."""
+
+    def change(self, number: int, make: Callable[[], object], *, deleted: bool = False) -> None:
+        """Name, pin or delete a conversation; then all that shows it follows.
+
+        A history that another process has is asked for again and again, as long as all who write wait: keys are
+        answered in between.
+        """
+        self._waiting.append(_Change(number, make, deleted, time.monotonic() + PATIENCE))
+        if len(self._waiting) == 1:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        app, change = self._app, self._waiting[0]
+        try:
+            change.make()
+        except StoreBusy as error:
+            if time.monotonic() < change.until:
+                app.set_timer(EVERY, self._go_on)
+                return
+            app.tell(error)
+        except EngineError as error:  # another process deleted it, for one
+            app.tell(error)
+        else:
+            app.call_later(app.memory.changed, change.number, deleted=change.deleted)
+            if change.deleted:
+                app.run_worker(self._scrub, thread=True, group="scrub")
+        app.call_later(self._list_again)
+        self._waiting.popleft()
+        if self._waiting:
+            app.call_later(self._go_on)  # behind what follows from this one: the next may delete the conversation
+
+    def _list_again(self) -> None:
+        """Every list of conversations shows them as they are now."""
+        for screen in self._app.screen_stack:
+            for shown in screen.query(HistoryList):
+                shown.look_again()
+
+    def finish(self) -> None:
+        """Do what still waits when the app is left: nobody is there to be told of an error, nor to type."""
+        for change in self._waiting:
+            with contextlib.suppress(EngineError):
+                change.make()
+                if change.deleted:
+                    self._store.scrub()
 
     def ask_title(self) -> None:
         """Another title for the open conversation."""
@@ -32,9 +96,9 @@ class Keeping:
             return
         store, number = opened
 
-        async def named(title: str | None) -> None:
-            if title and title.strip() and self._done(lambda: store.rename(number, title)):
-                await self._changed(number)
+        def named(title: str | None) -> None:
+            if title and title.strip():
+                self.change(number, partial(store.rename, number, title))
 
         app.push_screen(AskingScreen(app.strings("title.rename"), app.chat.talk.title, app.strings), named)
 
@@ -45,25 +109,23 @@ class Keeping:
         if store is None:
             raise UsageError(app.strings("said.not_kept"), hint="/export chat.md or /export chat.json")
         if talk.kept is not None:
-            store.rename(talk.kept, title)
-            await self._changed(talk.kept)
+            self.change(talk.kept, partial(store.rename, talk.kept, title))
         else:
             talk.title, talk.named = one_line(title, 200), True
             await app.chat.show()
 
-    async def pin(self) -> None:
+    def pin(self) -> None:
         """Pin the open conversation, or take the pin away."""
         if (opened := self._opened()) is None:
             return
         store, number = opened
-        try:
+
+        def turn() -> None:
             pinned = not store.kept(number).pinned
             store.pin(number, pinned)
-        except EngineError as error:
-            self._app.tell(error)
-            return
-        await self._changed(number)
-        self._app.note(self._app.strings("said.pinned" if pinned else "said.unpinned"))
+            self._app.note(self._app.strings("said.pinned" if pinned else "said.unpinned"))
+
+        self.change(number, turn)
 
     def ask_delete(self) -> None:
         """Forget the open conversation for good, after asking."""
@@ -72,10 +134,9 @@ class Keeping:
             return
         store, number = opened
 
-        async def confirmed(yes: bool | None) -> None:
-            if yes and self._done(lambda: store.delete([number])):
-                await self._changed(number, deleted=True)
-                app.run_worker(lambda: self._scrub(store), thread=True, group="scrub")
+        def confirmed(yes: bool | None) -> None:
+            if yes:
+                self.change(number, lambda: store.delete([number]), deleted=True)
 
         question = app.strings("history.delete", title=one_line(app.chat.talk.title, 60))
         app.push_screen(ConfirmingScreen(question, app.strings("key.delete"), app.strings), confirmed)
@@ -108,20 +169,18 @@ class Keeping:
         app.call_from_thread(app.note, app.strings("said.imported", count=len(incoming)))
         app.call_from_thread(app.memory.list_again)
 
-    def _scrub(self, store: Store) -> None:
+    def _scrub(self) -> None:
         try:
-            store.scrub()
+            with Store(self._store.path) as own:  # the app's own goes on reading meanwhile
+                own.scrub()
         except EngineError as error:
             self._app.call_from_thread(self._app.tell, error)
 
-    def _done(self, change: Callable[[], object]) -> bool:
-        """Whether a change of the history was made; why not, is told: another process may have it, or deleted it."""
-        try:
-            change()
-        except EngineError as error:
-            self._app.tell(error)
-            return False
-        return True
+    @property
+    def _store(self) -> Store:
+        store = self._app.memory.keeper.store
+        assert store is not None, "what is not kept can't be changed"
+        return store
 
     def _opened(self) -> tuple[Store, int] | None:
         """The history, and what it calls the open conversation; what is missing is told."""
@@ -132,6 +191,3 @@ class Keeping:
             app.tell(UsageError(app.strings(missing)))
             return None
         return store, number
-
-    async def _changed(self, number: int, *, deleted: bool = False) -> None:
-        await self._app.memory.changed(HistoryList.Changed(number, deleted=deleted))

@@ -141,7 +141,12 @@ class Memory:
         store = self.keeper.store
         assert store is not None
         try:
+            if store.kept(talk.kept).named:  # by a person, meanwhile
+                return
             store.rename(talk.kept, event.title)
+        except StoreBusy:
+            self._app.set_timer(EVERY, lambda: self.titled(event))
+            return
         except EngineError:  # deleted meanwhile
             return
         talk.title = event.title
@@ -204,19 +209,19 @@ class Memory:
         await self.open(number)
         app.note(app.strings("said.was_cut"))
 
-    async def changed(self, event: HistoryList.Changed) -> None:
+    async def changed(self, number: int, *, deleted: bool = False) -> None:
         """A conversation was named, pinned or deleted by hand: the open one follows."""
         chat, store = self._app.chat, self.keeper.store
         self.list_again()
-        if event.deleted:
-            chat.forget(event.number)
-        if store is None or chat.talk.kept != event.number:
+        if deleted:
+            chat.forget(number)
+        if store is None or chat.talk.kept != number:
             return
-        if event.deleted:
+        if deleted:
             await chat.open(Talk(chat.talk.system))
             return
         try:
-            kept = store.kept(event.number)
+            kept = store.kept(number)
         except EngineError as error:  # another process deleted it meanwhile
             self._app.tell(error)
             return

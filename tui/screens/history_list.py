@@ -1,4 +1,4 @@
-"""A list of the kept conversations, found by words as one types or by meaning; opened, named, pinned, deleted there."""
+"""A list of the kept conversations, found by words as one types or by meaning; to open, name, pin and delete them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Row(NamedTuple):
 
 
 class HistoryList(Vertical, can_focus=False):
-    """The words to look for, and the rows. What is done to a conversation is done here, and told."""
+    """The words to look for, and the rows. What shall be done to a conversation is asked of who owns the history."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bound("open", "take", "key.open", priority=True),
@@ -65,12 +65,12 @@ class HistoryList(Vertical, can_focus=False):
             super().__init__()
             self.asker, self.query = asker, query
 
-    class Changed(Message):
-        """A conversation was named, pinned or deleted."""
+    class ChangeAsked(Message):
+        """A conversation shall be named, pinned or deleted by `change`."""
 
-        def __init__(self, number: int, *, deleted: bool = False) -> None:
+        def __init__(self, number: int, change: Callable[[], object], *, deleted: bool = False) -> None:
             super().__init__()
-            self.number, self.deleted = number, deleted
+            self.number, self.change, self.deleted = number, change, deleted
 
     def __init__(self, store: Store, strings: Strings, *, query: str = "", notes: bool = True) -> None:
         """`notes`: whether there is room for more than titles."""
@@ -187,7 +187,7 @@ class HistoryList(Vertical, can_focus=False):
     def action_pin(self) -> None:
         """Pin, or take the pin away."""
         if number := self._marked():
-            self._do(number, lambda: self._store.pin(number, not self._store.kept(number).pinned))
+            self._ask(number, lambda: self._store.pin(number, not self._store.kept(number).pinned))
 
     def action_rename(self) -> None:
         """Another title."""
@@ -196,7 +196,7 @@ class HistoryList(Vertical, can_focus=False):
 
         def named(title: str | None) -> None:
             if title:
-                self._do(number, lambda: self._store.rename(number, title))
+                self._ask(number, lambda: self._store.rename(number, title))
 
         asking = AskingScreen(self._strings("title.rename"), self._title_of(number), self._strings)
         self.app.push_screen(asking, named)
@@ -207,8 +207,8 @@ class HistoryList(Vertical, can_focus=False):
             return
 
         def confirmed(yes: bool | None) -> None:
-            if yes and self._do(number, lambda: self._store.delete([number]), deleted=True):
-                self._scrub()
+            if yes:
+                self._ask(number, lambda: self._store.delete([number]), deleted=True)
 
         question = self._strings("history.delete", title=one_line(self._title_of(number), 60))
         self.app.push_screen(ConfirmingScreen(question, self._strings("key.delete"), self._strings), confirmed)
@@ -219,27 +219,8 @@ class HistoryList(Vertical, can_focus=False):
         except EngineError:  # another process deleted it
             return ""
 
-    @work(thread=True, group="scrub")
-    def _scrub(self) -> None:
-        try:
-            self._store.scrub()
-        except EngineError as error:
-            self.app.call_from_thread(self._tell, error)
-
-    def _tell(self, error: EngineError) -> None:
-        self.notify(self._strings.error(error.message), severity="error", markup=False)
-
-    def _do(self, number: int, change: Callable[[], object], *, deleted: bool = False) -> bool:
-        """Change a conversation and tell of it; False where that failed, which is told here."""
-        try:
-            change()
-        except EngineError as error:
-            self._tell(error)
-            return False
-        finally:
-            self.look_again()
-        self.post_message(self.Changed(number, deleted=deleted))
-        return True
+    def _ask(self, number: int, change: Callable[[], object], *, deleted: bool = False) -> None:
+        self.post_message(self.ChangeAsked(number, change, deleted=deleted))
 
 
 def _title(kept: Kept) -> str:
