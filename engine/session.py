@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from engine.batch import Together
-    from engine.config import DeviceChoice, ModelConfig, SamplingConfig
+    from engine.config import DeviceChoice, ModelConfig, QuantizationConfig, SamplingConfig
     from engine.generation import Generation
     from engine.kernels import Kernel
     from engine.model import Decoder
@@ -83,7 +83,8 @@ class Session(TextCounter):
         if threads is not None and threads < 1:
             raise UsageError(f"threads must be at least 1, got {threads}")
         manifest.check(folder)
-        most = model_folder.read_config(folder)[0].max_context
+        config, quantization = model_folder.read_config(folder)
+        most = config.max_context
         if context is not None and not 16 <= context <= most:
             raise UsageError(f"the context must be 16 to {most} tokens for {folder.name}, got {context}")
         wait_politely()
@@ -93,13 +94,14 @@ class Session(TextCounter):
         import_torch(lean=lean)
         import torch
 
-        from engine import kernels
+        from engine import checkpoint, kernels
 
         if threads is not None:
             torch.set_num_threads(threads)
         where = kernels.resolve_device(device)
         kernel = kernels.choose(where)
-        model, changed = _loaded(folder, adapter, kernel, where)
+        tensors, changed = _weights(folder, quantization, adapter)
+        model = checkpoint.build(config, quantization, tensors, kernel, where)
         session = cls(folder.name, model, tokenizer, chat, kernel, where)
         session.identity = "/".join((manifest.identity(folder), kernel.name, *changed))
         session.context = context or most
@@ -324,17 +326,17 @@ class Session(TextCounter):
         return (None if found is None else found.numpy() for found in embedding(self._model, rows, start))
 
 
-def _loaded(folder: Path, adapter: Path | None, kernel: Kernel, device: torch.device) -> tuple[Decoder, list[str]]:
-    """The decoder of a model folder, and the sha256 of the adapter that changed its weights, if one did."""
+def _weights(
+    folder: Path, quantization: QuantizationConfig, adapter: Path | None
+) -> tuple[dict[str, Tensor], list[str]]:
+    """A model folder's tensors, and the sha256 of the adapter that changed them, if one did."""
     from engine import adapter as adapters
     from engine import checkpoint
 
-    if adapter is None:
-        return checkpoint.load(folder, kernel, device), []
-    config, quantization = model_folder.read_config(folder)
     tensors = checkpoint.map_tensors(folder / checkpoint.WEIGHTS_FILE)
     checkpoint.lay_out(tensors)
+    if adapter is None:
+        return tensors, []
     change = adapters.load(adapter)
     adapters.require_fit(change, folder, quantization.smoothing)
-    tensors = adapters.merged(tensors, change)
-    return checkpoint.build(config, quantization, tensors, kernel, device), [change.sha256]
+    return adapters.merged(tensors, change), [change.sha256]

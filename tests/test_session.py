@@ -6,6 +6,7 @@ import gc
 import itertools
 import weakref
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,7 +27,6 @@ from engine.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 DRAWN = SamplingConfig(max_tokens=24, temperature=1.0, top_k=50, seed=5)
 
@@ -328,6 +328,14 @@ def test_a_folder_is_opened_and_its_name_kept(tiny_session: Session) -> None:
 def test_settings_that_can_not_be_had_are_refused(tiny_model_home: Path, settings: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         Session.open(tiny_model_home / "models" / "tiny", **settings)
+
+
+def test_a_models_shape_is_read_once(tiny_model_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Path] = []
+    read_text = Path.read_text
+    monkeypatch.setattr(Path, "read_text", lambda self, **how: (opened.append(self), read_text(self, **how))[1])
+    Session.open(tiny_model_home / "models" / "tiny", device="cpu").close()
+    assert [path.name for path in opened].count("config.json") == 1
 
 
 def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
