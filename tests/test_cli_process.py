@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -235,6 +236,45 @@ def test_config_is_set_shown_with_origin_and_unset(tmp_path: Path) -> None:
     assert llm(tmp_path, "config", "get", "top_k").stdout == b"5\n"
     assert llm(tmp_path, "config", "unset", "top_k").returncode == 0
     assert (tmp_path / "config.toml").read_text() == ""
+
+
+def test_where_texts_are_sent_is_not_set_for_a_project(tmp_path: Path) -> None:
+    done = llm(tmp_path, "config", "set", "--project", "endpoint", "http://127.0.0.1:1/v1")
+    assert (done.returncode, "can't be set for a project" in done.stderr.decode()) == (2, True)
+    assert not (tmp_path / ".local-llm.toml").exists()
+
+
+def test_a_setting_that_stands_twice_is_the_one_that_was_set(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("top-k = 1 # first\ntop_k = 2\n")
+    assert llm(tmp_path, "config", "set", "top_k", "3").returncode == 0
+    assert (tmp_path / "config.toml").read_text() == "top-k = 3 # first\n"
+
+
+@pytest.mark.parametrize("text", ["nosuch = 1\n", 'seed = "x"\n', "keys = 1\n"])
+def test_what_breaks_a_settings_file_can_be_taken_out_of_it(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.toml").write_text(f"# mine\n{text}top_k = 2\n")
+    assert llm(tmp_path, "config", "show").returncode == 2
+    assert llm(tmp_path, "config", "unset", text.split(maxsplit=1)[0]).returncode == 0
+    assert (tmp_path / "config.toml").read_text() == "# mine\ntop_k = 2\n"
+
+
+@posix
+def test_a_settings_file_that_is_a_link_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "dotfiles").mkdir()
+    (tmp_path / "config.toml").symlink_to("dotfiles/llm.toml")
+    (tmp_path / "dotfiles" / "llm.toml").write_text("# mine\n")
+    assert llm(tmp_path, "config", "set", "seed", "1").returncode == 0
+    assert (tmp_path / "config.toml").is_symlink()
+    assert (tmp_path / "dotfiles" / "llm.toml").read_text() == "# mine\nseed = 1\n"
+
+
+def test_settings_that_are_set_at_the_same_time_are_all_there(tmp_path: Path) -> None:
+    names = ["seed", "top_k", "max_tokens", "threads", "ctx", "history_days"]
+    with ThreadPoolExecutor(len(names)) as threads:
+        done = list(threads.map(lambda name: llm(tmp_path, "config", "set", name, "7", fresh=True), names))
+    assert [one.returncode for one in done] == [0] * len(names)
+    lines = (tmp_path / "config.toml").read_text().splitlines()
+    assert sorted(lines) == sorted(f"{name} = 7" for name in names)
 
 
 @pytest.mark.parametrize("command", [["get"], ["set", "1"], ["unset"]], ids=lambda words: words[0])

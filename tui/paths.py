@@ -179,17 +179,17 @@ def ensure_private(folder: Path) -> Path:
     return folder
 
 
-def _unwritable(path: Path, error: OSError | ValueError) -> PlaceError:
+def _unwritable(path: Path, error: Exception) -> PlaceError:
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return PlaceError(f"can't write {path}: {reason}", hint=f"set {HOME_VARIABLE} to a folder that can be written")
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write a file of our own whole or not at all, mode 0600. Raises PlaceError."""
+    """Write a file of our own whole or not at all, mode 0600; a link stays one. Raises PlaceError."""
     ensure(path.parent)
     try:
-        _replace(path, data, mode=0o600)
-    except (OSError, ValueError) as error:  # also a NUL in the name
+        _replace(_led_to(path), data, mode=0o600)
+    except (OSError, RuntimeError, ValueError) as error:  # also links that go round, and a NUL in the name
         raise _unwritable(path, error) from error
 
 
@@ -199,7 +199,7 @@ def write_output(path: Path, data: bytes) -> None:
     Raises InputError where the folder is missing or can't be written.
     """
     try:
-        target = path.resolve() if path.is_symlink() else path
+        target = _led_to(path)
         if target.exists() and not target.is_file():  # a device or a named pipe: nothing to rename
             target.write_bytes(data)
         else:
@@ -207,6 +207,11 @@ def write_output(path: Path, data: bytes) -> None:
     except (OSError, RuntimeError, ValueError) as error:  # also links that go round, and a NUL in the name
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise InputError(f"can't write {path}: {reason}", hint="check the folder, its permissions and space") from error
+
+
+def _led_to(path: Path) -> Path:
+    """The file itself, where it is reached over a link."""
+    return path.resolve() if path.is_symlink() else path
 
 
 def _mode_for(path: Path) -> int:

@@ -10,7 +10,7 @@ import difflib
 import os
 import secrets
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -219,14 +219,19 @@ def read_file(path: Path) -> dict[str, Any]:
 
 
 def _read_project(path: Path) -> dict[str, Any]:
-    """The same of a project's file, which may not say where texts are sent."""
+    """The same of a project's file."""
     values = read_file(path)
-    if personal := sorted(PERSONAL & values.keys()):
+    refuse_personal(path, values)
+    return values
+
+
+def refuse_personal(path: Path, names: Iterable[str]) -> None:
+    """Raises SettingsError for what a project's file may not say: where texts are sent."""
+    if personal := sorted(PERSONAL.intersection(names)):
         raise SettingsError(
             f"{path}: {personal[0]} can't be set for a project",
             hint="it says where texts are sent: put it in your own settings, or type --endpoint",
         )
-    return values
 
 
 class Settings:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,8 +18,18 @@ from tui.cli.opening import Run
 from tui.cli.options import Options, takes
 from tui.editor import run_editor
 from tui.keymap import ACTIONS
-from tui.paths import PROJECT_FILE, places, project_file, write_output, write_private
-from tui.settings import SETTINGS, Setting, checked, edit_file, find_key, parse, read_file
+from tui.paths import PROJECT_FILE, ensure, places, project_file, write_output, write_private
+from tui.settings import (
+    SETTINGS,
+    Setting,
+    SettingsError,
+    checked,
+    edit_file,
+    find_key,
+    parse,
+    read_file,
+    refuse_personal,
+)
 
 app = make_app(
     "Show and change settings. A flag stands above a variable, above .local-llm.toml, above the user's file.",
@@ -112,19 +124,24 @@ def set_(options: Options, key: Key, value: Value, project: Project = False) -> 
     """Change a setting in the user's file; its comments stay."""
     setting, entry = _named(key)
     path, where = _file(project), f"config set {key}"
+    if project:
+        refuse_personal(path, [setting.name])
     if entry:
         typed = checked(setting, read_file(path).get(setting.name, {}) | {entry: value}, where)
     else:
         typed = parse(setting, value, where)
 
     def assign(document: Any) -> None:
-        spelling = next((name for name in _spellings(setting.name) if name in document), setting.name)
+        spelling, *others = [name for name in document if name in _spellings(setting.name)] or [setting.name]
+        for other in others:  # the last of them would count
+            del document[other]
         if entry and spelling in document:
             document[spelling][entry] = value  # what stands around it stays as it is
         else:
             document[spelling] = typed
 
-    _change(path, assign, project)
+    with _alone():
+        _write(path, edit_file(path, assign), project)
     said = value if entry else _shown(typed)
     Console(options.color or "auto", quiet=options.quiet).note(f"set {key} = {said} in {path}")
 
@@ -133,31 +150,46 @@ def set_(options: Options, key: Key, value: Value, project: Project = False) -> 
 @takes()
 def unset(options: Options, key: Key, project: Project = False) -> None:
     """Take a setting out of the user's file."""
-    setting, entry = _named(key)
     path = _file(project)
-    console = Console(options.color or "auto", quiet=options.quiet)
-    held = read_file(path).get(setting.name) if path.exists() else None
-    if held is None or (entry and entry not in held):
-        console.note(f"{key} is not set in {path}")
-        return
+    removed: list[str] = []
 
     def remove(document: Any) -> None:
-        for spelling in _spellings(setting.name) & set(document):
-            if entry:
-                del document[spelling][entry]
-            else:
+        try:
+            setting, entry = _named(key)
+            spellings = _spellings(setting.name)
+        except SettingsError:
+            if key not in document:
+                raise
+            spellings, entry = {key}, ""  # of another version, or mistyped: it has to go
+        for spelling in spellings & set(document):
+            held = document[spelling]
+            if not entry:
                 del document[spelling]
+            elif isinstance(held, dict) and entry in held:
+                del held[entry]
+            else:
+                continue
+            removed.append(spelling)
 
-    _change(path, remove, project)
-    console.note(f"unset {key} in {path}")
+    with _alone():
+        data = edit_file(path, remove)
+        if removed:
+            _write(path, data, project)
+    console = Console(options.color or "auto", quiet=options.quiet)
+    console.note(f"unset {key} in {path}" if removed else f"{key} is not set in {path}")
 
 
 def _spellings(name: str) -> set[str]:
     return {name, name.replace("_", "-")}
 
 
-def _change(path: Path, change: Any, project: bool) -> None:
-    _write(path, edit_file(path, change), project)
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """No other process changes settings meanwhile: what it wrote would be lost."""
+    from filelock import FileLock
+
+    with FileLock(ensure(ensure(places().state) / "locks") / "settings.lock"):
+        yield
 
 
 def _write(path: Path, data: bytes, project: bool) -> None:
