@@ -255,6 +255,13 @@ def test_the_doctor_tells_every_broken_source_of_settings_and_looks_on(tiny_mode
     assert "tiny (default)" in next(check["text"] for check in checks if check["name"] == "model")
 
 
+def test_the_doctor_misses_a_model_that_settings_name(tiny_model_home: Path) -> None:
+    done = llm(tiny_model_home, "doctor", "--json", "--no-run", env={"LOCAL_LLM_CHAT_MODEL": "nosuch"})
+    wrong = [check for check in json.loads(done.stdout)["checks"] if check["status"] == "fail"]
+    assert done.returncode == 1
+    assert [check["text"] for check in wrong] == ["LOCAL_LLM_CHAT_MODEL: no model 'nosuch' on this machine"]
+
+
 def test_the_doctor_runs_the_model_with_sockets_refused(tiny_model_home: Path) -> None:
     done = llm(tiny_model_home, "doctor", "--json", "--threads", "1", timeout=120)
     checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}

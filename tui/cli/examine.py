@@ -177,7 +177,7 @@ def models(run: Run, *, full: bool) -> list[Finding]:
         return [Finding("models", "fail", error.message, error.hint)]
     if not names:
         return [Finding("models", "note", "none is installed", f"{program()} models pull")]
-    findings = []
+    findings = [] if run.settings["endpoint"] else _missing(run)
     for name in names:
         label = f"{name}{' (default)' if name == default else ''}"
         try:
@@ -190,6 +190,18 @@ def models(run: Run, *, full: bool) -> list[Finding]:
             findings.append(Finding("model", "ok", text, "", {"name": name, "bytes": summary.bytes_on_disk}))
         except EngineError as error:
             findings.append(Finding("model", "fail", f"{label}: {error.message}", error.hint, {"name": name}))
+    return findings
+
+
+def _missing(run: Run) -> list[Finding]:
+    """Models that settings name and that are not here."""
+    findings = []
+    for setting in ("model", "chat_model"):
+        try:
+            if wanted := run.settings[setting]:
+                run.library.find(wanted)
+        except EngineError as error:
+            findings.append(Finding("model", "fail", f"{run.settings.origin(setting)}: {error.message}", error.hint))
     return findings
 
 
