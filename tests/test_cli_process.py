@@ -303,7 +303,10 @@ def test_removing_without_a_terminal_needs_yes(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "--yes" in done.stderr.decode()
     assert (tmp_path / "models" / "mine").is_dir()
-    assert llm(tmp_path, "models", "rm", "mine", "--yes").returncode == 0
+    part = llm(tmp_path, "models", "rm", "in", "--yes")
+    assert (part.returncode, "not the whole name of mine" in part.stderr.decode()) == (2, True)
+    assert (tmp_path / "models" / "mine").is_dir()
+    assert llm(tmp_path, "models", "rm", "Mine", "--yes").returncode == 0
     assert not (tmp_path / "models" / "mine").exists()
 
 

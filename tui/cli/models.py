@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import unicodedata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -242,9 +243,13 @@ def _files(summary: ModelSummary) -> dict[str, int]:
 @app.command("rm", cls=HelpfulCommand, epilog="llm models rm gemma3-270m\nllm models rm gemma3-270m --yes")
 @takes("yes", "no_input", "json")
 def rm(options: Options, name: Installed) -> None:
-    """Remove a model. Asks on a terminal; elsewhere it needs --yes."""
+    """Remove a model. Asks on a terminal; elsewhere it needs --yes, and the whole name."""
     run = Run(options)
     summary = run.library.summary(name)
+    whole = unicodedata.normalize("NFC", name).strip().casefold() == summary.name.casefold()
+    if options.yes and not whole:  # nobody is shown what a part of a name was taken for
+        hint = f"{program()} models rm {summary.name} --yes"
+        raise UsageError(f"{name!r} is not the whole name of {summary.name}, which --yes needs", hint=hint)
     question = f"Remove {summary.name} ({size(summary.bytes_on_disk)})?"
     run.be_sure(question, f"removing {summary.name} needs a yes", "nothing was removed")
     removed = run.library.remove(summary.name)

@@ -111,6 +111,7 @@ COMMANDS = {
     "Describe a model: size, context, licence, source, and what int8 costs it; or an adapter.":
         "介绍模型：大小、上下文、许可证、来源、int8 的损失；或介绍适配器。",
     "Remove a model.": "删除一个模型。",
+    "Asks on a terminal; elsewhere it needs --yes, and the whole name.": "在终端里会先询问；否则需要 --yes 和全名。",
     "Print the default model, or choose it.": "显示默认模型，或另选一个。",
     "Show and change settings.": "查看和修改设置。",
     "A flag stands above a variable, above .local-llm.toml, above the user's file.":

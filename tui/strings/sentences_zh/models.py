@@ -20,6 +20,7 @@ FORMS = (
     (r"(.+); trying the package index", "{1}；改试软件包索引"),
     (r"(.+), more precisely", "{1!s}，用更精确的方法"),
     (r"(.+): (\S+ \S+), licence (.+); see: (.+)", "{1}：{2}，许可证：{3}；详见 {4}"),
+    (r"(.+) is not the whole name of (\S+), which --yes needs", "{1!s} 不是 {2} 的全名，用 --yes 时须写全名"),
     # Listed
     (r"chat", "对话"),
     (r"base", "基础"),
