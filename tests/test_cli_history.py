@@ -277,3 +277,27 @@ def test_tab_names_conversations_and_is_silent_where_they_can_not_be_read(home: 
     assert tab() == (0, "1", "")
     (home / "app.db").write_bytes(b"no database at all")
     assert tab() == (0, "", "")
+
+
+ZSH = """
+_arguments() { spec=${1#*((}; spec=${spec%))}; eval "offered=( $spec )"; printf '%s\\n' "${offered[@]}"; }
+eval $1
+"""
+"""What Zsh does with what Tab offers, as far as titles go: it evaluates it, and what is in the brackets once more."""
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs a shell")
+def test_a_title_runs_no_command_when_tab_shows_it(home: Path) -> None:
+    titles = (
+        r"a \$(touch ran) b", r'a \" $(touch ran) "', r"a \'; touch ran; \'", r"a \`touch ran\`", 'it\'s "fine": $HOME',
+        "a [/b] [red]c",
+    )  # fmt: skip
+    with Store(home / "app.db") as store:
+        for title in titles:
+            store.add(store.create(title), None, "user", "?")
+    done = run(home, env={"_LLM_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": "llm history show "})
+    assert (done.returncode, done.stderr) == (0, b"")
+    shell = ["bash", "-c", ZSH, "zsh", done.stdout.decode()]
+    offered = subprocess.run(shell, cwd=home, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert [line.partition(":")[0] for line in offered] == ["6", "5", "4", "3", "2", "1"]
+    assert not (home / "ran").exists()

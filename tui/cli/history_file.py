@@ -57,6 +57,11 @@ def take_its_model(run: Run, store: Store, number: int) -> str:
     return own
 
 
+_HARMLESS = str.maketrans("\\[]", "/()")
+"""A title says anything, and Zsh evaluates it: Typer escapes what could run, but not a backslash, which takes that
+escape away. And Typer reads brackets as markup."""
+
+
 def complete_ids(incomplete: str) -> list[tuple[str, str]]:
     """Ids of the newest conversations that begin so, with their titles, for completion: silent, never an error."""
     from tui.paths import places
@@ -66,5 +71,5 @@ def complete_ids(incomplete: str) -> list[tuple[str, str]]:
     with contextlib.suppress(EngineError):
         if (path := places().history).exists():
             with Store(path) as store:
-                found = [(str(kept.id), kept.title) for kept in store.recent(50)]
+                found = [(str(kept.id), kept.title.translate(_HARMLESS)) for kept in store.recent(50)]
     return [(id_, title) for id_, title in found if id_.startswith(incomplete)]
