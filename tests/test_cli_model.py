@@ -255,6 +255,14 @@ def test_the_doctor_tells_every_broken_source_of_settings_and_looks_on(tiny_mode
     assert "tiny (default)" in next(check["text"] for check in checks if check["name"] == "model")
 
 
+def test_the_doctor_finds_a_file_or_a_broken_link_where_a_folder_should_be(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file")
+    (tmp_path / "state").symlink_to("nowhere")
+    done = llm(tmp_path, "doctor", "--json", "--no-run")
+    wrong = {check["name"] for check in json.loads(done.stdout)["checks"] if check["status"] == "fail"}
+    assert (done.returncode, wrong) == (1, {"cache", "state"})
+
+
 def test_the_doctor_misses_a_model_that_settings_name(tiny_model_home: Path) -> None:
     done = llm(tiny_model_home, "doctor", "--json", "--no-run", env={"LOCAL_LLM_CHAT_MODEL": "nosuch"})
     wrong = [check for check in json.loads(done.stdout)["checks"] if check["status"] == "fail"]

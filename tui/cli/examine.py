@@ -143,6 +143,9 @@ def folders(run: Run) -> list[Finding]:
     """Our folders: writable, private, with room."""
     findings = []
     for name, path in (("models", run.places.models), ("state", run.places.state), ("cache", run.places.cache)):
+        if os.path.lexists(path) and not os.path.isdir(path):
+            findings.append(Finding(name, "fail", f"{path} is no folder", "move it away", {"path": str(path)}))
+            continue
         existing = next((parent for parent in (path, *path.parents) if os.path.isdir(parent)), Path(path.anchor))
         free = 0
         with contextlib.suppress(OSError):

@@ -64,6 +64,8 @@ FORMS = (
     (r"(.+) \(not made yet\), (\S+ \S+) free", "{1!s}（尚未建立），剩余 {2}"),
     (r"(.+), (\S+ \S+) free", "{1!s}，剩余 {2}"),
     (r"(.+ free), can't be written", "{1}，不能写入"),
+    (r"(.+) is no folder", "{1!s} 不是文件夹"),
+    (r"move it away", "请把它移走"),
     (r"set LOCAL_LLM_HOME", "请设置 LOCAL_LLM_HOME"),
     (r"others can read it: (.+)", "别人也能读它：{1!s}"),
     # Models, and a run
