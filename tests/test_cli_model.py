@@ -218,6 +218,14 @@ def test_listings_show_the_model_and_the_default(tiny_model_home: Path) -> None:
     assert llm(tiny_model_home, "models", "default").stdout == b"tiny\n"
 
 
+def test_a_part_of_a_name_in_the_settings_marks_its_model_as_the_default(tiny_model_home: Path) -> None:
+    part = {"LOCAL_LLM_MODEL": "TIN"}
+    listed = llm(tiny_model_home, "models", "list", env=part).stdout.decode()
+    assert listed.startswith("* tiny ")
+    assert json.loads(llm(tiny_model_home, "models", "show", "--json", env=part).stdout)["default"]
+    assert "tiny (default)" in llm(tiny_model_home, "doctor", "--no-run", env=part).stdout.decode()
+
+
 @pytest.fixture
 def damaged_home(tiny_model_home: Path, tmp_path: Path) -> Path:
     home = tmp_path / "home"

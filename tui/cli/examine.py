@@ -175,7 +175,7 @@ def models(run: Run, *, full: bool) -> list[Finding]:
     """Each installed model, checked against its manifest."""
     try:
         names = run.library.names()
-        default = run.settings["model"] or run.library.default
+        default = run.default_model
     except EngineError as error:
         return [Finding("models", "fail", error.message, error.hint)]
     if not names:

@@ -46,11 +46,7 @@ def complete_catalog(incomplete: str) -> list[str]:
 
 def as_json(run: Run, summary: ModelSummary) -> dict[str, Any]:
     """A summary with whether it is the default."""
-    return dataclasses.asdict(summary) | {"default": summary.name == _default(run)}
-
-
-def _default(run: Run) -> str | None:
-    return run.settings["model"] or run.library.default
+    return dataclasses.asdict(summary) | {"default": summary.name == run.default_model}
 
 
 @app.command("pull", cls=HelpfulCommand, epilog="llm models pull\nllm models pull hf:Qwen/Qwen3-0.6B")
@@ -148,7 +144,7 @@ def list_(
 
 def _installed_line(run: Run, summary: ModelSummary, width: int) -> str:
     said = run.console.said
-    mark = "*" if summary.name == _default(run) else " "
+    mark = "*" if summary.name == run.default_model else " "
     facts = said(summary.problem) or (
         f"{millions(summary.parameters):>7}  {size(summary.bytes_on_disk):>9}  "
         f"{right(said(f'{summary.context} tokens'), 14)}  {said('chat' if summary.chat else 'base')}  "
@@ -225,7 +221,7 @@ def show(
     if options.json:
         print_json(run.console, as_json(run, summary) | {"files": _files(summary)})
         return
-    _print_facts(run, model_facts.of_model(summary, default=summary.name == _default(run)))
+    _print_facts(run, model_facts.of_model(summary, default=summary.name == run.default_model))
     if summary.problem:
         run.console.warn(summary.problem)
 
@@ -271,7 +267,7 @@ def default(
     run = Run(options)
     if name:
         chosen = run.library.set_default(name)
-        if run.settings["model"] and run.settings["model"] != chosen:
+        if run.default_model != chosen:
             run.console.warn(f"{run.settings.origin('model')} names {run.settings['model']}, which stands above it")
     else:
         chosen = run.find_installed().name

@@ -47,6 +47,15 @@ class Run:
         """The installed models."""
         return open_library(self.places)
 
+    @property
+    def default_model(self) -> str | None:
+        """The installed model that is meant where a command names none; settings may have a part of its name."""
+        if not (wanted := self.settings["model"]):
+            return self.library.default
+        with contextlib.suppress(ModelNotFound):
+            return self.library.find(wanted).name
+        return None
+
     @cached_property
     def endpoint(self) -> Session:
         """The session with the server that is asked for."""
