@@ -89,6 +89,7 @@ class Values:
         if name in REMEMBERED:
             self._remembered.values[name] = value
             self.remember()
+        self.fill_panel()
         held = before not in {"default", ORIGIN, _flag(name)}
         app.note(f"{name} = {value}" + (f" ({app.strings('said.for_now', origin=before)})" if held else ""))
 
@@ -107,8 +108,10 @@ class Values:
         self.fill_panel()
 
     def fill_panel(self) -> None:
-        """Bring the panel up to date."""
+        """Bring the panel up to date, where it is open."""
         app, models = self._app, self._app.models
+        if not app.chat.has_class("panel-open"):
+            return
         drawn = self.sampling()
         values = drawn.to_json() | {"repeat_penalty": drawn.repetition_penalty}
         facts = {"name": models.name or "–", "device": models.place or "–", "memory": models.memory_said,

@@ -154,6 +154,7 @@ async def _system(chat: ChatScreen, rest: str) -> None:
             chat.talk.system = text.strip() or None
             chat.app.memory.keep(chat.talk)
             chat.app.meter.measure()
+            chat.app.values.fill_panel()
 
     if not rest:
         title = chat.app.strings("title.system")

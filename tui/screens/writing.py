@@ -81,6 +81,7 @@ class WritingScreen(Screen[None]):
         if not self.app.is_running:  # it was left meanwhile, and the screen is being taken down
             return
         self.query_one(TitleBar).show(self.talk.title, self.app.models.name)
+        self.app.values.fill_panel()
         self.app.meter.measure()
         self.refresh_bindings()  # there may be other versions now
 

@@ -75,7 +75,7 @@ class Panel(VerticalScroll, can_focus=False):
         stops[min(max(at + step, 0), len(stops) - 1)].focus()
 
     def show(self, facts: Mapping[str, str], values: Mapping[str, object], system: str | None) -> None:
-        """What stands there."""
+        """What stands there now; a value that has not changed stays as it is being typed."""
         width = max((Content(self._strings(f"panel.{name}")).cell_length for name in facts), default=0) + 2
         rows = []
         for name, value in facts.items():
@@ -85,10 +85,11 @@ class Panel(VerticalScroll, can_focus=False):
         self.query_one("#facts", Static).update(Content("\n").join(rows))
         for name in FIELDS:
             held = values.get(name)
-            self._values[name] = "" if held is None else f"{held:g}" if isinstance(held, float) else str(held)
-            self.query_one(f"#field-{name}", Input).value = self._values[name]
-        text = one_line(system, 200) if system else self._strings("said.none")
-        self.query_one("#system", Static).update(Content(text))
+            text = "" if held is None else f"{held:g}" if isinstance(held, float) else str(held)
+            if text != self._values.get(name):
+                self.query_one(f"#field-{name}", Input).value = self._values[name] = text
+        said = one_line(system, 200) if system else self._strings("said.none")
+        self.query_one("#system", Static).update(Content(said))
 
     @on(Input.Submitted)
     def _given(self, event: Input.Submitted) -> None:
