@@ -39,6 +39,9 @@ class Conversations(RuleBasedStateMachine):
             waiting += turn.children
         return found
 
+    def shown_in_the_file(self) -> list[str]:
+        return [entry.text for entry in self.store.shown(self.talk.kept)] if self.talk.kept else []
+
     def text(self) -> str:
         self.number += 1
         return f"text {self.number} 文字"
@@ -53,8 +56,10 @@ class Conversations(RuleBasedStateMachine):
     @precondition(lambda self: self.turns("user"))
     @rule(pick=st.integers(0, 50), pieces=st.integers(1, 4), ends=st.booleans())
     def answer(self, pick: int, pieces: int, ends: bool) -> None:
-        questions = self.turns("user")
+        questions, before = self.turns("user"), self.shown_in_the_file()
         turn = self.talk.begin_answer(questions[pick % len(questions)])
+        self.keeper.keep(self.talk)  # whoever is killed now has not been told a word
+        assert self.shown_in_the_file() == before
         for _ in range(pieces):
             turn.text += self.text()
             self.keeper.keep(self.talk)
@@ -139,3 +144,14 @@ def test_a_system_prompt_that_changes_later_is_kept(tmp_path: Path) -> None:
         again.system = None
         keeper.keep(again)
         assert store.kept(talk.kept).system is None
+
+
+def test_a_conversation_whose_next_answer_has_no_word_yet_is_there_for_others(tmp_path: Path) -> None:
+    with Store(tmp_path / "app.db") as store:
+        keeper, talk = Keeper(store), Talk()
+        talk.begin_answer(talk.ask("why?"), "because").finish = "stop"
+        talk.begin_answer(talk.ask("and then?"))
+        keeper.keep(talk)
+        assert talk.kept is not None
+        assert [entry.text for entry in store.shown(talk.kept)] == ["why?", "because", "and then?"]
+        assert [turn.text for turn in Keeper(store).open(talk.kept).path] == ["why?", "because", "and then?"]

@@ -71,7 +71,10 @@ class Keeper:
         for turn in _all(talk.root):
             self._keep_turn(talk.kept, turn)
         for turn in (talk.root, *_all(talk.root)):
-            child = turn.children[turn.chosen].kept if turn.chosen is not None else None
+            shown = turn.children[turn.chosen] if turn.chosen is not None else None
+            child = shown.kept if shown is not None else None
+            if (turn.kept is None and turn is not talk.root) or (shown is not None and child is None):
+                continue  # an answer without a word is not in the file: what was shown before it stays
             if self._shown.get((talk.kept, turn.kept)) != child:
                 self.store.choose(talk.kept, turn.kept, child)
                 self._shown[talk.kept, turn.kept] = child
