@@ -230,6 +230,16 @@ class Terminal:
         self.program.kill(signal.SIGKILL)
         self.program.close()
 
+    def hang_up(self) -> int:
+        """Close the window; returns the exit status of the program, which has no terminal any more."""
+        self.program.ptyproc.fileobj.close()
+        end = time.monotonic() + PATIENCE
+        while self.program.isalive():
+            assert time.monotonic() < end, "it goes on without a terminal"
+            time.sleep(0.05)
+        self.program.close()
+        return int(self.program.exitstatus)
+
     def leaves(self) -> int:
         """Wait for its end; returns the exit status. Fails where the terminal was not put right."""
         while self.pump():

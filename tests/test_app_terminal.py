@@ -170,6 +170,16 @@ def test_a_paste_of_a_hundred_thousand_characters_is_whole(home: Path) -> None:
     assert terminal.leaves() == 0
 
 
+def assert_was_stopped(home: Path) -> None:
+    """The one conversation has an answer that was stopped."""
+    with Store(home / "app.db") as store:
+        (kept,) = store.recent()
+        question, answer = store.shown(kept.id)
+        assert question.text == "Tell me everything"
+        assert answer.facts["output_tokens"] >= 40  # as far as it was seen, not as it was last saved
+        assert answer.finish == "stopped"
+
+
 def test_leaving_while_an_answer_is_written_keeps_what_was_said(home: Path) -> None:
     terminal = opened(home, "--max-tokens", "400")
     terminal.types("Tell me everything")
@@ -177,16 +187,31 @@ def test_leaving_while_an_answer_is_written_keeps_what_was_said(home: Path) -> N
     terminal.sees(lambda: re.search(r"([4-9]\d|\d{3}) tok ·", terminal.screen.text))
     terminal.press("ctrl+q")
     assert terminal.leaves() == 0
-    with Store(home / "app.db") as store:
-        (kept,) = store.recent()
-        question, answer = store.shown(kept.id)
-        assert question.text == "Tell me everything"
-        assert answer.facts["output_tokens"] >= 40  # as far as it was seen, not as it was last saved
-        assert answer.finish == "stopped"
+    assert_was_stopped(home)
     again = opened(home, "-c")
     again.sees("Tell me everything")
     again.press("ctrl+q")
     assert again.leaves() == 0
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT], ids=lambda sent: sent.name)
+def test_a_signal_amid_an_answer_ends_the_app_as_a_key_does(home: Path, sent: signal.Signals) -> None:
+    terminal = opened(home, "--max-tokens", "400")
+    terminal.types("Tell me everything")
+    terminal.press("enter")
+    terminal.sees(lambda: re.search(r"([4-9]\d|\d{3}) tok ·", terminal.screen.text))
+    terminal.program.kill(sent)
+    assert terminal.leaves() == 128 + sent
+    assert_was_stopped(home)
+
+
+def test_a_window_that_is_closed_amid_an_answer_keeps_what_was_said(home: Path) -> None:
+    terminal = opened(home, "--max-tokens", "400")
+    terminal.types("Tell me everything")
+    terminal.press("enter")
+    terminal.sees(lambda: re.search(r"([4-9]\d|\d{3}) tok ·", terminal.screen.text))
+    assert terminal.hang_up() == 128 + signal.SIGHUP
+    assert_was_stopped(home)
 
 
 def test_two_apps_write_into_one_history_at_once(home: Path) -> None:

@@ -16,6 +16,7 @@ import tty
 
 from textual import constants, events
 from textual.drivers import linux_driver
+from textual.drivers._writer_thread import WriterThread
 from textual.drivers.linux_driver import LinuxDriver
 from textual.geometry import Size
 
@@ -30,6 +31,21 @@ _FLAGS = (
 )
 _KEYBOARD = f"\x1b[<u\x1b[>{_FLAGS}u"
 """The keyboard protocol taken off and put on again: it is a stack, and ours may still lie on it."""
+_ENDS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+"""Signals that end the app."""
+
+
+class Outlet(WriterThread):
+    """Writes to the terminal, and goes on where that has gone: whoever hands it a frame would wait for ever, and what
+    was said would not be kept."""
+
+    def run(self) -> None:
+        """Write what is queued, up to the end."""
+        while (text := self._queue.get()) is not None:
+            with contextlib.suppress(OSError):
+                self._file.write(text)
+                if self._queue.empty():
+                    self._file.flush()
 
 
 class TerminalDriver(LinuxDriver):
@@ -37,6 +53,17 @@ class TerminalDriver(LinuxDriver):
 
     farewell = ""
     """What stands in the shell while the app is stopped."""
+
+    def start_application_mode(self) -> None:
+        """Draw and listen; also to the signals that end programs, which end this one as a key does.
+
+        An exception in their place would end what is just being done, one message of one widget say, and no more.
+        """
+        vars(linux_driver)["WriterThread"] = Outlet
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+        for number in _ENDS:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                self._loop.add_signal_handler(number, self._app.exit, 128 + number)
 
     def run_input_thread(self) -> None:
         """The keys, and what is pasted, as `Keyboard` has it."""
