@@ -190,7 +190,7 @@ class ChatScreen(WritingScreen):
         return time.monotonic() - self.ended_at < LATE
 
     def action_interrupt(self) -> None:
-        """Ctrl+C stops; marked text is copied; a draft is thrown away; else the app ends."""
+        """Ctrl+C stops; marked text is copied; a draft is thrown away, which undo takes back; else the app ends."""
         if self.stop():
             return
         if text := self.get_selected_text() or self.prompt.selected_text:

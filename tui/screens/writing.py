@@ -274,7 +274,7 @@ class WritingScreen(Screen[None]):
         self.give([Document(name, text) for name, text in question.documents])
         self.app.memory.drop(talk, question)
         self.app.memory.emptied(talk)
-        self.prompt.write(line_of(question) if question.task else question.text)
+        self.prompt.give_back(line_of(question) if question.task else question.text)
         if turn.finish == "stopped":
             self.app.note(self.app.strings("said.taken_back"))
 

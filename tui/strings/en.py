@@ -56,7 +56,7 @@ TEXTS = {
     "key.sibling_next": "next version of the last message",
     "key.page_up": "a page up",
     "key.page_down": "a page down",
-    "key.copy_last": "copy the last answer",
+    "key.copy_last": "copy the last answer (in the prompt it redoes first)",
     "key.close": "close",
     "key.keep": "keep",
     "key.take": "take",

@@ -56,7 +56,7 @@ TEXTS = {
     "key.sibling_next": "最后一条消息的下一个版本",
     "key.page_up": "上翻一页",
     "key.page_down": "下翻一页",
-    "key.copy_last": "复制最后的回答",
+    "key.copy_last": "复制最后的回答（在输入框里先重做）",
     "key.close": "关闭",
     "key.keep": "保存",
     "key.take": "选定",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual import events
+from textual.actions import SkipAction
 from textual.binding import BindingType
 from textual.message import Message
 
@@ -62,13 +63,13 @@ class Prompt(Area):
         if self.text.strip():
             self._recalled = None
             text = self.text
-            self.write("")
+            self._begin_with("")
             self.post_message(self.Sent(text))
 
     def give_back(self, text: str) -> None:
         """A text that was not taken stands here again, before what was typed since."""
         since = self.text
-        self.write(f"{text}\n{since}" if since else text)
+        self._begin_with(f"{text}\n{since}" if since else text)
 
     def action_newline(self) -> None:
         """A line end in the text."""
@@ -87,6 +88,12 @@ class Prompt(Area):
             super().action_undo()
         else:
             self.post_message(self.ShellAsked())
+
+    def action_redo(self) -> None:
+        """Ctrl+Y brings back what was undone; where nothing was, it does what it does elsewhere."""
+        if not self.history._redo_stack:
+            raise SkipAction
+        super().action_redo()
 
     def action_editor(self) -> None:
         """Write in $EDITOR."""
@@ -122,7 +129,13 @@ class Prompt(Area):
         self._recalled = number
 
     def write(self, text: str) -> None:
-        """Put a text in place of what is there, the cursor at its end."""
+        """Put a text in place of what is there, the cursor at its end; undo brings back what was there."""
+        self.history.checkpoint()
+        self.replace(text, self.document.start, self.document.end, maintain_selection_offset=False)
+        self.history.checkpoint()
+
+    def _begin_with(self, text: str) -> None:
+        """The same, with nothing before it that undo would bring back."""
         self.load_text(text)
         self.move_cursor(self.document.end)
 

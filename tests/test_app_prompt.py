@@ -1,0 +1,56 @@
+"""What is written in the prompt and thrown away, replaced or undone, and the keys that do something else elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app_pilot import ask, make_app, running, wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tui.app import LlmApp
+
+
+def told(app: LlmApp) -> str:
+    return "\n".join(note.message for note in app._notifications)
+
+
+async def test_a_draft_that_ctrl_c_threw_away_comes_back_by_undo(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        await pilot.press(*"one", "ctrl+j", *"two", "ctrl+c")
+        await wait_until(pilot, lambda: not app.chat.prompt.text, "an empty prompt")
+        await pilot.press("ctrl+z")
+        await wait_until(pilot, lambda: app.chat.prompt.text == "one\ntwo", "the draft")
+
+
+async def test_what_was_changed_in_a_recalled_text_comes_back_by_undo(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        await ask(pilot, "One")
+        await ask(pilot, "Two")
+        await pilot.press("up", "!", "up")
+        await wait_until(pilot, lambda: app.chat.prompt.text == "One", "the text before")
+        await pilot.press("ctrl+z")
+        await wait_until(pilot, lambda: app.chat.prompt.text == "Two!", "the changed one")
+
+
+async def test_what_was_sent_does_not_come_back_by_undo(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        await ask(pilot, "One")
+        await pilot.press("a", "ctrl+z", "ctrl+z")
+        await wait_until(pilot, lambda: "no shell" in told(app), "what the key does where nothing is to be undone")
+        assert not app.chat.prompt.text
+
+
+async def test_the_key_that_copies_the_last_answer_works_in_the_prompt(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        await ask(pilot, "One")
+        await pilot.press("a", "ctrl+z", "ctrl+y")
+        assert app.chat.prompt.text == "a"
+        await pilot.press("ctrl+y")
+        await wait_until(pilot, lambda: "copied" in told(app), "the copy")
+        assert app.chat.prompt.text == "a"
