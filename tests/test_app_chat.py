@@ -8,6 +8,8 @@ import pytest
 from app_pilot import Hold, ask, leave_the_prompt, make_app, running, say, screen_text, settled, wait_until
 from textual.widgets import TextArea
 
+from tui.keeper import Keeper
+from tui.store import Store
 from tui.widgets.attachments import Attachments
 from tui.widgets.suggestions import Suggestions
 from tui.widgets.turn_view import TurnView
@@ -43,6 +45,37 @@ async def test_one_can_type_and_send_before_the_model_is_there(tiny_model_home: 
     async with running(app, loaded=False) as pilot:
         await ask(pilot, "Early?")
         assert app.chat.talk.tip.text
+
+
+async def test_what_was_sent_before_the_model_is_there_is_kept_under_its_name(
+    tiny_model_home: Path, tmp_path: Path
+) -> None:
+    with Store(tmp_path / "app.db") as store:
+        app = make_app(tiny_model_home, keeper=Keeper(store))
+        busy = Hold(app)
+        async with running(app, loaded=False) as pilot:
+            await say(pilot, "Early?")
+            await wait_until(pilot, lambda: app.chat.answering, "the question")
+            busy.stopped.set()
+            await settled(pilot)
+            assert app.chat.talk.tip.model == "tiny"
+            (kept,) = store.recent()
+            assert kept.model == "tiny"
+            assert [entry.facts.get("model") for entry in store.shown(kept.id)] == [None, "tiny"]
+
+
+@pytest.mark.usefixtures("unhurried")
+async def test_a_model_that_is_asked_for_amid_an_answer_says_that_it_waits(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home, max_tokens=400)
+    async with running(app) as pilot:
+        await say(pilot, "One")
+        await wait_until(pilot, lambda: app.chat.talk.path and app.chat.talk.tip.output_tokens > 3, "some words")
+        await app.chat.obey("/model tiny")
+        await wait_until(pilot, lambda: any("tiny is loaded once" in note for note in said(app)), "a word on it")
+        assert app.chat.writings
+        app.chat.stop()
+        await settled(pilot)
+        await wait_until(pilot, lambda: "tiny · cpu" in screen_text(app), "the model")
 
 
 @pytest.mark.usefixtures("unhurried")

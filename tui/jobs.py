@@ -167,7 +167,8 @@ class Answer(Job):
         session = self.session_of(room)
         room_for_prompt = prompt_room(session.context, self.sampling.max_tokens)
         messages, left_out = fit(self.messages, session.count_messages, room_for_prompt)
-        room.post(AnswerBegan(self.key, left_out, session.identity, str(session.device), session.kernel))
+        place = str(session.device), session.kernel
+        room.post(AnswerBegan(self.key, left_out, session.identity, *place, session.name))
         started = time.monotonic()
         stream = session.stream(messages, self.sampling, continue_last=self.continued)
         if self.end_loops:

@@ -28,6 +28,8 @@ class Keeper:
         self._shown: dict[tuple[int, int | None], int | None] = {}
         self._systems: dict[int, str | None] = {}
         """By conversation: the system prompt that the file has."""
+        self._nameless: set[int] = set()
+        """Conversations of this run whose first question was sent before a model was there."""
         self._last = 0.0
 
     def open(self, conversation: int) -> Talk:
@@ -58,15 +60,19 @@ class Keeper:
         """Save what has changed. Raises StoreError."""
         if self.store is None or not talk.root.children:
             return
+        model = next((turn.model for turn in _all(talk.root) if turn.model), "")
         if talk.kept is None:
             first = talk.root.children[0]
-            model = next((turn.model for turn in _all(talk.root) if turn.model), "")
             talk.title = talk.title or title_of(first.text)
             talk.kept = self.store.create(talk.title, system=talk.system, model=model)
             if talk.named:
                 self.store.rename(talk.kept, talk.title)
+            self._nameless |= set() if model else {talk.kept}
         elif self._systems.get(talk.kept) != talk.system:
             self.store.set_system(talk.kept, talk.system)
+        if model and talk.kept in self._nameless:
+            self.store.set_model(talk.kept, model)
+            self._nameless.remove(talk.kept)
         self._systems[talk.kept] = talk.system
         for turn in _all(talk.root):
             self._keep_turn(talk.kept, turn)

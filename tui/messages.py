@@ -62,6 +62,8 @@ class AnswerBegan(Posted):
     device: str = ""
     kernel: str = ""
     """Which weights answer, and where; empty for a task."""
+    model: str = ""
+    """Its name: another may have been loaded when the question was sent, or none yet."""
 
 
 @dataclass

@@ -144,6 +144,10 @@ class Store(Searchable):
         """Note another system prompt."""
         self._set(conversation, system=system)
 
+    def set_model(self, conversation: int, model: str) -> None:
+        """Note which model it began with."""
+        self._set(conversation, model=model)
+
     def _set(self, conversation: int, **columns: Any) -> None:
         self.kept(conversation)
         named = ", ".join(f"{name} = ?" for name in columns)

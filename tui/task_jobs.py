@@ -43,7 +43,7 @@ class Task(Job):
             room.post(AnswerEnded(self.key, stopped=True))
             return
         session = self.session_of(room).fork()
-        room.post(AnswerBegan(self.key, 0))
+        room.post(AnswerBegan(self.key, 0, model=session.name))
         started = time.monotonic()
         notes: list[str] = []
         said = events(

@@ -45,6 +45,8 @@ class Models:
         """Bytes."""
         self._counter: TextCounter | None = None
         self._loading = 0
+        self._coming = ""
+        """The model that is being loaded, or waits for that."""
         self.pulls = Pulls(app)
 
     def change(self, name: str | None = None) -> None:
@@ -59,21 +61,19 @@ class Models:
         self._adapted = self._adapted or summary.name
         opening = {field: app.settings[name] for name, field in OPENING.items()}
         opening["adapter"] = self._adapter if summary.name == self._adapted else None
-        self._loading = app.runner.submit(Load(summary, opening))
-        app.call_after_refresh(self._say_loading, summary.name)
+        self._loading, self._coming = app.runner.submit(Load(summary, opening)), summary.name
+        app.call_after_refresh(self.say_ready)
+        if app.chat.writings:
+            app.note(app.strings("said.model_waits", name=summary.name))
 
     def take(self, session: Session) -> None:
         """A session with a server, in place of a model of this machine."""
-        self._loading = self._app.runner.submit(Take(session))
+        self._loading, self._coming = self._app.runner.submit(Take(session)), session.name
 
     def _say_missing(self, error: EngineError) -> None:
         self._app.tell(error)
         if not self.installing:  # else the one that is here goes on
             self._app.chat.status.say(self._app.strings("status.no_model"), kind="error")
-
-    def _say_loading(self, name: str) -> None:
-        if self._loading:  # it may be there already
-            self._app.chat.status.say(self._app.strings("status.loading", model=name), kind="accent")
 
     def loaded(self, event: messages.ModelLoaded) -> None:
         """It answers from here on."""
@@ -106,8 +106,10 @@ class Models:
             self._forget()  # the one before was let go to make room
 
     def say_ready(self) -> None:
-        """The status line of a model that waits."""
-        if self.name:
+        """The status line of a model that waits for questions, or is still to come."""
+        if self._loading:
+            self._app.chat.status.say(self._app.strings("status.loading", model=self._coming), kind="accent")
+        elif self.name:
             said = self._app.strings("status.ready", model=self.name, place=self.place, memory=self.memory_said)
             self._app.chat.status.say(said)
 

@@ -186,6 +186,7 @@ class WritingScreen(Screen[None]):
             return
         writing.began = True
         turn = writing.turn
+        turn.model = event.model or turn.model
         turn.identity, turn.device, turn.kernel = event.identity, event.device, event.kernel
         if event.left_out:  # another prompt than the whole path
             turn.sampling = {}
