@@ -181,6 +181,20 @@ async def test_an_open_session_answers_in_place_of_a_model_of_this_machine(
         assert app.models.count("some words") > 0
 
 
+async def test_a_server_may_call_its_model_anything(tiny_model_home: Path, tmp_path: Path) -> None:
+    session = Session.open(tiny_model_home / "models" / "tiny", device="cpu", threads=1)
+    session.name = "odd[/][b]\x1b[31m模型"
+    where = places({"LOCAL_LLM_HOME": str(tmp_path)})
+    settings = Settings.load(where.config_file, environ={}, folder=tmp_path).with_flags({"max_tokens": 4})
+    app = LlmApp(settings, where, open_library(where), Strings("en"), remote=session)
+    async with running(app, (120, 40)) as pilot:
+        await pilot.press("f2")
+        await wait_until(pilot, lambda: screen_text(app).count("odd[/][b]�[31m模型") == 4, "the name, four times")
+        await ask(pilot, "Hello?")
+        await wait_until(pilot, lambda: screen_text(app).count("odd[/][b]�[31m模型") == 4, "the name at the answer")
+        assert "\x1b" not in screen_text(app)
+
+
 async def test_the_manager_by_mouse_alone(hub: HubServer, tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with running(app, (100, 30), loaded=False) as pilot:

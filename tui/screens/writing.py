@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from textual.content import Content
 from textual.screen import Screen
 
 from engine.errors import EngineError, InputTooLong, ModelNotFound
@@ -18,7 +19,7 @@ from tui.task_words import line_of
 from tui.widgets.attachments import Attachments
 from tui.widgets.prompt import Prompt
 from tui.widgets.status import Status
-from tui.widgets.text import one_line
+from tui.widgets.text import one_line, visible
 from tui.widgets.title_bar import TitleBar
 from tui.widgets.transcript import Transcript
 from tui.widgets.turn_view import TurnView
@@ -75,8 +76,10 @@ class WritingScreen(Screen[None]):
         """Draw the path as it is."""
         strings = self.app.strings
         models = self.app.models
-        missing = "…" if models.installing else f"[$warning]{strings('greeting.no_model')}[/]"
-        await self.transcript.show(self.talk.path, strings("greeting", model=models.name or missing))
+        model = models.name or ("…" if models.installing else strings("greeting.no_model"))
+        place = "$model" if models.installing else "[$warning]$model[/]"
+        greeting = Content.from_markup(strings("greeting", model=place), model=visible(model))
+        await self.transcript.show(self.talk.path, greeting)
         self._mark_waiting()
         if not self.app.is_running:  # it was left meanwhile, and the screen is being taken down
             return

@@ -15,7 +15,7 @@ from textual.widgets import Button, Input, Label, Static
 
 from tui.strings import Strings
 from tui.widgets.bound import bound
-from tui.widgets.text import one_line
+from tui.widgets.text import one_line, visible
 
 FIELDS = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty", "max_tokens", "seed")
 
@@ -81,7 +81,7 @@ class Panel(VerticalScroll, can_focus=False):
         for name, value in facts.items():
             label = self._strings(f"panel.{name}")
             gap = " " * (width - Content(label).cell_length)
-            rows.append(Content.assemble((label, "$foreground 60%"), gap, value))
+            rows.append(Content.assemble((label, "$foreground 60%"), gap, visible(value)))
         self.query_one("#facts", Static).update(Content("\n").join(rows))
         for name in FIELDS:
             held = values.get(name)

@@ -9,7 +9,7 @@ from textual.widgets import Static
 
 from tui.strings import Strings
 from tui.widgets.pull_line import PullState
-from tui.widgets.text import count
+from tui.widgets.text import count, visible
 
 _CELLS = 10
 
@@ -27,7 +27,7 @@ class Status(Static):
 
     def say(self, state: str, *, kind: str = "") -> None:
         """What happens now; `kind` is a colour of the theme."""
-        self._state = Content.from_markup(f"[${kind}]$state[/]", state=state) if kind else Content(state)
+        self._state = Content.styled(visible(state), f"${kind}" if kind else "")
         self._draw()
 
     def pull(self, states: Sequence[PullState]) -> None:

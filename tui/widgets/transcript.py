@@ -13,6 +13,8 @@ from tui.strings import Strings
 from tui.widgets.turn_view import TurnView
 
 if TYPE_CHECKING:
+    from textual.content import Content
+
     from tui.talk import Turn
 
 SHOWN = 40
@@ -32,12 +34,12 @@ class Transcript(VerticalScroll, can_focus=False):
         """The widget of a turn, where it is on the screen."""
         return next((view for view in self.query(TurnView) if view.turn is turn), None)
 
-    async def show(self, path: Sequence[Turn], greeting: str) -> None:
+    async def show(self, path: Sequence[Turn], greeting: Content) -> None:
         """Bring the screen to a path: turns that stay are not drawn again. Of two that ask at once one waits."""
         async with self._drawing:
             await self._draw(path, greeting)
 
-    async def _draw(self, path: Sequence[Turn], greeting: str) -> None:
+    async def _draw(self, path: Sequence[Turn], greeting: Content) -> None:
         shown = list(path)[-SHOWN:]
         views = list(self.query(TurnView))
         same = 0
