@@ -9,7 +9,9 @@ from app_pilot import Hold, ask, leave_the_prompt, make_app, running, say, scree
 from textual.widgets import TextArea
 
 from tui.keeper import Keeper
+from tui.screens.doubts import DoubtsScreen
 from tui.store import Store
+from tui.talk import Piece
 from tui.widgets.attachments import Attachments
 from tui.widgets.suggestions import Suggestions
 from tui.widgets.turn_view import TurnView
@@ -272,6 +274,18 @@ async def test_doubts_are_shaded_and_a_fork_begins_with_another_word(tiny_model_
         kept = "".join(piece.text for piece in first.pieces[:2])
         assert app.chat.talk.tip.text.startswith(kept)
         assert app.chat.talk.tip.place == (2, 2)
+
+
+async def test_a_marked_word_of_a_long_answer_is_in_sight(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home)
+    async with running(app, (60, 20)) as pilot:
+        pieces = [Piece(f"word{number} ", -2.0 if number == 150 else -0.1) for number in range(300)]
+        app.push_screen(DoubtsScreen(pieces, "", lambda before: None, app.strings))
+        await wait_until(pilot, lambda: "word150" in screen_text(app).partition("after")[0], "the first doubt")
+        await pilot.press(*["left"] * 120)
+        await wait_until(pilot, lambda: "word30 " in screen_text(app).partition("after")[0], "a word above it")
+        await pilot.press(*["right"] * 250)
+        await wait_until(pilot, lambda: "word280" in screen_text(app).partition("after")[0], "a word below it")
 
 
 async def test_what_a_model_says_does_not_steer_the_terminal(tiny_model_home: Path) -> None:

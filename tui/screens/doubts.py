@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
+from textual.geometry import Region
 from textual.widgets import Label, OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -97,6 +98,15 @@ class DoubtsScreen(Dialog[str | None]):
         self.query_one("#before", Label).update(Content(label))
         self._timer.stop()
         self._timer = self.set_timer(_PAUSE, self._ask_now)
+        self.call_after_refresh(self._scroll_to_marked)  # once the words have a place
+
+    def _scroll_to_marked(self) -> None:
+        if not self.is_attached:  # it has just closed
+            return
+        before = visible(self._start + "".join(piece.text for piece in self.pieces[: self.at + 1]))
+        width = self.query_one("#words Static").size.width
+        line = len(Content(before).wrap(max(width, 1))) - 1
+        self.query_one("#words").scroll_to_region(Region(0, line - 1, 1, 3), animate=False)
 
     def _ask_now(self) -> None:
         if self.pieces and self._asked_at != self.at:
