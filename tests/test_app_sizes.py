@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from app_pilot import ask, at_once, make_app, running, wait_until
+from app_pilot import ask, at_once, make_app, running, screen_text, wait_until
 
 from tui.keeper import Keeper
 from tui.palette import PaletteScreen
@@ -84,3 +84,11 @@ async def test_the_app_outlives_every_size(
                 app.chat.prompt.text = ""
             app.chat.prompt.write("")
             await ask(pilot, "还在吗？")
+
+
+async def test_facts_that_do_not_fit_are_seen_to_be_cut(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home)
+    async with running(app, (30, 20)) as pilot:
+        await ask(pilot, "One")
+        (line,) = [line for line in screen_text(app).splitlines() if "cut: Esc" in line]
+        assert line.rstrip("▁▂▃▄▅▆▇█ ").endswith("…")
