@@ -155,3 +155,15 @@ def test_a_conversation_whose_next_answer_has_no_word_yet_is_there_for_others(tm
         assert talk.kept is not None
         assert [entry.text for entry in store.shown(talk.kept)] == ["why?", "because", "and then?"]
         assert [turn.text for turn in Keeper(store).open(talk.kept).path] == ["why?", "because", "and then?"]
+
+
+def test_a_conversation_whose_first_question_was_taken_back_opens_with_it(tmp_path: Path) -> None:
+    with Store(tmp_path / "app.db") as store:
+        keeper, talk = Keeper(store), Talk()
+        talk.begin_answer(talk.ask("why?"), "because").finish = "stop"
+        keeper.keep(talk)
+        talk.fork(talk.root)
+        keeper.keep(talk)
+        assert talk.kept is not None
+        assert store.kept(talk.kept).chosen is None
+        assert [turn.text for turn in Keeper(store).open(talk.kept).path] == ["why?", "because"]

@@ -33,7 +33,7 @@ class Keeper:
         self._last = 0.0
 
     def open(self, conversation: int) -> Talk:
-        """A kept conversation, whole. Raises UsageError if it was deleted."""
+        """A kept conversation, whole; one that has messages opens with some. Raises UsageError if it was deleted."""
         assert self.store is not None
         kept = self.store.kept(conversation)
         talk = Talk(kept.system)
@@ -54,6 +54,9 @@ class Keeper:
             if parent_id in turns and chosen in turns and turns[chosen].parent is turns[parent_id]:
                 turns[parent_id].chosen = turns[parent_id].children.index(turns[chosen])
             self._shown[conversation, parent_id] = chosen
+        if talk.root.chosen is None and talk.root.children:
+            # All was taken back, or an app of before was killed while the next answer had no word yet.
+            talk.root.chosen = len(talk.root.children) - 1
         return talk
 
     def keep(self, talk: Talk) -> None:
