@@ -326,6 +326,11 @@ async def test_what_a_task_says_of_itself_is_in_the_users_language(tiny_model_ho
         await settled(pilot)
         assert all(line.startswith(("- **正面**", "- **负面**")) for line in app.chat.talk.tip.text.splitlines())
         await say(pilot, "/stats")
-        await wait_until(pilot, lambda: app._notifications, "the figures")
-        (note,) = app._notifications
-        assert "词元" in note.message
+        await wait_until(pilot, lambda: app._notifications, "that it has no figures")
+        app.chat.prompt.write("")
+        await ask(pilot, "你好")
+        await say(pilot, "/stats")
+        await wait_until(pilot, lambda: len(app._notifications) == 2, "the figures")
+        none, figures = app._notifications
+        assert "没有" in none.message
+        assert "词元" in figures.message

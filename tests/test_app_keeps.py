@@ -189,6 +189,25 @@ async def test_figures_after_each_answer_are_turned_on_and_off(tiny_model_home: 
         await wait_until(pilot, lambda: figures() == 2, "those of the new one")
 
 
+async def test_an_answer_without_figures_has_none_that_are_naught(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        await ask(pilot, "/sentiment I loved it")
+        assert not app.chat.talk.tip.output_tokens
+        await say(pilot, "/stats")
+        await wait_until(pilot, lambda: app._notifications, "a word on it")
+        assert [note.message for note in app._notifications] == ["there are no figures of the last answer"]
+
+
+async def test_a_system_prompt_that_is_taken_away_says_so(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home, system="be brief")
+    async with running(app) as pilot:
+        await say(pilot, "/system -")
+        await wait_until(pilot, lambda: app._notifications, "a word on it")
+        assert [note.message for note in app._notifications] == ["system prompt: none"]
+        assert app.chat.talk.system is None
+
+
 async def test_settings_that_no_model_can_be_loaded_with_are_gone_back_from(tiny_model_home: Path) -> None:
     app = make_app(tiny_model_home, ctx=64)
     async with running(app) as pilot:

@@ -159,10 +159,8 @@ async def _system(chat: ChatScreen, rest: str) -> None:
     if not rest:
         title = chat.app.strings("title.system")
         chat.app.push_screen(EditingScreen(title, chat.talk.system or "", chat.app.strings), changed)
-    elif rest == "-":
-        changed("")
     else:
-        changed(chat.app.read_source(rest[1:]) if rest.startswith("@") else rest)
+        changed("" if rest == "-" else chat.app.read_source(rest[1:]) if rest.startswith("@") else rest)
         chat.app.note(chat.app.strings("said.system", text=chat.talk.system or chat.app.strings("said.none")))
 
 
@@ -255,7 +253,10 @@ async def _stats(chat: ChatScreen, rest: str) -> None:
         chat.app.values.change("stats", parse(SETTINGS["stats"], rest, "/stats"))
         if not (chat.app.settings["stats"] and chat.talk.tip.prompt_tokens):
             return
-    chat.app.show_stats(last_turn(chat, "assistant"))
+    answer = last_turn(chat, "assistant")
+    if not answer.output_tokens:  # a task's, or one that came in from elsewhere
+        raise UsageError(chat.app.strings("said.no_figures"))
+    chat.app.show_stats(answer)
 
 
 async def _compact(chat: ChatScreen, rest: str) -> None:

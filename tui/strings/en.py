@@ -65,6 +65,7 @@ TEXTS = {
     "said.terminal": "the terminal (OSC 52)",
     "said.no_code": "the answer has no code block",
     "said.no_answer": "there is no answer yet",
+    "said.no_figures": "there are no figures of the last answer",
     "said.nothing_asked": "nothing was asked yet",
     "said.nothing_to_go_on": "only an answer can be gone on with",
     "said.autosaved": "the conversation is saved by itself; /save TITLE names it",

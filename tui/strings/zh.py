@@ -65,6 +65,7 @@ TEXTS = {
     "said.terminal": "终端（OSC 52）",
     "said.no_code": "这个回答里没有代码",
     "said.no_answer": "还没有回答",
+    "said.no_figures": "最后的回答没有用时等数据",
     "said.nothing_asked": "还没有提过问题",
     "said.nothing_to_go_on": "只有回答可以接着写",
     "said.forked": "下一个问题从这里分出去",
