@@ -7,6 +7,7 @@ import pytest
 from engine.errors import UsageError
 from tui import commands
 from tui.cli import slash
+from tui.strings.sentences import translated
 
 
 def test_aliases_lead_to_their_word() -> None:
@@ -25,6 +26,14 @@ def test_an_unknown_word_is_an_error_that_names_the_nearest_and_the_escape() -> 
         commands.parse("/regne now")
     assert "/regen" in caught.value.hint
     assert "//regne" in caught.value.hint
+
+
+@pytest.mark.parametrize("line", ["/", "/ text", "/regne", "/xyz"])
+def test_an_unknown_word_is_told_in_chinese_too(line: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        commands.parse(line)
+    for said in (caught.value.message, caught.value.hint or ""):
+        assert translated(said).startswith(("没有命令 /", "是不是 /", "/help 列出命令"))
 
 
 def test_a_line_is_split_into_word_and_rest() -> None:
