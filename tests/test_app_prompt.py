@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from app_pilot import ask, make_app, running, wait_until
+
+from tui.widgets.attachments import Attachments
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,3 +57,24 @@ async def test_the_key_that_copies_the_last_answer_works_in_the_prompt(tiny_mode
         await pilot.press("ctrl+y")
         await wait_until(pilot, lambda: "copied" in told(app), "the copy")
         assert app.chat.prompt.text == "a"
+
+
+@pytest.mark.parametrize(
+    ("keys", "stay"),
+    [(["backspace"] * 3, ["one.txt"]), (["ctrl+c"], []), (["backspace"] * 2 + ["ctrl+c"], [])],
+    ids=["the last", "with the draft", "without a draft"],
+)
+async def test_files_are_taken_away_by_key(
+    tiny_model_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: list[str], stay: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        for name in ("one.txt", "two.txt"):
+            (tmp_path / name).write_text("Some words.")
+            app.chat.attach(name)
+        await pilot.press("h", "i")
+        await pilot.press(*keys)
+        await wait_until(pilot, lambda: [one.name for one in app.chat.pending] == stay, "the files that stay")
+        assert not app.chat.prompt.text
+        assert app.chat.query_one(Attachments).display == bool(stay)

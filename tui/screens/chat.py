@@ -195,8 +195,11 @@ class ChatScreen(WritingScreen):
             return
         if text := self.get_selected_text() or self.prompt.selected_text:
             self.app.copy(text)
-        elif self.prompt.text:
-            self.prompt.write("")
+        elif self.prompt.text or self.pending:
+            if self.prompt.text:
+                self.prompt.write("")
+            self.give([])
+            self.app.meter.measure()
         elif not self._just_ended:  # it was meant to stop
             self.app.exit()
 
@@ -328,6 +331,11 @@ class ChatScreen(WritingScreen):
             self.attach(path)
         except EngineError as error:
             self.app.tell(error)
+
+    @on(Prompt.DetachmentAsked)
+    def _detach_last(self) -> None:
+        if self.pending:
+            self.action_detach(len(self.pending) - 1)
 
     def action_detach(self, number: int) -> None:
         """Take a file away from the next question."""

@@ -142,7 +142,8 @@ TEXTS = {
     "long.words_left": "previous word",
     "long.words_right": "next word",
     "long.branch": "another answer that goes on from this word",
-    "help.more": "//text sends /text to the model · @ at a word's start attaches a file\n"
+    "help.more": "//text sends /text to the model · @ at a word's start attaches a file, "
+    "Backspace in an empty prompt takes it away\n"
     "Other keys: llm config set keys.ACTION KEY; llm config edit lists the actions",
     "error": "{message}",
     "error.hint": "{message}\n→ {hint}",

@@ -140,7 +140,7 @@ TEXTS = {
     "long.words_left": "前一个词",
     "long.words_right": "后一个词",
     "long.branch": "从这个词起另写一个回答",
-    "help.more": "//文字 会把 /文字 发给模型 · 词首的 @ 附上文件\n"
+    "help.more": "//文字 会把 /文字 发给模型 · 词首的 @ 附上文件，输入框空着时按 Backspace 去掉\n"
     "换按键：llm config set keys.动作 按键；llm config edit 列出所有动作",
     "error": "{message}",
     "error.hint": "{message}\n→ {hint}",

@@ -42,6 +42,9 @@ class Prompt(Area):
     class AttachmentAsked(Message):
         """An @ was typed where a file may begin."""
 
+    class DetachmentAsked(Message):
+        """Backspace with nothing to delete."""
+
     class ShellAsked(Message):
         """Ctrl+Z with nothing to undo."""
 
@@ -81,6 +84,13 @@ class Prompt(Area):
             self.post_message(self.CompletionAsked())
         else:
             self.screen.focus_next()
+
+    def action_delete_left(self) -> None:
+        """Backspace deletes what was written, and then the files that go with it, the last one first."""
+        if self.text:
+            super().action_delete_left()
+        else:
+            self.post_message(self.DetachmentAsked())
 
     def action_undo(self) -> None:
         """Ctrl+Z takes back what was typed; where nothing is left of that, it stops the app, as everywhere else."""
