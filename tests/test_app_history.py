@@ -233,6 +233,30 @@ async def test_a_title_given_by_word_is_kept(tiny_model_home: Path, tmp_path: Pa
             ]
 
 
+async def test_a_conversation_is_taken_up_by_its_number_or_from_the_file_it_was_saved_in(
+    tiny_model_home: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "chat.json"
+    with Store(tmp_path / "app.db") as store:
+        app = make_app(tiny_model_home, keeper=Keeper(store))
+        async with running(app) as pilot:
+            await ask(pilot, "One")
+            first = app.chat.talk
+            said = [turn.text for turn in first.path]
+            await say(pilot, f"/save {file}")
+            await wait_until(pilot, file.exists, "the file")
+            for line in (f"/load {first.kept}", f"/load {file}"):
+                await say(pilot, "/new")
+                await wait_until(pilot, lambda: not app.chat.talk.path, "another conversation")
+                await say(pilot, line)
+                await wait_until(pilot, lambda: app.chat.talk.path, line)
+                assert [turn.text for turn in app.chat.talk.path] == said
+            await ask(pilot, "Two")
+            assert len(store.recent()) == 2  # the file began another
+            await say(pilot, "/load 99")
+            await wait_until(pilot, lambda: "no conversation 99" in str(list(app._notifications)), "the error")
+
+
 async def test_where_nothing_is_kept_saving_says_so(tiny_model_home: Path) -> None:
     app = make_app(tiny_model_home)
     async with running(app) as pilot:

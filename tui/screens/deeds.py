@@ -194,7 +194,13 @@ async def _save(chat: ChatScreen, rest: str) -> None:
 
 
 async def _load(chat: ChatScreen, rest: str) -> None:
-    chat.app.memory.show(rest)
+    number = number_of(rest)
+    if number is not None and chat.app.memory.keeper.store is not None:
+        await chat.app.memory.open(number)
+    elif rest.endswith(".json"):
+        await chat.open(chat_file.from_json(chat.app.read_source(rest), rest))
+    else:  # words that are looked for
+        chat.app.memory.show(rest)
 
 
 async def _export(chat: ChatScreen, rest: str) -> None:
