@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from app_pilot import ask, at_once, make_app, running, say, screen_text, settled, wait_until
+from app_pilot import Hold, ask, at_once, make_app, running, say, screen_text, settled, wait_until
 
 from tui.cli.replaying import replayed
 from tui.keeper import Keeper
-from tui.parts.memory import UNCHANGED
+from tui.parts.memory import UNCHANGED, Memory
 from tui.screens.history import HistoryScreen
 from tui.store import Store
 
@@ -212,6 +212,24 @@ async def test_a_question_whose_app_was_killed_before_the_first_word_is_there_ag
             await wait_until(pilot, lambda: len(again.chat.talk.path) == 2, "its answer")
             await settled(pilot)
             assert again.chat.talk.tip.text
+
+
+async def test_an_answer_that_is_long_in_coming_is_not_taken_for_one_that_was_cut(
+    tiny_model_home: Path, tmp_path: Path
+) -> None:
+    with Store(tmp_path / "app.db") as store, Store(tmp_path / "app.db") as other:
+        app = make_app(tiny_model_home, keeper=Keeper(store))
+        async with running(app) as pilot:
+            busy = Hold(app)
+            await say(pilot, "One")
+            await wait_until(pilot, lambda: app.chat.answering, "the question")
+            looked = Memory(app, Keeper(other))  # of an app that is opened now
+            before = looked._cut()
+            assert before is not None
+            await wait_until(pilot, lambda: looked._cut() not in (None, before), "a sign that it is being answered")
+            busy.stopped.set()
+            await settled(pilot)
+            assert looked._cut() is None
 
 
 async def test_a_title_given_by_word_is_kept(tiny_model_home: Path, tmp_path: Path) -> None:

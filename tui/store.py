@@ -213,6 +213,11 @@ class Store(Searchable):
         with self._change():
             self._rewrite(message, text, facts, ids, logprobs)
 
+    def touch(self, message: int) -> None:
+        """Note that a message is still being worked on: its answer is awaited, or does not grow for a while."""
+        with self._change():
+            self._db.execute("UPDATE messages SET updated = ? WHERE id = ?", (time.time(), message))
+
     def finish(
         self,
         message: int,

@@ -43,6 +43,8 @@ class Memory:
         self._refused: set[Talk] = set()
         """Conversations that are kept once the history is free."""
         self._busy_since: float | None = None
+        self._told = 0.0
+        """When it was last noted what is being written."""
         self._titling: Talk | None = None
         self._title_job = self._recalling = 0
         self._asker: HistoryList | None = None
@@ -91,6 +93,20 @@ class Memory:
         refused, self._refused = self._refused, set()
         for talk in refused:
             self.keep(talk)
+
+    def still_at(self, writings: Iterable[Writing]) -> None:
+        """Note each second what is being written, also what has not grown: another app that is opened now would take it
+        for what was cut by a kill."""
+        now, store = time.monotonic(), self.keeper.store
+        if store is None or now - self._told < EVERY:
+            return
+        self._told = now
+        for writing in writings:
+            question = writing.turn.parent
+            message = writing.turn.kept or (question.kept if question else None)
+            if message is not None:
+                with contextlib.suppress(EngineError):  # what can't be kept is told where it is to be kept
+                    store.touch(message)
 
     def keep_unfinished(self, writings: Iterable[Writing]) -> None:
         """What is being written when the app is left, to its last word, and what could not be saved before: nobody is

@@ -283,6 +283,7 @@ class WritingScreen(Screen[None]):
             self.app.note(self.app.strings("said.taken_back"))
 
     async def _repaint(self) -> None:
+        self.app.memory.still_at(self.writings.values())
         writing = next((one for one in self.writings.values() if one.began), None)
         if writing is None:
             return
