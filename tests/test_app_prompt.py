@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from app_pilot import ask, make_app, running, wait_until
+from app_pilot import ask, make_app, running, screen_text, wait_until
 
 from tui.widgets.attachments import Attachments
 
@@ -37,6 +37,13 @@ async def test_what_was_changed_in_a_recalled_text_comes_back_by_undo(tiny_model
         await wait_until(pilot, lambda: app.chat.prompt.text == "One", "the text before")
         await pilot.press("ctrl+z")
         await wait_until(pilot, lambda: app.chat.prompt.text == "Two!", "the changed one")
+
+
+async def test_each_control_character_keeps_its_place(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home)
+    async with running(app) as pilot:
+        app.chat.prompt.insert("a\x07b\x08c\x1bd\x00e")
+        await wait_until(pilot, lambda: "a�b�c�d�e" in screen_text(app), "the text")
 
 
 async def test_what_was_sent_does_not_come_back_by_undo(tiny_model_home: Path) -> None:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from rich.text import Text
 from textual.widgets import TextArea
 
 from tui.widgets.text import in_place
 
-if TYPE_CHECKING:
-    from rich.text import Text
-
 
 class Area(TextArea):
-    """Textual's draws them as they are."""
+    """Textual's draws them as they are, but for those that Rich leaves out: the cursor stood beside its place."""
 
     def get_line(self, line_index: int) -> Text:
         """A line as it is drawn."""
-        line = super().get_line(line_index)
-        line.plain = in_place(line.plain)
-        return line
+        return Text(in_place(self.document.get_line(line_index)), end="", no_wrap=True)
