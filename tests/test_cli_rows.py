@@ -249,13 +249,44 @@ def test_what_another_command_wrote_is_not_gone_on_with(tiny_model_home: Path, t
     assert (tmp_path / "out2").read_text().count("\n") == 1
 
 
+@pytest.mark.parametrize("out", ["jsonl", "csv"])
+def test_what_was_made_with_other_settings_is_not_gone_on_with(tiny_model_home: Path, tmp_path: Path, out: str) -> None:
+    def run(*task: str, stdin: bytes, language: str = "en") -> tuple[int, str]:
+        arguments = [*task, "-m", "tiny", "--in", "lines", "--out", out, "--resume", "made"]
+        done = llm(tiny_model_home, *arguments, stdin=stdin, cwd=tmp_path, env={"LOCAL_LLM_LANG": language})
+        return done.returncode, told(done)[0]
+
+    assert run("classify", "--labels", "a,b", stdin=b"one\n") == (0, "wrote made")
+    before = (tmp_path / "made").read_bytes()
+    other = ["classify", "--labels", "a,c", "--multi"]
+    for rows in (b"one\n", b"one\ntwo\n"):  # all of it done or not
+        assert run(*other, stdin=rows) == (2, "llm: made was made with another --labels, --multi, --threshold")
+    assert run(*other, stdin=b"one\n", language="zh") == (
+        2,
+        "llm: made 是用不同的 --labels, --multi, --threshold 做成的",
+    )
+    assert "--neutral" in run("sentiment", stdin=b"one\n")[1]
+    assert (tmp_path / "made").read_bytes() == before
+    assert run("classify", "--labels", "a,b", stdin=b"one\ntwo\n")[0] == 0
+    assert (tmp_path / "made").read_bytes().startswith(before)
+    (tmp_path / "made").unlink()
+    assert run(*other, stdin=b"one\n") == (0, "wrote made")
+    assert run("batch", "Who?", stdin=b"one\n")[0] == 2
+    (tmp_path / "made").unlink()
+    assert run("batch", "Who?", stdin=b"one\n")[0] == 0
+    assert run("batch", "Where?", "-s", "Be brief.", stdin=b"one\n") == (
+        2,
+        "llm: made was made with another PROMPT, --system",
+    )
+
+
 def test_a_file_is_not_read_while_another_run_writes_it(tiny_model_home: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text('{"text": "another"}\n')
     arguments = [*COMMAND, "sentiment", "-m", "tiny", "--in", "lines", "--resume", "out"]
     script = f"""
 import subprocess, sys
 from pathlib import Path
-from tui.cli.row_output import alone_with
+from tui.cli.row_settings import alone_with
 with alone_with(Path("out")):
     done = subprocess.run({arguments!r}, input=b"a", capture_output=True)
 print(done.returncode, done.stderr.decode())

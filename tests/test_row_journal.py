@@ -38,7 +38,8 @@ def work(texts):
     if die:
         os.kill(os.getpid(), getattr(signal, die))
 
-run_rows(Run(Options()), rows, work, columns=["label", "score"], as_text=str, kind=kind, resume=Path(sys.argv[4]))
+run_rows(Run(Options()), rows, work, columns=["label", "score"], as_text=str, kind=kind, asked={},
+         resume=Path(sys.argv[4]))
 """
 
 
@@ -83,15 +84,16 @@ def test_what_is_written_leaves_the_journal(tmp_path: Path) -> None:
 def test_damaged_lines_and_those_of_other_rows_or_tasks_are_not_taken(tmp_path: Path) -> None:
     rows = [Row(text, fields={"text": text}) for text in "abc"]
     out = tmp_path / "out"
-    with Journal(out, rows, ["label"]) as journal:
+    with Journal(out, rows, ["label"], {}) as journal:
         journal.keep(1, {"label": "x", "error": "\ud800"})
         journal.keep(2, {"label": "y"})
     good = journal.path.read_bytes()
     assert dict(journal.read()) == {1: {"label": "x", "error": "\ud800"}, 2: {"label": "y"}}
     journal.path.write_bytes(b'{"row": 7, "of": "", "result": {}}\n[]\n{"row": 0}\nnull\n\xff\n' + good[:-5])
     assert dict(journal.read()) == {1: {"label": "x", "error": "\ud800"}}
-    with Journal(out, rows, ["label"]) as again:
+    with Journal(out, rows, ["label"], {}) as again:
         again.keep(2, {"label": "z"})
     assert dict(again.read())[2] == {"label": "z"}
-    assert dict(Journal(out, [*rows[:2], Row("other", fields={"text": "other"})], ["label"]).read()).keys() == {1}
-    assert dict(Journal(out, rows, ["summary"]).read()) == {}
+    assert dict(Journal(out, [*rows[:2], Row("other", fields={"text": "other"})], ["label"], {}).read()).keys() == {1}
+    assert dict(Journal(out, rows, ["summary"], {}).read()) == {}
+    assert dict(Journal(out, rows, ["label"], {"--labels": "b"}).read()) == {}

@@ -87,6 +87,12 @@ def batch(
             columns=columns,
             as_text=lambda _row, result: as_text(result, grammar),
             kind=kind,
+            asked={
+                "--model": session.name,
+                "PROMPT": question,
+                "--system": system,
+                "--schema": grammar and grammar.schema,
+            },
             resume=resume,
             place=f"{session.name} on {place_of(session)}",
         )

@@ -78,7 +78,8 @@ def classify(
                 return enumerate(_fitting(task.fit_each(session, asked, names), session.name, least or 0.0))
             return judged(enumerate(task.classify(session, asked, names, examples)), session.name, threshold=least)
 
-        judge_rows(run, session, rows, work, kind=kind, resume=resume)
+        asked = {"--labels": names, "--multi": multi, "--threshold": least, "--example": examples}
+        judge_rows(run, session, rows, work, kind=kind, asked=asked, resume=resume)
 
 
 def read_labels(text: str) -> list[str]:

@@ -64,6 +64,7 @@ def embed(
             columns=("model", "embedding"),
             as_text=lambda _row, result: " ".join(map(str, result["embedding"])),
             kind=kind,
+            asked={"--model": session.name},
             resume=resume,
             place=f"{session.name} on {place_of(session)}",
         )

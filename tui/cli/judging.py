@@ -12,6 +12,7 @@ from tui.cli.deliver import place_of
 from tui.cli.opening import Run
 from tui.cli.row_output import OutFormat, Result
 from tui.cli.row_run import Work, run_rows
+from tui.cli.row_settings import Asked
 from tui.cli.rows import Row
 
 COLUMNS = ("label", "score")
@@ -40,9 +41,9 @@ def judged(
 
 
 def judge_rows(
-    run: Run, session: Any, rows: Sequence[Row], work: Work, *, kind: OutFormat, resume: Path | None
+    run: Run, session: Any, rows: Sequence[Row], work: Work, *, kind: OutFormat, asked: Asked, resume: Path | None
 ) -> None:
-    """Judge all rows and print them; several with the text or its name."""
+    """Judge all rows and print them; several with the text or its name. `asked`: what the labels depend on."""
     run_rows(
         run,
         rows,
@@ -50,6 +51,7 @@ def judge_rows(
         columns=COLUMNS,
         as_text=lambda row, result: as_line(row, result, alone=len(rows) == 1),
         kind=kind,
+        asked={"--model": session.name} | {**asked},
         resume=resume,
         place=f"{session.name} on {place_of(session)}",
     )

@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import IO, Any
 
 from engine.errors import InputError
+from tui.cli.row_settings import Asked
 from tui.cli.rows import Row
 
 
 class Journal:
     """The waiting rows of one output file. A context manager; only the process that holds the file's lock has one."""
 
-    def __init__(self, output: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
-        """`columns`: what the task adds to a row, which tells tasks apart."""
+    def __init__(self, output: Path, rows: Sequence[Row], columns: Sequence[str], asked: Asked) -> None:
+        """`columns` and `asked`: what the task adds to a row, and what that depends on, which tell runs apart."""
         self.path = Path(f"{output}.pending")  # a folder may have no name of its own: `.`
-        self._rows, self._columns = rows, list(columns)
+        self._rows, self._made = rows, [list(columns), asked]
         self._file: IO[str] | None = None
         self._holds = self.path.exists()
 
@@ -88,5 +89,5 @@ class Journal:
 
     def _key(self, index: int) -> str:
         row = self._rows[index]
-        known = json.dumps([self._columns, row.text, row.fields])
+        known = json.dumps([*self._made, row.text, row.fields])
         return hashlib.sha256(known.encode()).hexdigest()[:16]

@@ -6,7 +6,6 @@ With `--resume FILE` rows go to a file that a later run goes on with: what it ho
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import os
@@ -19,13 +18,12 @@ from typing import Any, Literal
 from engine.errors import InputError, UsageError
 from tui.cli.console import Console, counted
 from tui.cli.row_journal import Journal
+from tui.cli.row_settings import RENAME
 from tui.cli.rows import Row, reader_of
-from tui.paths import ensure, places
 
 OutFormat = Literal["text", "csv", "tsv", "jsonl"]
 Result = dict[str, Any]
 """The columns that a task adds to a row."""
-RENAME = "name another file for --resume, or remove it"
 
 
 class RowOutput:
@@ -51,8 +49,8 @@ class RowOutput:
             self._names[name] = self._free(name)
         self._done: dict[int, Result] = {}
         self._journal: Journal | None = None
-        self.written = 0
-        """Rows that are out."""
+        self.total, self.written = len(rows), 0
+        """Rows in all, and those that are out."""
         self.failed = 0
         """Rows with an error, those of earlier runs among them."""
 
@@ -200,23 +198,6 @@ def _records(text: str) -> Iterator[str]:
         if record.count('"') % 2 == 0:
             yield record
             record = ""
-
-
-@contextmanager
-def alone_with(path: Path) -> Iterator[None]:
-    """No other run reads or writes the file meanwhile. Raises InputError where one does."""
-    from filelock import FileLock, Timeout
-
-    name = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()[:16]
-    lock = FileLock(ensure(ensure(places().state) / "locks") / f"{name}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise InputError(f"{path} is being written by another run") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextmanager

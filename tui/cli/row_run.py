@@ -16,7 +16,8 @@ from tui.cli.deliver import save
 from tui.cli.opening import Run
 from tui.cli.progress import Progress
 from tui.cli.row_journal import Journal
-from tui.cli.row_output import OutFormat, Result, RowOutput, alone_with, appending
+from tui.cli.row_output import OutFormat, Result, RowOutput, appending
+from tui.cli.row_settings import Asked, alone_with, check, remember
 from tui.cli.rows import Row
 
 Work = Callable[[list[str]], Iterator[tuple[int, Result | EngineError]]]
@@ -64,20 +65,22 @@ def run_rows(
     columns: Sequence[str],
     as_text: Callable[[Row, Result], str],
     kind: OutFormat,
+    asked: Asked,
     resume: Path | None = None,
     place: str = "",
 ) -> None:
     """Do all rows and write them in order. A single row's error is raised; among several it exits with 6.
 
-    `place`: model and device, for `--stats`.
+    `asked`: what the results depend on. `place`: model and device, for `--stats`.
     """
+    asked = {"--adapter": str(run.adapter or "")} | {**asked}
     lines: list[str] = []
     write: Callable[[str], object] = lines.append if run.options.output else run.console.answer
     output = RowOutput(kind, rows, [*columns, "error"], write, as_text)
     with contextlib.ExitStack() as stack:
         if resume:
             stack.enter_context(alone_with(resume))
-            journal = _go_on(run, output, resume, len(rows), stack, Journal(resume, rows, columns))
+            journal = _go_on(run, output, resume, asked, stack, Journal(resume, rows, columns, asked))
         else:
             output.begin()
         _work(run, rows, work, output, place)
@@ -91,17 +94,20 @@ def run_rows(
 
 
 def _go_on(
-    run: Run, output: RowOutput, path: Path, total: int, stack: contextlib.ExitStack, journal: Journal
+    run: Run, output: RowOutput, path: Path, asked: Asked, stack: contextlib.ExitStack, journal: Journal
 ) -> Journal:
     """Write to a file from where an earlier run left it."""
     done, size = output.resume(path)
+    if done:
+        check(path, asked)
     output.to(stack.enter_context(appending(path, size, run.console)), stack.enter_context(journal))
+    remember(path, asked)
     if not size:
         output.begin()
     kept = output.restore()
     more = f", {journal.path.name} {kept} that waited" if kept else ""
     if done or kept:
-        run.console.note(f"{path} holds {done} of {counted(total, 'row')}{more}: going on after them")
+        run.console.note(f"{path} holds {done} of {counted(output.total, 'row')}{more}: going on after them")
     return journal
 
 

@@ -52,4 +52,4 @@ def sentiment(
         def work(asked: list[str]) -> Iterator[tuple[int, Result | EngineError]]:
             return judged(task.judge_many(session, asked, neutral=neutral), session.name)
 
-        judge_rows(run, session, rows, work, kind=kind, resume=resume)
+        judge_rows(run, session, rows, work, kind=kind, asked={"--neutral": neutral}, resume=resume)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -213,6 +213,7 @@ def _rows(
         columns=["summary"],
         as_text=lambda row, result: f"{' '.join(result['summary'].split())}\t{row.name}",
         kind=kind,
+        asked={"--model": session.name} | {f"--{name}": value for name, value in asdict(wanted).items()},
         resume=resume,
         place=f"{session.name} on {place_of(session)}",
     )

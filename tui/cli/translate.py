@@ -110,6 +110,7 @@ def _rows(
             columns=("translation", "doubtful"),
             as_text=lambda _row, result: result["translation"],
             kind=kind,
+            asked={"--model": session.name, "--to": to},
             resume=resume,
             place=f"{session.name} on {place_of(session)}",
         )
