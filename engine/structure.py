@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from engine.endless import endless
 from engine.errors import OutputError, UsageError
 from engine.shape import Schema, bounded
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from engine.tokenizer import Tokenizer
 
 _DEEPEST = 64
+_WAY_OUT = "what refers to itself may be null, a list that may be empty, or not required"
 _SLICES = ['[^"\\\\\\x00-\\x1F\\x7F]{1,30}']
 """Tokens that a text may go on with, kept apart: without, its mask takes milliseconds; more slices only cost time."""
 
@@ -72,6 +74,8 @@ def compile_schema(schema: Schema) -> Grammar:
         except ValueError as error:
             refused = str(error)
         if not refused:
+            if endless(schema):
+                raise UsageError("the schema can't be guaranteed: each value would need another in it", hint=_WAY_OUT)
             return Grammar(schema, rules)
     raise UsageError(f"the schema can't be guaranteed: {_first_line(refused)}", hint=_advice(refused))
 
