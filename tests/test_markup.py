@@ -48,6 +48,8 @@ def test_the_pieces_joined_are_the_document(lines: list[str], ended: bool) -> No
         ("| Day | `a|b` \\| c |\n|:--|---|\n| Monday | 12 |\n", ["Day", "`a|b` \\| c", "Monday", "12"]),
         ("name | value\n--- | ---\nspeed | fast\n", ["name", "value", "speed", "fast"]),
         ("Text.\\\nMore.\n", ["Text.", "More."]),
+        ("[^1]: The note. Its end.\n[^two]:Another\n", ["The note. Its end.", "Another"]),
+        ("Term\n: What it means\n:   or may\n", ["Term", "What it means", "or may"]),
     ],
 )
 def test_marks_are_not_part_of_the_words(text: str, expected: list[str]) -> None:

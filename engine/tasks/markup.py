@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _MARKS = re.compile(
-    r"(?:[^\S\n]|>|(?:[-*+•·‣▪◦]|\d{1,3}[.)])(?=\s)|#{1,6}(?=\s)|\[[ xX]\](?=\s)|\d{1,3}、"
+    r"(?:[^\S\n]|>|(?:[-*+•·‣▪◦:]|\d{1,3}[.)])(?=\s)|#{1,6}(?=\s)|\[[ xX]\](?=\s)|\[\^[^\]\s]{1,99}\]:|\d{1,3}、"
     r"|[（(](?:\d{1,3}|[一二三四五六七八九十]{1,3})[）)]|[一二三四五六七八九十]{1,3}、|[①-⑳])*"
 )
-"""What may stand before a line's words: indentation, quotes, list marks, headings, boxes."""
+"""What may stand before a line's words: indentation, quotes, marks of lists, definitions and notes, headings, boxes."""
 _CLOSING = re.compile(r"(?<=\s)#+$")
 _FENCE = re.compile(r"(`{3,}(?=[^`]*$)|~{3,})", re.MULTILINE)
 _RULER = re.compile(r"(?:[\s|:-]*+>)*+[\s:-]*+\|[\s|:]*+-[\s|:-]*")
@@ -89,7 +89,7 @@ def _untouched(lines: Sequence[str], at: int) -> int:
         if body.lower().startswith(opener):
             rest = body[len(opener) :]
             return at + 1 if closer in rest.lower() else _until(lines, at + 1, re.compile(".*" + re.escape(closer)))
-    if _DEFINITION.match(body) and not body.startswith("[^"):
+    if _DEFINITION.match(body):
         return at + 1
     return _indented_code(lines, at)
 
