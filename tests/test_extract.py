@@ -29,6 +29,19 @@ def test_sentences_know_their_lines() -> None:
     ]
 
 
+def test_an_item_of_a_list_is_no_part_of_the_one_before_it() -> None:
+    text = "We must do\nthis:\n- Call Ann\n  who is away.\n  1. Then Bob\n2) 再写信\n\n* The end. Really.\n"
+    found = [(sentence.text, sentence.first_line, sentence.last_line) for sentence in sentences_of(text)]
+    assert found == [
+        ("We must do this:", 1, 2),
+        ("Call Ann who is away.", 3, 4),
+        ("Then Bob", 5, 5),
+        ("再写信", 6, 6),
+        ("The end.", 8, 8),
+        ("Really.", 8, 8),
+    ]
+
+
 def unit(rows: list[list[float]]) -> np.ndarray:
     vectors = np.array(rows, dtype=np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

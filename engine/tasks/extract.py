@@ -36,7 +36,9 @@ AHEAD = 64
 """Sentences whose likenesses to all others are computed in one product: one by one each reads all the vectors again."""
 NOVELTY = 0.5
 """How much likeness to what is already taken counts against a sentence."""
-_APART = re.compile(rf"((?:\n[^\S\n]*\n|[{LINE}{PARAGRAPH}])\s*)")
+_ITEM = r"[^\S\n]*(?:[-*•]|\d{1,2}[.)、])[^\S\n]+"
+"""What begins an item of a list: a sentence does not go on over it."""
+_APART = re.compile(rf"((?:\n[^\S\n]*\n|[{LINE}{PARAGRAPH}])\s*|\n(?={_ITEM}))")
 LEAD = 0.1
 """What standing first counts for: texts tend to begin with what matters."""
 
@@ -87,10 +89,10 @@ def _span(sentence: Sentence) -> str:
 
 
 def sentences_of(text: str) -> Iterator[Sentence]:
-    """The sentences of every paragraph, on one line each, with where they stand."""
+    """The sentences of every paragraph and every item of a list, on one line each, with where they stand."""
     line = 1
     for block in _APART.split(text):
-        for sentence in sentences(block):
+        for sentence in sentences(re.sub(f"^{_ITEM}", "", block)):
             start = line + sentence[: len(sentence) - len(sentence.lstrip())].count("\n")
             body = sentence.strip()
             line += sentence.count("\n")
