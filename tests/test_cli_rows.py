@@ -115,6 +115,8 @@ def test_examples_change_the_scores_and_come_from_options_or_a_file(tiny_model_h
         (["sentiment", "--in", "lines", "--per", "line", "-"], "same thing"),
         (["sentiment", "--out", "text", "--resume", "f", "x"], "--resume needs"),
         (["sentiment", "--out", "csv", "--json", "x"], "two formats"),
+        (["summarize", "--in", "lines", "--timeout", "9"], "--timeout is for documents"),
+        (["translate", "--out", "csv", "--timeout", "9"], "--timeout is for documents"),
     ],
 )
 def test_options_that_make_no_sense_are_told_at_once(

@@ -54,6 +54,8 @@ def out_format(run: Run, out: OutFormat | None, resume: Path | None) -> OutForma
         raise UsageError("--resume needs --out csv, tsv or jsonl: text does not say which row it is")
     if resume and options.output:
         raise UsageError("--resume names the output file: --output can't name another")
+    if options.timeout is not None:
+        raise UsageError("--timeout is for documents, not for rows")
     return kind
 
 

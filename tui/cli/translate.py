@@ -67,8 +67,6 @@ def translate(
     if spec or out or resume:
         if text is not None:
             raise UsageError("--text is one text: --in, --out and --resume are for files and stdin")
-        if options.timeout is not None:
-            raise UsageError("--timeout is for documents, not for rows")
         _rows(options, paths, to, spec, out, resume)
         return
     if text is None:
