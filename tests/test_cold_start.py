@@ -6,6 +6,7 @@ import ctypes
 import json
 import mmap
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -13,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from cli_process import ROOT, environment
+from cli_process import ROOT, environment, llm
 
 from engine import ahead, lean
 
@@ -138,3 +139,15 @@ def test_the_pytorch_that_we_pin_is_here_and_known_to_a_lean_import() -> None:
     (pin,) = (pin.removeprefix("torch==") for pin in pins if pin.startswith("torch=="))
     assert pin in lean.TESTED, "study what its first import brings, then name it in `engine.lean.TESTED`"
     assert version("torch").partition("+")[0] == pin, "this environment is not the one that pyproject.toml asks for"
+
+
+def test_an_error_while_pytorch_is_linked_has_its_exit_code(tiny_model_home: Path, tmp_path: Path) -> None:
+    """Linking goes on when the tokenizer can't be read; taken apart meanwhile, the process crashed."""
+    shutil.copytree(tiny_model_home / "models", tmp_path / "models")
+    damaged = tmp_path / "models" / "tiny" / "tokenizer.model"
+    about = damaged.stat()
+    damaged.write_bytes(bytes(about.st_size))
+    os.utime(damaged, ns=(about.st_atime_ns, about.st_mtime_ns))  # by size and time it is the one that was installed
+    for _ in range(3):
+        done = llm(tmp_path, "sentiment", "-m", "tiny", "good", fresh=True)
+        assert (done.returncode, done.stdout) == (3, b""), done.stderr

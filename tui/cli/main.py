@@ -176,8 +176,11 @@ def _silence() -> None:
 
 
 def _end(code: list[int]) -> None:
-    """End the process there and then where PyTorch was loaded, which Python takes a third of a second to take apart."""
-    if code and "torch" in sys.modules:
+    """End the process there and then where PyTorch was loaded, which Python takes a third of a second to take apart.
+
+    Or where its libraries may still be on their way in: to take apart what a thread is linking ends in a crash.
+    """
+    if code and sys.modules.keys() & {"torch", "engine.ahead"}:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 stream.flush()
