@@ -111,6 +111,14 @@ def test_a_question_that_is_too_long_itself_is_an_error_under_every_policy(
     assert asked.conversations == []
 
 
+def test_a_reply_with_too_much_room_is_told_to_have_less(tiny_session: Session) -> None:
+    for documents, policy, room in (([], "error", 2040), ([NOTE], "error", 2048), ([NOTE], "head", 2040)):
+        sampling = SamplingConfig(max_tokens=room)
+        with pytest.raises(InputTooLong) as caught:
+            list(answer(tiny_session, "When does it leave?", documents, sampling, overflow=policy))
+        assert caught.value.hint == "lower --max-tokens"
+
+
 @pytest.mark.parametrize("policy", ["head", "tail", "middle"])
 def test_a_cut_document_keeps_what_the_policy_says_and_names_the_lines_left_out(
     tiny_session: Session, asked: Asked, policy: Overflow

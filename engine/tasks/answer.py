@@ -151,12 +151,13 @@ def _fitted(
 
 
 def _too_long(session: Session, tokens: int, reply: int, documents: bool) -> InputTooLong:
-    advice = (
-        "--overflow search, head, tail, middle or summarize fits the documents" if documents else "shorten the question"
-    )
-    return InputTooLong(
-        f"input {tokens} tok + {reply} for the reply > {session.context} context", hint=f"{advice}; or raise --ctx."
-    )
+    if reply >= session.context or (tokens < session.context and not documents):
+        hint = "lower --max-tokens"
+    elif documents:
+        hint = "--overflow search, head, tail, middle or summarize fits the documents; or raise --ctx."
+    else:
+        hint = "shorten the question; or raise --ctx."
+    return InputTooLong(f"input {tokens} tok + {reply} for the reply > {session.context} context", hint=hint)
 
 
 def _summaries(
