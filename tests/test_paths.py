@@ -129,4 +129,15 @@ def test_a_relative_home_counted_from_a_folder_that_is_gone_says_so(
 @posix
 def test_an_output_can_be_a_device() -> None:
     write_output(Path("/dev/null"), b"text")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="where /dev/stdout leads to a pipe that has no path is Linux's")
+def test_an_output_can_be_a_link_to_a_pipe() -> None:
+    reader, writer = os.pipe()
+    try:
+        write_output(Path(f"/dev/fd/{writer}"), b"text")
+        assert os.read(reader, 9) == b"text"
+    finally:
+        os.close(reader)
+        os.close(writer)
     assert Path("/dev/null").is_char_device()

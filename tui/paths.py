@@ -199,10 +199,10 @@ def write_output(path: Path, data: bytes) -> None:
     Raises InputError where the folder is missing or can't be written.
     """
     try:
-        target = _led_to(path)
-        if target.exists() and not target.is_file():  # a device or a named pipe: nothing to rename
-            target.write_bytes(data)
+        if path.exists() and not path.is_file():  # a device or a pipe, as /dev/stdout may lead to: nothing to rename
+            path.write_bytes(data)
         else:
+            target = _led_to(path)
             _replace(target, data, mode=_mode_for(target))
     except (OSError, RuntimeError, ValueError) as error:  # also links that go round, and a NUL in the name
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
