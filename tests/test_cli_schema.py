@@ -249,6 +249,16 @@ def test_without_a_schema_each_row_is_answered_in_one_line(command: Command) -> 
     assert "2048 context" in rows[1]["error"]
 
 
+def test_answers_that_were_cut_are_told(command: Command) -> None:
+    arguments = ("batch", "Say {text}", "--in", "lines", "--max-tokens", "3")
+    done = command(*arguments, "--json", stdin="one\n" + "two " * 3000)
+    assert done.code == 6
+    assert json.loads(done.out.splitlines()[0])["finish_reason"] == "length"
+    assert "1 of 2 rows: cut at 3 tokens; --max-tokens gives more room" in done.err
+    whole = command("batch", "Say {text}", "--in", "lines", "--max-tokens", "1900", "--stop", "e", stdin="one\n")
+    assert (whole.code, "cut at" in whole.err) == (0, False)
+
+
 def test_a_killed_run_goes_on_and_every_row_is_there_once(tiny_model_home: Path, tmp_path: Path) -> None:
     names = [f"Person {number}" for number in range(150)]
     (tmp_path / "rows.txt").write_text("\n".join(names), encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -155,10 +156,10 @@ def each(
     *,
     system: str | None = None,
     grammar: Grammar | None = None,
-) -> Iterator[tuple[int, str | InputTooLong | OutputError]]:
+) -> Iterator[tuple[int, Chunk | InputTooLong | OutputError]]:
     """The same question about each text, several at once: number and answer, in the order in which they are done.
 
-    With a grammar an answer is the text of a value that fits it.
+    An answer is the last chunk of its reply with all of the text; with a grammar that is a value that fits it.
     """
     running: dict[int, tuple[int, str]] = {}
     """By their index among what fits: number, and the answer so far."""
@@ -184,7 +185,7 @@ def each(
             yield number, chunk
         elif chunk.finish_reason:
             cut = grammar is not None and chunk.finish_reason != "stop"
-            yield number, unfinished(chunk) if cut else written + chunk.text
+            yield number, unfinished(chunk) if cut else replace(chunk, text=written + chunk.text)
         else:
             running[index] = number, written + chunk.text
     yield from refused

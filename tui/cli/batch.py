@@ -22,6 +22,7 @@ from tui.cli.rows import Row, read_rows
 from tui.cli.shaped import SchemaOption, cells_of, columns_of, read_schema, value_of
 
 if TYPE_CHECKING:
+    from engine.schema import Chunk
     from engine.structure import Grammar
 
 EXAMPLES = """
@@ -73,36 +74,45 @@ def batch(
             _show_first(run, session, question, rows, grammar, system)
             return
 
+        cut = 0
+
         def work(texts: list[str]) -> Iterator[tuple[int, Result | EngineError]]:
-            for number, text in fill.each(session, question, texts, sampling, system=system, grammar=grammar):
-                yield (
-                    number,
-                    text if isinstance(text, EngineError) else _result(session.name, text, grammar, kind),
-                )
+            nonlocal cut
+            for number, said in fill.each(session, question, texts, sampling, system=system, grammar=grammar):
+                if isinstance(said, EngineError):
+                    yield number, said
+                    continue
+                cut += said.finish_reason == "length"
+                yield number, _result(session.name, said, grammar, kind)
 
-        run_rows(
-            run,
-            rows,
-            work,
-            columns=columns,
-            as_text=lambda _row, result: as_text(result, grammar),
-            kind=kind,
-            asked={
-                "--model": session.name,
-                "PROMPT": question,
-                "--system": system,
-                "--schema": grammar and grammar.schema,
-            },
-            resume=resume,
-            place=f"{session.name} on {place_of(session)}",
-        )
+        try:
+            run_rows(
+                run,
+                rows,
+                work,
+                columns=columns,
+                as_text=lambda _row, result: as_text(result, grammar),
+                kind=kind,
+                asked={
+                    "--model": session.name,
+                    "PROMPT": question,
+                    "--system": system,
+                    "--schema": grammar and grammar.schema,
+                },
+                resume=resume,
+                place=f"{session.name} on {place_of(session)}",
+            )
+        finally:
+            if cut:
+                where = f"{cut} of {counted(len(rows), 'row')}"
+                run.console.note(f"{where}: cut at {sampling.max_tokens} tokens; --max-tokens gives more room")
 
 
-def _result(model: str, text: str, grammar: Grammar | None, kind: str) -> Result:
+def _result(model: str, said: Chunk, grammar: Grammar | None, kind: str) -> Result:
     """What an answer adds to its row: `answer`; or `data`, in tables a column for each of its fields."""
     if grammar is None:
-        return {"model": model, ANSWER: text}
-    value = value_of(grammar, text)
+        return {"model": model, ANSWER: said.text, "finish_reason": said.finish_reason}
+    value = value_of(grammar, said.text)
     if kind in {"csv", "tsv"}:
         return cells_of(grammar, value)
     return {"model": model, "data": value}
