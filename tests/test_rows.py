@@ -37,6 +37,7 @@ def test_a_column_is_found_by_name_and_quotes_hold_line_breaks(tmp_path: Path) -
     assert [row.text for row in rows] == ['two\nlines, "quoted"', "好"]
     assert rows[0].fields == {"id": "1", "review": 'two\nlines, "quoted"'}
     assert read(tmp_path, "a\tb\n1\tx y\n", "tsv:b")[0].text == "x y"
+    assert [row.name[-2:] for row in read(tmp_path, "\n\r\na,b\n\n1,x\n", "csv:b")] == [":5"]
 
 
 def test_a_row_that_is_no_row_keeps_its_place(tmp_path: Path) -> None:

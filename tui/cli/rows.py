@@ -102,7 +102,7 @@ def _split(document: Document, spec: str) -> Iterator[Row]:
 def _table_rows(document: Document, column: str, delimiter: str) -> Iterator[Row]:
     reader = reader_of(document.text, delimiter, strict=True)
     try:
-        header = _told_apart(next(reader, []))
+        header = _told_apart(next(filter(None, reader), []))  # a blank line before it is no header
         if column not in header:
             known = ", ".join(header) or "none"
             raise UsageError(f"{document.name} has no column {column!r}", hint=f"its columns: {known}")
