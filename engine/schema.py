@@ -96,7 +96,7 @@ class Coverage:
     unread_lines: tuple[tuple[int, int], ...] = ()
     """First and last line, from 1, of each stretch that the model did not see."""
     chunks_cached: int = 0
-    """Runs whose results were kept from an earlier time."""
+    """Chunks whose results were kept from an earlier time."""
     given_whole: bool = False
     """The text is no longer than the summary asked for, and came out itself."""
 

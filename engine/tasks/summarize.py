@@ -241,7 +241,7 @@ def _in_parts(
         share = wish.length.share(len(groups)) if last else Length.of_a_passage()
         asks = [wish.ask(template, "\n\n".join(part.text for part in group), share) for group in groups]
         level: list[Part] = []
-        for event in writer.write(asks, share, wish.echo(template, share)):
+        for event in writer.write(asks, share, wish.echo(template, share), passages=template is PART):
             if isinstance(event, Chunk):
                 yield event
                 continue
@@ -307,8 +307,13 @@ class _Writer:
         """A piece of text with the tokens of all runs so far."""
         return Chunk(text, prompt_tokens=self._prompt_tokens, output_tokens=self._output_tokens, finish_reason=finish)
 
-    def write(self, asks: Sequence[str], length: Length, echo: str) -> Generator[str | Chunk, None, None]:
-        """What the model writes for each prompt, in order; empty chunks in between let the caller stop."""
+    def write(
+        self, asks: Sequence[str], length: Length, echo: str, *, passages: bool
+    ) -> Generator[str | Chunk, None, None]:
+        """What the model writes for each prompt, in order; empty chunks in between let the caller stop.
+
+        `passages`: the prompts hold the text itself, not what was written about it.
+        """
         sampling = _limited(self._sampling, length, echo)
         keys = [self._key(ask, sampling, length) for ask in asks]
         done: dict[int, str] = {}
@@ -316,7 +321,7 @@ class _Writer:
             known = self._memory.get(key) if self._memory else None
             if known is not None:
                 done[number] = known
-                self.remembered += 1
+                self.remembered += passages
         todo = [number for number in range(len(asks)) if number not in done]
         conversations = ([Message("user", asks[number])] for number in todo)
         texts = dict.fromkeys(todo, "")
