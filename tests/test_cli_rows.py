@@ -101,6 +101,10 @@ def test_examples_change_the_scores_and_come_from_options_or_a_file(tiny_model_h
     filed = json.loads(llm(tiny_model_home, *base, "--example-file", str(tmp_path / "examples")).stdout)
     assert given == filed
     assert given["scores"] != plain["scores"]
+    (tmp_path / "examples").write_text(" \n")
+    empty = llm(tiny_model_home, *base, "--example-file", str(tmp_path / "examples"))
+    assert (empty.returncode, empty.stdout) == (1, b"")
+    assert "examples is empty" in told(empty)[0]
 
 
 @pytest.mark.parametrize(

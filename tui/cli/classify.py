@@ -10,7 +10,7 @@ import typer
 from engine.errors import EngineError, UsageError
 from tui.cli.given import given_rows
 from tui.cli.help import HelpfulCommand
-from tui.cli.inputs import argument_text, read_file
+from tui.cli.inputs import argument_text, read_file, with_text
 from tui.cli.judging import judge_rows, judged
 from tui.cli.opening import Run
 from tui.cli.options import MODEL, READING, Options, takes
@@ -101,7 +101,8 @@ def read_examples(given: Sequence[str], file: str | None) -> list[tuple[str, str
     """Judged texts; the label stands after the last `=`. Raises UsageError."""
     lines = [(text, "--example") for text in given]
     if file:
-        lines += [(line, f"{file}:{n}") for n, line in enumerate(read_file(file).text.split("\n"), 1) if line.strip()]
+        text = with_text(read_file(file), file).text
+        lines += [(line, f"{file}:{n}") for n, line in enumerate(text.split("\n"), 1) if line.strip()]
     found = []
     for line, where in lines:
         text, equals, label = line.rpartition("=")
