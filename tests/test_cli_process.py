@@ -169,7 +169,7 @@ def test_invalid_utf8_on_stdin_names_the_byte(tmp_path: Path) -> None:
 
 def test_the_name_it_was_called_by_is_the_name_it_says(tmp_path: Path) -> None:
     script = tmp_path / "local-llm"
-    script.write_text(f"#!{sys.executable}\nfrom tui.cli.main import main\nmain()\n")
+    script.write_text(f"#!{sys.executable}\nfrom tui.cli.entry import main\nmain()\n")
     done = subprocess.run(
         [sys.executable, str(script), "ask", "hi"],
         env=environment(tmp_path),
@@ -316,7 +316,7 @@ def test_debug_shows_where_an_error_comes_from(tmp_path: Path) -> None:
 
 def test_completion_scripts_exist_for_both_names(tmp_path: Path) -> None:
     script = tmp_path / "local-llm"
-    script.write_text("from tui.cli.main import main\nmain()\n")
+    script.write_text("from tui.cli.entry import main\nmain()\n")
     done = subprocess.run(
         [sys.executable, str(script), "--show-completion", "bash"],
         env=environment(tmp_path, {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}),
@@ -325,6 +325,25 @@ def test_completion_scripts_exist_for_both_names(tmp_path: Path) -> None:
         check=True,
     )
     assert b"_LOCAL_LLM_COMPLETE" in done.stdout
+
+
+@posix
+@pytest.mark.parametrize(("heard", "code"), [("default_int_handler", -signal.SIGINT), ("SIG_IGN", 0)])
+def test_a_ctrl_c_while_the_command_line_is_imported_ends_without_a_word(tmp_path: Path, heard: str, code: int) -> None:
+    script = (
+        "import os, signal, sys\n"
+        "class Pressed:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'typer': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Pressed())\n"
+        f"signal.signal(signal.SIGINT, signal.{heard})\n"
+        "from tui.cli.entry import main\n"
+        "sys.argv = ['llm', 'paths']; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], env=environment(tmp_path), capture_output=True, check=False,
+                          timeout=60)  # fmt: skip
+    assert b"Traceback" not in done.stderr
+    assert done.returncode == code
 
 
 @posix

@@ -74,7 +74,7 @@ def _is_ours(path: Path, running: Path) -> bool:
     if path.resolve() == running or path.resolve().parent == running.parent:
         return True
     with contextlib.suppress(OSError):
-        return b"tui.cli.main" in path.read_bytes()[:4096]
+        return b"from tui.cli." in path.read_bytes()[:4096]
     return False
 
 
