@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -182,10 +183,18 @@ async def test_what_a_killed_app_was_writing_is_taken_up_unless_it_still_grows(
         question = store.add(number, None, "user", "Tell me everything")
         answer = store.add(number, question, "assistant", "Once upon")
         app = make_app(tiny_model_home, keeper=Keeper(store))
-        async with running(app, loaded=False) as pilot:  # a slow load would outlast the wait
-            store.update(answer, "Once upon a time")  # another app is at it
+
+        async def write() -> None:
+            """As another app that is at it."""
+            while True:
+                store.update(answer, "Once upon a time")
+                await asyncio.sleep(0.2)
+
+        writing = asyncio.create_task(write())
+        async with running(app) as pilot:
             await pilot.pause(UNCHANGED + 0.5)
             assert app.chat.talk.path == []
+        writing.cancel()
         assert store.shown(number)[1].finish is None
         again = make_app(tiny_model_home, keeper=Keeper(store))
         async with running(again) as pilot:

@@ -346,7 +346,7 @@ def naive(session: Session, ids: list[int], first: int) -> list[float]:
 
 def test_scores_of_raw_tokens_are_those_of_computing_everything_again(float_session: Session) -> None:
     ids = [id_ for id_, _, _ in float_session.pieces("Once upon a time there was 一座山，山里有座庙。" * 3)]
-    start = float_session._start()
+    start = float_session._tokenizer.beginning
     for cut in (0, 1, 7, len(ids) - 1):
         rows = float_session.score_ids(ids[:cut], [ids[cut:], ids[cut : cut + 1], []])
         expected = naive(float_session, start + ids, len(start) + cut)
@@ -358,7 +358,7 @@ def test_scores_of_raw_tokens_are_those_of_computing_everything_again(float_sess
 def test_the_likelihood_of_an_ending_is_that_of_all_that_it_adds(float_session: Session) -> None:
     context, endings = "The sun rises in the", [" east", " refrigerator of doubt"]
     ids = [[id_ for id_, _, _ in float_session.pieces(text)] for text in (context, *(context + e for e in endings))]
-    start = float_session._start()
+    start = float_session._tokenizer.beginning
     assert all(whole[: len(ids[0])] == ids[0] for whole in ids[1:])
     expected = [sum(naive(float_session, start + whole, len(start) + len(ids[0]))) for whole in ids[1:]]
     assert score_endings(float_session, context, endings) == pytest.approx(expected, abs=1e-2)
@@ -371,7 +371,7 @@ def test_an_ending_that_merges_with_the_context_counts_from_where_it_changes(flo
     with pytest.raises(InputError, match="how the context begins"):
         score_endings(float_session, "un", ["der", " x"])
     whole = [id_ for id_, _, _ in float_session.pieces("the under")]
-    start = float_session._start()
+    start = float_session._tokenizer.beginning
     alone = [id_ for id_, _, _ in float_session.pieces("the un")]
     common = next(i for i in range(len(alone)) if alone[i] != whole[i])
     found = score_endings(float_session, "the un", ["der"])
