@@ -279,13 +279,13 @@ async def test_doubts_are_shaded_and_a_fork_begins_with_another_word(tiny_model_
 async def test_a_marked_word_of_a_long_answer_is_in_sight(tiny_model_home: Path) -> None:
     app = make_app(tiny_model_home)
     async with running(app, (60, 20)) as pilot:
-        pieces = [Piece(f"word{number} ", -2.0 if number == 150 else -0.1) for number in range(300)]
+        pieces = [Piece(f"word{number} ", -2.0 if number in {30, 150, 280} else -0.1) for number in range(300)]
         app.push_screen(DoubtsScreen(pieces, "", lambda before: None, app.strings))
-        await wait_until(pilot, lambda: "word150" in screen_text(app).partition("after")[0], "the first doubt")
-        await pilot.press(*["left"] * 120)
-        await wait_until(pilot, lambda: "word30 " in screen_text(app).partition("after")[0], "a word above it")
-        await pilot.press(*["right"] * 250)
-        await wait_until(pilot, lambda: "word280" in screen_text(app).partition("after")[0], "a word below it")
+        for key, marked in ((None, 30), ("tab", 150), ("right", 151), ("tab", 280), ("shift+tab", 150)):
+            await pilot.press(*([key] if key else []))
+            await wait_until(
+                pilot, lambda said=f"word{marked} ": said in screen_text(app).partition("after")[0], f"word {marked}"
+            )
 
 
 async def test_what_a_model_says_does_not_steer_the_terminal(tiny_model_home: Path) -> None:

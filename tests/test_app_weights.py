@@ -62,7 +62,7 @@ def home(default_model: Path, tiny_model_home: Path, tmp_path: Path) -> Path:
 
 def asks_in_chinese(chat: Chat) -> None:
     chat.says("什么是人工智能？")
-    chat.sees("24 tok")
+    chat.sees("· 24 tok ·")
     chat.sees("cut: Esc o goes on")
     assert "人工智能" in chat.screen.text
     chat.has_its_answer()
@@ -96,7 +96,7 @@ def edits_and_walks_back(chat: Chat) -> None:
     chat.sees("只要一句。")
     chat.press("ctrl+s")
     chat.sees("‹ 2/2 ›")
-    chat.sees("8 tok")
+    chat.sees("· 8 tok ·")
     chat.has_its_answer()
     chat.goes_to_the_last_message()
     chat.press("k", "left")  # the version before, with what was said until the stop
@@ -110,7 +110,7 @@ def forks(chat: Chat) -> None:
     chat.sees_no("‹ 1/2 ›")  # the path ends here
     chat.says("举一个例子。")
     chat.sees("‹ 3/3 ›")
-    chat.sees("8 tok")
+    chat.sees("· 8 tok ·")
     chat.has_its_answer()
 
 
