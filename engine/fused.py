@@ -23,7 +23,7 @@ from engine.model import Block, Decoder, HeadNorm, attend
 from engine.row_cache import RowCache
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from engine.config import ModelConfig
     from engine.kv_cache import Cache
@@ -96,13 +96,18 @@ class FusedDecoder(Decoder):
         self._native = _Native.of(self)
 
     def forward(
-        self, ids: Tensor, cache: Cache | None = None, layout: Layout | None = None, depth: int | None = None
+        self,
+        ids: Tensor,
+        cache: Cache | None = None,
+        layout: Layout | None = None,
+        depth: int | None = None,
+        ends: Sequence[int] | None = None,
     ) -> Tensor:
         """As `Decoder.forward`."""
         native = self._native
         batch, tokens = ids.shape
         if native is None or (batch > 1 and not isinstance(cache, RowCache)):
-            return super().forward(ids, cache, layout, depth)
+            return super().forward(ids, cache, layout, depth, ends)
         if depth is None and isinstance(cache, RowCache):
             return self._row_step(ids, cache, native.hidden)
         if layout is None:
@@ -110,9 +115,9 @@ class FusedDecoder(Decoder):
             near = NEAR - layout.end + tokens  # tokens before that border
             if isinstance(cache, KVCache) and depth is None and tokens > FEW and 0 < near < tokens:
                 return torch.cat([self.forward(part, cache) for part in (ids[:, :near], ids[:, near:])], 1)
-        if depth is None and isinstance(cache, KVCache) and (tokens <= FEW or layout.end <= NEAR):
-            return self._step(ids, cache, layout, native.hidden)
-        return self._pass(native, ids, layout, cache, depth)
+        if isinstance(cache, KVCache) and (tokens <= FEW or layout.end <= NEAR):
+            return self._step(ids, cache, layout, native.hidden, depth, ends)
+        return self._pass(native, ids, layout, cache, depth, ends)
 
     def next_logits(self, ids: Tensor, cache: Cache) -> Tensor:
         """As `Decoder.next_logits`, in one call where it can be."""
@@ -126,12 +131,21 @@ class FusedDecoder(Decoder):
             return self._step(ids, cache, cache.layout(ids.shape[1]), logits)
         return super().next_logits(ids, cache)
 
-    def _step(self, ids: Tensor, cache: KVCache, layout: Layout, compute: Callable[[_Step], Tensor]) -> Tensor:
+    def _step(
+        self,
+        ids: Tensor,
+        cache: KVCache,
+        layout: Layout,
+        compute: Callable[[_Step], Tensor],
+        depth: int | None = None,
+        ends: Sequence[int] | None = None,
+    ) -> Tensor:
         """What is computed of new tokens of one sequence, in one call."""
         tokens = ids.shape[1]
         places, ranges = _places(layout, cache.length)
-        computed = compute(_Step(ids, self._tables(layout.end), _of_one(cache, tokens), places, ranges))
-        cache.stored(tokens)
+        depth = None if depth is None else min(depth, self.config.num_layers)
+        computed = compute(_Step(ids, self._tables(layout.end), _of_one(cache, tokens), places, ranges, depth, ends))
+        cache.stored(tokens, depth)
         cache.advance(tokens)
         return computed
 
@@ -154,6 +168,7 @@ class FusedDecoder(Decoder):
         layout: Layout,
         cache: Cache | None,
         depth: int | None,
+        ends: Sequence[int] | None,
     ) -> Tensor:
         """Many tokens of one sequence."""
         config = self.config
@@ -168,7 +183,11 @@ class FusedDecoder(Decoder):
             if cache is not None:
                 k, v = cache.append(index, k, v)
             mask = layout.mask(k.shape[2], layer.attention.window)
+            before = x.clone() if ends is not None and index + 1 == (depth or config.num_layers) else None
             native.after(index, attend(q.to(k.dtype), k, v, mask, layer.attention.scale), x)
+            if before is not None:
+                at = torch.tensor(ends)
+                x = before.index_copy(0, at, x[at])
         if cache is not None:
             cache.advance(len(x))
         x = x.view(1, len(x), -1)
@@ -189,6 +208,10 @@ class _Step(NamedTuple):
     caches: ctypes.Array[_LayerCache]
     places: list[_Place]
     ranges: list[_Range]
+    depth: int | None = None
+    """Blocks that are run, and no norm after them; None: all, and it."""
+    ends: Sequence[int] | None = None
+    """Tokens that the last of them is whole for; None: all."""
 
 
 def _places(layout: Layout, length: int) -> tuple[list[_Place], list[_Range]]:
@@ -263,7 +286,7 @@ class _Native:
         return cls(native, model, [_layer(block, model.rotary.kinds.index(block.kind), config) for block in blocks])
 
     def hidden(self, step: _Step) -> Tensor:
-        """(B, T, C): after the final norm."""
+        """(B, T, C): after the final norm, or after the blocks of a step that names their number."""
         x = torch.empty(*step.ids.shape, self._model.hidden)
         self._run(step, x)
         return x
@@ -282,8 +305,9 @@ class _Native:
             for one in zip(*step.tables, strict=True)
         )
         done = self._library.llm_step(
-            ctypes.byref(self._model), _at(ids), _at(x), len(step.places), _flat(step.places), _flat(step.ranges),
-            step.caches, cosines, sines, head, logits, torch.get_num_threads(),
+            ctypes.byref(self._model), step.depth or 0, _numbers(step.ends or ()), len(step.ends or ()),
+            _at(ids), _at(x), len(step.places), _flat(step.places), _flat(step.ranges), step.caches, cosines, sines,
+            head, logits, torch.get_num_threads(),
         )  # fmt: skip
         if not done:
             raise IndexError(f"ids must be below {self._model.embedding.rows}, got {ids.tolist()}")
@@ -311,7 +335,10 @@ class _Native:
 
 
 def _flat(rows: list[_Place] | list[_Range]) -> ctypes.Array[ctypes.c_int32]:
-    numbers = [number for row in rows for number in row]
+    return _numbers([number for row in rows for number in row])
+
+
+def _numbers(numbers: Sequence[int]) -> ctypes.Array[ctypes.c_int32]:
     return (ctypes.c_int32 * len(numbers))(*numbers)
 
 

@@ -20,6 +20,8 @@ from engine.linear import Int8Embedding, Int8Linear
 from engine.model import Block, Decoder, HeadNorm, RMSNorm, attend
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from engine.kernels.triton_products import Digits, Int8Rows
     from engine.kv_cache import Cache
     from engine.layout import Layout
@@ -41,14 +43,19 @@ class CudaDecoder(Decoder):
             self._blocks = whole
 
     def forward(
-        self, ids: Tensor, cache: Cache | None = None, layout: Layout | None = None, depth: int | None = None
+        self,
+        ids: Tensor,
+        cache: Cache | None = None,
+        layout: Layout | None = None,
+        depth: int | None = None,
+        ends: Sequence[int] | None = None,
     ) -> Tensor:
         """As `Decoder.forward`."""
         batch, tokens = ids.shape
         if layout is None:
             layout = Consecutive(0, tokens, ids.device) if cache is None else cache.layout(tokens)
-        if self._blocks is None or (batch > 1 and not isinstance(layout, Rows)):
-            return super().forward(ids, cache, layout, depth)
+        if self._blocks is None or ends is not None or (batch > 1 and not isinstance(layout, Rows)):
+            return super().forward(ids, cache, layout, depth, ends)
         seer: _Seer
         if isinstance(layout, Rows):
             assert isinstance(cache, HasBuffers), type(cache)

@@ -164,9 +164,9 @@ class KVCache:
             self._room = Room([(layer.keys, layer.values, layer.first) for layer in self._layers], moves)
         return self._room
 
-    def stored(self, tokens: int) -> None:
-        """Every layer's next `tokens` entries were written."""
-        for layer in self._layers:
+    def stored(self, tokens: int, layers: int | None = None) -> None:
+        """The next `tokens` entries of the first so many layers, or of all, were written."""
+        for layer in self._layers[:layers]:
             layer.filled += tokens
 
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:

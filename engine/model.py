@@ -17,6 +17,8 @@ from torch.nn import functional
 from engine.layout import Consecutive
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from engine.config import LayerKind, ModelConfig, RotaryConfig
     from engine.kv_cache import Cache
     from engine.layout import Layout
@@ -42,12 +44,18 @@ class Decoder(nn.Module):
         """What `engine.batch.decode_in_row` made for this model, until it is needed again."""
 
     def forward(
-        self, ids: Tensor, cache: Cache | None = None, layout: Layout | None = None, depth: int | None = None
+        self,
+        ids: Tensor,
+        cache: Cache | None = None,
+        layout: Layout | None = None,
+        depth: int | None = None,
+        ends: Sequence[int] | None = None,
     ) -> Tensor:
         """(B, T) ids -> (B, T, C) hidden states after the final norm, or those after `depth` blocks as they are.
 
         With a cache the tokens continue what it holds, and are added to it. `layout` says where they stand, if not
-        one after the other.
+        one after the other. `ends`: only these tokens go through the whole of the last block, the others stay as they
+        come to it.
         """
         tokens = ids.shape[1]
         if layout is None:
@@ -56,7 +64,8 @@ class Decoder(nn.Module):
         rotation = {kind: self.rotary(kind, layout, ids.device) for kind in self.rotary.kinds}
         for index, layer in enumerate(islice(self.layers, depth)):
             assert isinstance(layer, Block)
-            x = layer(x, rotation[layer.kind], layout, cache, index)
+            y = layer(x, rotation[layer.kind], layout, cache, index)
+            x = y if ends is None or index + 1 < (depth or len(self.layers)) else x.index_copy(1, *_some(y, ends))
         if cache is not None:
             cache.advance(tokens)
         return self.norm(x) if depth is None else x
@@ -80,6 +89,12 @@ class Decoder(nn.Module):
         exponentials."""
         logit, id_ = logits.max(1)
         return torch.stack((id_.double(), logit.double(), logits.logsumexp(1).double()), 1)
+
+
+def _some(x: Tensor, places: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """The places, and what of (B, T, C) stands there."""
+    at = torch.tensor(places, device=x.device)
+    return at, x[:, at]
 
 
 class Block(nn.Module):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import ctypes
 import platform
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -189,6 +190,36 @@ def test_packed_scores_and_vectors_are_the_twin_s(
             torch.testing.assert_close(torch.tensor(row), torch.tensor(theirs), atol=0.05, rtol=0.02)
     vectors, theirs = (embed(m, [some_ids(9), some_ids(30)], [1]) for m in (model, twin))
     assert float((vectors * theirs).sum(1).min()) > 0.9999
+
+
+def test_a_step_of_fewer_blocks_gives_what_they_make(pair: tuple[Decoder, Decoder]) -> None:
+    """Of a cache that has as many, or more."""
+    ids, config = torch.tensor([some_ids(40)]), pair[0].config
+    for depth in range(1, config.num_layers + 1):
+        for layers in {depth, config.num_layers}:
+            kinds = config.layer_kinds[:layers]
+            caches = [KVCache(replace(config, num_layers=layers, layer_kinds=kinds)) for _ in pair]
+            for part in (ids[:, :25], ids[:, 25:]):
+                ours, theirs = (model(part, cache, depth=depth) for model, cache in zip(pair, caches, strict=True))
+                same(ours / theirs.std(), theirs / theirs.std())
+            for cache in caches:
+                held = [cache.held(layer) for layer in range(layers)]
+                assert [first + keys.shape[2] for keys, _, first in held] == [40] * depth + [0] * (layers - depth)
+
+
+@pytest.mark.parametrize("near", [0, 1024])
+def test_the_last_block_is_whole_for_the_ends_alone(
+    pair: tuple[Decoder, Decoder], near: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fused, "NEAR", near)
+    ids, ends, twin = torch.tensor([some_ids(40)]), [3, 4, 39], pair[1]
+    for depth in range(1, twin.config.num_layers + 1):
+        before = twin(ids, depth=depth - 1)
+        expected = before.index_copy(1, torch.tensor(ends), twin(ids, depth=depth)[:, ends])
+        for model in pair:
+            for cache in (None, KVCache(model.config)):
+                found = model(ids, cache, depth=depth, ends=ends)
+                same(found / expected.std(), expected / expected.std())
 
 
 def test_tiles_attend_to_a_half_precision_cache_as_the_twin_does(pair: tuple[Decoder, Decoder]) -> None:
