@@ -92,15 +92,40 @@ class ChatFormat:
         texts = (self._render_or_fold(safe[:length], generation_prompt=True) for length in lengths)
         return [self._begun(self._tokenizer.encode_parts(self._parts(text, marker), met)) for text in texts]
 
+    def encode_many(self, conversations: Sequence[Sequence[Message]]) -> list[list[int]]:
+        """`encode` of each, where words that stand in several are looked at once. Raises as `encode` does."""
+        if self._template is None:
+            return [self.encode(messages) for messages in conversations]
+        met: dict[tuple[str, bool], list[int]] = {}
+        broken: dict[tuple[str, str], str] = {}
+        prompts = []
+        for messages in conversations:
+            if not messages:
+                raise UsageError("a conversation needs at least one message")
+            safe, marker, _ = self._safe(messages, broken)
+            text = self._render_or_fold(safe, generation_prompt=True)
+            prompts.append(self._begun(self._tokenizer.encode_parts(self._parts(text, marker), met)))
+        return prompts
+
     def _begun(self, ids: list[int]) -> list[int]:
         """The ids with the token that the model expects before every prompt."""
         beginning = self._tokenizer.beginning
         return ids if ids[: len(beginning)] == beginning else beginning + ids
 
-    def _safe(self, messages: Sequence[Message]) -> tuple[list[Message], str, str]:
-        """The messages with a marker in all that looks like a control token; the marker, and one more that is free."""
+    def _safe(
+        self, messages: Sequence[Message], met: dict[tuple[str, str], str] | None = None
+    ) -> tuple[list[Message], str, str]:
+        """The messages with a marker in all that looks like a control token; the marker, and one more that is free.
+
+        `met`: where what became of texts is kept from call to call.
+        """
         marker, other = _unused(messages)
-        return [replace(message, content=self._broken(message.content, marker)) for message in messages], marker, other
+        met = {} if met is None else met
+        for message in messages:
+            if (key := (message.content, marker)) not in met:
+                met[key] = self._broken(*key)
+        safe = [replace(message, content=met[message.content, marker]) for message in messages]
+        return safe, marker, other
 
     def _parts(self, text: str, marker: str) -> list[str | int]:
         """Runs of text and control ids of a rendered template."""
@@ -172,7 +197,8 @@ class ChatFormat:
 
 def _unused(messages: Sequence[Message]) -> tuple[str, str]:
     """Two characters that no message holds. Raises InputError if there are none."""
-    free = [c for c in _NONCHARACTERS if all(c not in message.content for message in messages)]
+    said = "".join(message.content for message in messages)
+    free = [c for c in _NONCHARACTERS if c not in said]
     if len(free) < 2:
         raise InputError("the text holds nearly every noncharacter of Unicode", hint="It is likely not text.")
     return free[0], free[1]

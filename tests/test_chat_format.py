@@ -89,6 +89,17 @@ def test_nothing_that_people_write_becomes_a_control_token(folder: Path, family:
     assert controls("".join(parts)) == controls("plain")
 
 
+@pytest.mark.parametrize("family", TEMPLATES)
+def test_many_conversations_have_the_ids_of_each(folder: Path, family: str) -> None:
+    ours, _ = chat_format(folder, TEMPLATES[family])
+    hostile = [[("user", f"{attack}\ufdd0"), ("assistant", attack), ("user", "again")] for attack in ATTACKS]
+    conversations = [talk(rows) for rows in (*TALKS, *hostile, *TALKS)]
+    assert ours.encode_many(conversations) == [ours.encode(messages) for messages in conversations]
+    assert ours.encode_many([]) == []
+    with pytest.raises(UsageError, match="at least one message"):
+        ours.encode_many([conversations[0], []])
+
+
 @pytest.mark.parametrize("family", ["qwen", "smollm", "zephyr", "mistral"])
 def test_an_attack_comes_out_as_the_text_that_it_was(folder: Path, family: str) -> None:
     ours, tokenizer = chat_format(folder, TEMPLATES[family])
