@@ -72,6 +72,7 @@ def run(arguments: argparse.Namespace) -> None:
     chosen = [rows[index] for index in spread(len(rows), arguments.rows, arguments.seed)]
     language: Language = arguments.language or language_of(data.text)
     session = Session.open(arguments.model or default_model(), threads=arguments.threads)
+    session.probes = {}  # they know the prompt that ships, and no other
     print(f"{session.name}, {session.kernel}; {arguments.data.name}, {len(chosen)} of {len(rows)} rows, {language}\n")
     names = list(measure.statistics())
     print(f"| variant | {' | '.join(names)} | rows/s |\n|---|{'--:|' * (len(names) + 1)}", flush=True)

@@ -42,6 +42,7 @@ class EndpointSession:
 
     kernel, is_chat, memory_bytes = "api", True, 0
     has_scores = False
+    probes = ()
 
     def __init__(self, url: str, key: str, model: str, context: int | None = None) -> None:
         """`url` is that of the API, such as http://127.0.0.1:8757/v1; an empty `model` is the only one there."""

@@ -12,7 +12,7 @@ from functools import cached_property
 from operator import itemgetter
 from typing import TYPE_CHECKING, Self, cast
 
-from engine import ahead, manifest, model_folder, transcript
+from engine import ahead, manifest, model_folder, shipped, transcript
 from engine.chat_format import ChatFormat
 from engine.config import TOGETHER
 from engine.counter import TextCounter, with_controls
@@ -22,7 +22,7 @@ from engine.threads import wait_politely
 from engine.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Sequence
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
     from pathlib import Path
 
     import torch
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from engine.generation import Generation
     from engine.kernels import Kernel
     from engine.model import Decoder
+    from engine.probe import Glance, Probe
     from engine.schema import Chunk, Message
     from engine.structure import Constraint, Grammar, Vocabulary
 
@@ -60,6 +61,10 @@ class Session(TextCounter):
         self.is_chat = chat.is_chat
         self.identity = name
         """Names these very weights, as this kernel runs them: what results may be kept under."""
+        self.probes: Mapping[str, Path] = {}
+        """Questions that this model answers at a glance (`engine.probe`), and the files that hold how."""
+        self._glances: dict[str, Glance] = {}
+        """Those that were needed; forks have them in common, as each is back at its prefix after every pass."""
         self._model, self._chat = model, chat
         self._held = Held(model.config, cache_dtype(device), device)
 
@@ -82,7 +87,7 @@ class Session(TextCounter):
         """
         if threads is not None and threads < 1:
             raise UsageError(f"threads must be at least 1, got {threads}")
-        manifest.check(folder)
+        about = manifest.check(folder)
         config, quantization = model_folder.read_config(folder)
         most = config.max_context
         if context is not None and not 16 <= context <= most:
@@ -105,6 +110,8 @@ class Session(TextCounter):
         session = cls(folder.name, model, tokenizer, chat, kernel, where)
         session.identity = "/".join((manifest.identity(folder), kernel.name, *changed))
         session.context = context or most
+        if adapter is None:
+            session.probes = shipped.probes(about.adapter.sha256 if about.adapter else "")
         return session
 
     def fork(self) -> Self:
@@ -117,7 +124,7 @@ class Session(TextCounter):
 
     def close(self) -> None:
         """Let go of the weights and the cache, once; closing it again does nothing."""
-        for name in ("_model", "_held"):
+        for name in ("_model", "_held", "_glances"):
             self.__dict__.pop(name, None)
 
     @property
@@ -279,11 +286,33 @@ class Session(TextCounter):
         from engine.many import score_together
 
         starts = (self._reply_start(messages) for messages in conversations)
-        prompts = [self._chat.encode(messages) for messages in conversations]
+        prompts = self._chat.encode_many(conversations)
         # What stands before the reply depends on the language: who follows in the same one goes on in the same pass.
         for start, run in itertools.groupby(zip(starts, prompts, strict=True), key=itemgetter(0)):
             encoded = [self._tokenizer.encode(start + text) for text in continuations]
             yield from score_together(self._model, self._held, [prompt for _, prompt in run], encoded, self.context)
+
+    def glance_many(
+        self, name: str, conversations: Sequence[Sequence[Message]]
+    ) -> Generator[list[float | None], None, None]:
+        """For each conversation, in order and some of them at a time, the log odds of the first answer to one of
+        `probes`; None for one that is not asked in its words, or is long.
+
+        Raises CheckpointError for a damaged probe. Closing stops between passes.
+        """
+        prompts = self._chat.encode_many(conversations)
+        prompts = [prompt if len(prompt) <= self.context else [] for prompt in prompts]
+        from engine.probe import load
+
+        if name not in self._glances:
+            self._glances[name] = self.glance(load(self.probes[name], name))
+        return self._glances[name].log_odds(prompts)
+
+    def glance(self, probe: Probe) -> Glance:
+        """What a probe, learnt over this model, sees. Raises CheckpointError for one of another shape."""
+        from engine.probe import Glance
+
+        return Glance(self._model, probe, self._held.cache.dtype, self._held.cache.device)
 
     def _reply_start(self, messages: Sequence[Message]) -> str:
         """What stands between the prompt and a reply that is scored."""

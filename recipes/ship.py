@@ -20,6 +20,8 @@ from engine.manifest import sha256_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+PROBED = "learnt by `python -m recipes.probes` from the sources `uci` and `written` below"
+
 
 def main(words: Sequence[str] | None = None) -> None:
     """Read the arguments and ship. Exits with a message where that fails."""
@@ -122,6 +124,7 @@ def card(ours: shipped.ShippedAdapter, info: dict[str, Any]) -> str:
             ),
             *(line for made in _made(info) for line in _rounds(made)),
             f"- strength: {info['strength']:g} of the trained change, chosen on development rows",
+            *(f"- beside it ships a linear probe ({name}), {PROBED}" for name in ours.probes),
             "",
             "",
         ]

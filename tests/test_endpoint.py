@@ -76,7 +76,7 @@ def test_it_has_the_surface_of_a_session() -> None:
 
     ours, theirs = methods(EndpointSession), methods(session.Session)
     assert ours == {name: theirs[name] for name in ours}
-    assert theirs.keys() - ours.keys() == {"embedding", "rows", "token_bytes"}
+    assert theirs.keys() - ours.keys() == {"embedding", "glance", "glance_many", "rows", "token_bytes"}
 
 
 def test_it_says_what_the_model_says(remote: EndpointSession, tiny_session: Session) -> None:

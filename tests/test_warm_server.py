@@ -71,7 +71,7 @@ def test_it_has_the_surface_of_a_session() -> None:
 
     ours, theirs = methods(RemoteSession), methods(Session)
     assert ours == {name: theirs[name] for name in ours}
-    assert theirs.keys() - ours.keys() == {"embedding", "rows", "token_bytes"}
+    assert theirs.keys() - ours.keys() == {"embedding", "glance", "rows", "token_bytes"}
 
 
 def test_every_call_gives_what_a_session_gives(warm: RemoteSession, tiny_session: Session) -> None:
@@ -162,7 +162,15 @@ def test_a_conversation_may_be_made_of_the_reply_to_another(warm: RemoteSession,
 
 
 def test_a_ctrl_c_at_any_line_of_a_call_leaves_no_reply_for_the_next() -> None:
-    facts = {"name": "m", "device": "cpu", "kernel": "k", "identity": "i", "is_chat": True, "memory_bytes": 0}
+    facts = {
+        "name": "m",
+        "device": "cpu",
+        "kernel": "k",
+        "identity": "i",
+        "is_chat": True,
+        "memory_bytes": 0,
+        "probes": [],
+    }
     for stop in range(200):
         ours, theirs = (Wire(end) for end in socket.socketpair())
 

@@ -157,6 +157,15 @@ class Client:
         with contextlib.closing(found):
             yield from found
 
+    def _glance_many(self, message: dict[str, Any]) -> Generator[Any, None, None]:
+        conversations = [unpack_messages(data) for data in message["conversations"]]
+        begins = _begins(conversations[0]) if conversations else ""
+        yield None
+        with self._pool.session(begins, self._context) as session:
+            generator = session.glance_many(message["name"], conversations)
+            with contextlib.closing(self._pool.steps(generator)) as steps:
+                yield from steps
+
     def _stream_many(self, message: dict[str, Any]) -> Generator[Any, None, None]:
         enough = self._asks_enough(message)
 
@@ -210,6 +219,7 @@ _STREAMS: dict[str, Callable[[Client, dict[str, Any]], Generator[Any, None, None
     "stream": Client._stream,
     "complete": Client._complete,
     "score_many": Client._score_many,
+    "glance_many": Client._glance_many,
     "stream_many": Client._stream_many,
 }
 

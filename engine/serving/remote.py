@@ -42,6 +42,7 @@ class RemoteSession:
         self.identity: str = facts["identity"]
         self.is_chat: bool = facts["is_chat"]
         self.memory_bytes: int = facts["memory_bytes"]
+        self.probes: list[str] = facts["probes"]
 
     @classmethod
     def open(
@@ -132,6 +133,13 @@ class RemoteSession:
         packed = [pack_messages(messages) for messages in conversations]
         request = {"conversations": packed, "continuations": list(continuations)}
         return self._stream("score_many", request, lambda rows: _error_or(list, rows))
+
+    def glance_many(
+        self, name: str, conversations: Sequence[Sequence[Message]]
+    ) -> Generator[list[float | None], None, None]:
+        """As `Session.glance_many`."""
+        packed = [pack_messages(messages) for messages in conversations]
+        return self._stream("glance_many", {"name": name, "conversations": packed}, list)
 
     def stream_many(
         self,

@@ -172,7 +172,7 @@ class WarmServer:
 def _facts(session: Session) -> dict[str, Any]:
     """What a client's session says of itself."""
     names = ("name", "context", "device", "kernel", "identity", "is_chat", "memory_bytes")
-    return {name: getattr(session, name) for name in names}
+    return {name: getattr(session, name) for name in names} | {"probes": list(session.probes)}
 
 
 def is_running(path: Path) -> dict[str, Any] | None:

@@ -1,7 +1,8 @@
 """Adapters that the project ships: which model of the catalog each was trained over, and what the two make together.
 
-NAME.safetensors lies in this folder with NOTICE-NAME.md, its data card, beside it. While the file is not here, neither
-is the model that is made with it. No tensor is read here, and nothing but the folder is looked at.
+NAME.safetensors lies in this folder, NOTICE-NAME.md, its data card, and NAME-probes.safetensors, which was learnt from
+the states of the model that it makes (`engine.probe`). While the adapter is not here, neither is the model that is made
+with it. No tensor is read here, and nothing but the folder is looked at.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 FOLDER = Path(__file__).parent
 LARGEST = 20 * 10**6
@@ -36,11 +37,20 @@ class ShippedAdapter:
     licence_name: str
     aliases: tuple[str, ...] = ()
     """Short names that mean that model, no longer its base."""
+    sha256: str = ""
+    """Of the adapter's file, over which the probes were learnt: with another one they are not asked."""
+    probes: tuple[str, ...] = ()
+    """Questions that these answer."""
 
     @property
     def path(self) -> Path:
         """The weights."""
         return FOLDER / f"{self.name}.safetensors"
+
+    @property
+    def probes_path(self) -> Path:
+        """The probes."""
+        return FOLDER / f"{self.name}-probes.safetensors"
 
     @property
     def card(self) -> Path:
@@ -58,6 +68,8 @@ KNOWN: tuple[ShippedAdapter, ...] = (
         licence="CC-BY-SA-4.0",
         licence_name="CC BY-SA 4.0",
         aliases=("qwen", "qwen-0.5b", "qwen0.5b", "qwen-tasks", "tasks"),
+        sha256="50c2062b4de550efbe82dced64286e81ff858d179e94d7152b8e188375e01f89",
+        probes=("sentiment.en",),
     ),
 )
 
@@ -70,6 +82,13 @@ def adapters() -> Sequence[ShippedAdapter]:
 def find(name: str) -> ShippedAdapter | None:
     """The adapter of that name, if its file is here."""
     return next((adapter for adapter in adapters() if adapter.name == name), None)
+
+
+def probes(adapter: str) -> Mapping[str, Path]:
+    """Of the model that an adapter (its sha256) was merged into, the questions that it answers at a glance, and the
+    file that holds how."""
+    fit = [known for known in adapters() if adapter and known.sha256 == adapter and known.probes_path.is_file()]
+    return {name: known.probes_path for known in fit for name in known.probes}
 
 
 def resolve(path: Path) -> Path:

@@ -1,12 +1,16 @@
-"""Is a text positive or negative? Its prompts and judged examples; the scores come from `engine.tasks.labels`.
+"""Is a text positive or negative? Its prompts and judged examples.
 
-A text that leaves doubt is read a second time, twice over: then the model sees its end when it reads its beginning,
-which a decoder otherwise never does (arXiv 2402.15449). Both readings count alike.
+A model with a probe for it (`engine.probe`) judges a text at a glance. Otherwise, and where neutral may be said or a
+text is long, the scores of its replies come from `engine.tasks.labels`. Then a text that leaves doubt is read a second
+time, twice over: so the model sees its end when it reads its beginning, which a decoder otherwise never does
+(arXiv 2402.15449). Both readings count alike.
 """
 
 from __future__ import annotations
 
 import math
+from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from engine.errors import EngineError
@@ -94,10 +98,33 @@ def judge_many(
     for window in labels.windows(texts):
         for language in ("en", "zh"):
             numbers = [number for number, text in enumerate(window) if language_of(text) == language]
-            judged = _judge(session, question(language, neutral=neutral), [window[n] for n in numbers])
-            for number, result in judged:
+            glanced = not neutral and probe_of(language) in session.probes
+            judge_some = partial(_glance, language) if glanced else _judge
+            asked = question(language, neutral=neutral)
+            for number, result in judge_some(session, asked, [window[n] for n in numbers]):
                 yield start + numbers[number], result
         start += len(window)
+
+
+def probe_of(language: Language) -> str:
+    """What the probe is called that tells positive texts of a language from negative ones."""
+    return f"sentiment.{language}"
+
+
+def _glance(
+    language: Language, session: Session, asked: Question, texts: Sequence[str]
+) -> Generator[tuple[int, LabelScores | EngineError], None, None]:
+    """`_judge` by a probe; those that it says nothing of come last, judged by replies."""
+    passes = session.glance_many(probe_of(language), [asked.messages(text.strip()) for text in texts])
+    left: list[int] = []
+    for number, odds in enumerate(chain.from_iterable(passes)):
+        if odds is None or not texts[number].strip():
+            left.append(number)
+        else:
+            scores = dict(zip(asked.labels, labels.softmax([odds, 0.0]), strict=True))
+            yield number, LabelScores(max(scores, key=lambda label: scores[label]), scores)
+    for place, result in _judge(session, asked, [texts[number] for number in left]):
+        yield left[place], result
 
 
 def _judge(

@@ -89,6 +89,12 @@ FORMS = (
     (r"the adapter (.+) can't be read: (.+)", "适配器 {1} 读不了：{2}"),
     (r"the adapter does not fit the layer (.+?): (.+)", "适配器不适合层 {1}：{2}"),
     (r"(.+) is no adapter, or a damaged one: (.+)", "{1} 不是适配器，或已损坏：{2}"),
+    (r"(.+) holds no probe (.+), or a damaged one: (.+)", "{1} 里没有探针 {2}，或已损坏：{3}"),
+    (
+        r"the probe was learnt over another model: it has (.+) blocks of (.+) channels",
+        "这个探针是在另一个模型上学得的：{1} 个块，{2} 个通道",
+    ),
+    (r"install the program again", "请重新安装本程序"),
     (r"(.+): the tensor (.+) is damaged", "{1}：张量 {2} 已损坏"),
     (r"a licence is no text", "许可不是文字"),
     (r"name that model instead", "请改用那个模型"),
