@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from engine import checkpoint, kernels, texts
+from engine import checkpoint, kernels, shipped, texts
 from engine.config import LINEAR_KINDS, SamplingConfig
 from engine.convert.float_model import float_decoder
 from engine.convert.gguf import GgufSource, reader
@@ -194,7 +194,11 @@ def test_the_default_model_answers_an_english_question_in_english(default_model:
 
 def test_the_default_model_judges_english_at_a_glance(default_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The probe that ships is of this model and of the prompt of today, so replies are asked of no English text."""
-    session = Session.open(default_model, device="cpu")
+    ours = shipped.find("tasks")
+    assert ours is not None
+    session = Session.open(default_model, device="cpu", adapter=ours.path)  # what pulling merges
+    assert not session.probes, "an adapter that is named may be any"
+    session.probes = shipped.probes(ours.sha256)
     assert list(session.probes) == ["sentiment.en"]
     texts = {
         "The plot drags and the jokes fall flat.": "negative",
