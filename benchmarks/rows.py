@@ -2,7 +2,8 @@
 
     python -m benchmarks.rows --data FILE.jsonl [--rows N] [--peer-python P --peer-model GGUF]
 
-All label the same rows with the same prompts. A process a row is timed on a few rows and scaled.
+All label the same rows with the same prompts: llama.cpp by the replies' scores, ours by its probe where the model has
+one (`engine.probe`). A process a row is timed on a few rows and scaled.
 """
 
 from __future__ import annotations

@@ -80,18 +80,6 @@ class ChatFormat:
                 raise CheckpointError("the chat template leaves out the last message, so it can't be continued")
         return self._begun(self._tokenizer.encode_parts(self._parts(text, marker)))
 
-    def encode_beginnings(self, messages: Sequence[Message], lengths: Sequence[int]) -> list[list[int]]:
-        """`encode` of each beginning of so many messages; words that stand in several are tokenized once.
-
-        Raises as `encode` does, InputError already if all messages together hold nearly every noncharacter.
-        """
-        if self._template is None or 0 in lengths:
-            return [self.encode(messages[:length]) for length in lengths]
-        safe, marker, _ = self._safe(messages)
-        met: dict[tuple[str, bool], list[int]] = {}
-        texts = (self._render_or_fold(safe[:length], generation_prompt=True) for length in lengths)
-        return [self._begun(self._tokenizer.encode_parts(self._parts(text, marker), met)) for text in texts]
-
     def encode_many(self, conversations: Sequence[Sequence[Message]]) -> list[list[int]]:
         """`encode` of each, where words that stand in several are looked at once. Raises as `encode` does."""
         if self._template is None:

@@ -143,7 +143,7 @@ class FusedDecoder(Decoder):
         """What is computed of new tokens of one sequence, in one call."""
         tokens = ids.shape[1]
         places, ranges = _places(layout, cache.length)
-        depth = None if depth is None else min(depth, self.config.num_layers)
+        depth = None if depth is None else self.blocks(depth)
         computed = compute(_Step(ids, self._tables(layout.end), _of_one(cache, tokens), places, ranges, depth, ends))
         cache.stored(tokens, depth)
         cache.advance(tokens)
@@ -176,6 +176,7 @@ class FusedDecoder(Decoder):
         rotations = [self.rotary(kind, layout, ids.device) for kind in self.rotary.kinds]
         tables = [tuple(table.reshape(x.shape[0], -1).contiguous() for table in pair) for pair in rotations]
         heads = [config.num_heads, config.num_kv_heads, config.num_kv_heads]
+        last = self.blocks(depth)
         for index, layer in enumerate(islice(self.layers, depth)):
             assert isinstance(layer, Block)
             qkv = native.before(index, x, tables[self.rotary.kinds.index(layer.kind)])
@@ -183,7 +184,7 @@ class FusedDecoder(Decoder):
             if cache is not None:
                 k, v = cache.append(index, k, v)
             mask = layout.mask(k.shape[2], layer.attention.window)
-            before = x.clone() if ends is not None and index + 1 == (depth or config.num_layers) else None
+            before = x.clone() if ends is not None and index + 1 == last else None
             native.after(index, attend(q.to(k.dtype), k, v, mask, layer.attention.scale), x)
             if before is not None:
                 at = torch.tensor(ends)
@@ -304,8 +305,9 @@ class _Native:
             (ctypes.c_void_p * len(step.tables))(*(table.data_ptr() for table in one))
             for one in zip(*step.tables, strict=True)
         )
+        depth, ends = -1 if step.depth is None else step.depth, step.ends or ()
         done = self._library.llm_step(
-            ctypes.byref(self._model), step.depth or 0, _numbers(step.ends or ()), len(step.ends or ()),
+            ctypes.byref(self._model), depth, _numbers(ends), len(ends),
             _at(ids), _at(x), len(step.places), _flat(step.places), _flat(step.ranges), step.caches, cosines, sines,
             head, logits, torch.get_num_threads(),
         )  # fmt: skip

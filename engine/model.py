@@ -54,21 +54,26 @@ class Decoder(nn.Module):
         """(B, T) ids -> (B, T, C) hidden states after the final norm, or those after `depth` blocks as they are.
 
         With a cache the tokens continue what it holds, and are added to it. `layout` says where they stand, if not
-        one after the other. `ends`: only these tokens go through the whole of the last block, the others stay as they
-        come to it.
+        one after the other. `ends`: only these tokens, at least one, go through the whole of the last block that is
+        run; the others stay as they come to it.
         """
         tokens = ids.shape[1]
         if layout is None:
             layout = Consecutive(0, tokens, ids.device) if cache is None else cache.layout(tokens)
         x = self.embedding(ids) * self.config.embedding_scale  # (B, T, C)
         rotation = {kind: self.rotary(kind, layout, ids.device) for kind in self.rotary.kinds}
+        last = self.blocks(depth)
         for index, layer in enumerate(islice(self.layers, depth)):
             assert isinstance(layer, Block)
             y = layer(x, rotation[layer.kind], layout, cache, index)
-            x = y if ends is None or index + 1 < (depth or len(self.layers)) else x.index_copy(1, *_some(y, ends))
+            x = y if ends is None or index + 1 < last else x.index_copy(1, *_some(y, ends))
         if cache is not None:
             cache.advance(tokens)
         return self.norm(x) if depth is None else x
+
+    def blocks(self, depth: int | None) -> int:
+        """How many are run to a depth."""
+        return len(self.layers) if depth is None else min(depth, len(self.layers))
 
     @property
     def steps_are_exact(self) -> bool:

@@ -145,7 +145,10 @@ def load(path: Path, name: str) -> Probe:
 
     try:
         with safe_open(path, framework="pt") as file:
-            told = json.loads(file.metadata()[KEY])["probes"][name]
+            about = json.loads(file.metadata()[KEY])
+            if about["format"] != FORMAT:
+                raise ValueError(f"expected format {FORMAT}, got {about['format']}")
+            told = about["probes"][name]
             prefix, weight = file.get_tensor(f"{name}.prefix"), file.get_tensor(f"{name}.weight")
         ids = tuple(prefix.tolist())
         return Probe(int(told["depth"]), ids, int(told["tail"]), weight.float(), float(told["bias"]))

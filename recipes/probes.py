@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from engine.schema import Language
 
-LANGUAGES: tuple[Language, ...] = ("en",)
-"""Chinese texts are judged as well by replies, twice read."""
+LANGUAGE: Language = "en"
+"""Chinese texts are judged as well by replies that are read twice."""
 DEPTH = 15
 """Of the model's 24 blocks: judging is no better after more, and much worse after one less. See README.md."""
 OTHERS = 0.3
@@ -59,10 +59,7 @@ def main(words: Sequence[str] | None = None) -> None:
             raise UsageError(f"{folder} was not made with the adapter that ships")
         session = Session.open(folder, device="cpu")
         chat = ChatFormat.load(folder, Tokenizer.load(folder))
-        learnt = {
-            sentiment.probe_of(language): learn(session, chat, language, texts(arguments.data, language))
-            for language in LANGUAGES
-        }
+        learnt = {sentiment.probe_of(LANGUAGE): learn(session, chat, texts(arguments.data))}
         about = {"adapter": ours.sha256, "licences": [SOURCES["uci"].attribution, "the other texts: Apache 2.0"]}
         probe.save(ours.probes_path, learnt, about)
     except (EngineError, OSError) as error:
@@ -74,26 +71,22 @@ Judged = tuple[str, bool, float]
 """A text, whether it is positive, and what it counts."""
 
 
-def texts(data: Path, language: Language) -> list[Judged]:
-    """Those that people judged, or we in Chinese, and those that the larger model wrote; none twice."""
-    if language == "en":
-        surest = [(row["text"].strip(), row["label"]) for row in rows(data, "uci")]
-    else:
-        surest = seeds.judged(language, name="plain")
-    first = once(surest)
-    known = {plain(text) for text, _ in first}
-    others = [pair for pair in once(seeds.judged(language, name="written")) if plain(pair[0]) not in known]
-    counted = [*((pair, 1.0) for pair in first), *((pair, OTHERS) for pair in others)]
+def texts(data: Path) -> list[Judged]:
+    """Those that people judged, and those that the larger model wrote; none twice."""
+    people = once((row["text"].strip(), row["label"]) for row in rows(data, "uci"))
+    known = {plain(text) for text, _ in people}
+    others = [pair for pair in once(seeds.judged(LANGUAGE, name="written")) if plain(pair[0]) not in known]
+    counted = [*((pair, 1.0) for pair in people), *((pair, OTHERS) for pair in others)]
     return [(text, label == "positive", counts) for (text, label), counts in counted if label != "neutral"]
 
 
-def learn(session: Session, chat: ChatFormat, language: Language, judged: Sequence[Judged]) -> probe.Probe:
+def learn(session: Session, chat: ChatFormat, judged: Sequence[Judged]) -> probe.Probe:
     """A probe of what the session's model makes of those texts."""
-    asked = sentiment.question(language)
+    asked = sentiment.question(LANGUAGE)
     ends = [chat.encode(asked.messages(text)) for text in ("a", "b")]
     prefix, tail = shared_prefix(ends), len(shared_prefix([ids[::-1] for ids in ends]))
     blank = probe.Probe(DEPTH, tuple(prefix), tail, torch.zeros(2 * session.config.hidden_size), 0.0)
-    prompts = [chat.encode(asked.messages(text)) for text, _, _ in judged]
+    prompts = chat.encode_many([asked.messages(text) for text, _, _ in judged])
     seen = [row for rows_ in session.glance(blank).features(prompts) for row in rows_]
     kept = [(row, *said) for row, (_, *said) in zip(seen, judged, strict=True) if row is not None]
     features, positive, counts = (list(column) for column in zip(*kept, strict=True))

@@ -195,8 +195,8 @@ def test_packed_scores_and_vectors_are_the_twin_s(
 def test_a_step_of_fewer_blocks_gives_what_they_make(pair: tuple[Decoder, Decoder]) -> None:
     """Of a cache that has as many, or more."""
     ids, config = torch.tensor([some_ids(40)]), pair[0].config
-    for depth in range(1, config.num_layers + 1):
-        for layers in {depth, config.num_layers}:
+    for depth in range(config.num_layers + 1):
+        for layers in {max(1, depth), config.num_layers}:
             kinds = config.layer_kinds[:layers]
             caches = [KVCache(replace(config, num_layers=layers, layer_kinds=kinds)) for _ in pair]
             for part in (ids[:, :25], ids[:, 25:]):

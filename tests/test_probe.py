@@ -127,7 +127,14 @@ def test_damage_is_refused_by_name(tiny_session: Session, tmp_path: Path) -> Non
     whole = path.read_bytes()
     with pytest.raises(CheckpointError, match="no probe two"):
         probe.load(path, "two")
-    for damaged in (whole[:-9], whole[:20], b"", whole.replace(b'"depth', b'"death')):
+    for damaged in (
+        whole[:-9],
+        whole[:20],
+        b"",
+        whole.replace(b'"depth', b'"death'),
+        whole.replace(b'format\\": 1', b'format\\": 2'),
+    ):
+        assert damaged != whole
         path.write_bytes(damaged)
         with pytest.raises(CheckpointError, match="damaged") as raised:
             probe.load(path, "one")

@@ -212,7 +212,7 @@ def test_the_default_model_judges_english_at_a_glance(default_model: Path, monke
         said = {text: sentiment.judge(session, text) for text in texts}
     assert {text: scores.label for text, scores in said.items()} == texts
     assert min(scores.score for scores in said.values()) > 0.55
-    # A text of many parts, all longer than those that it has learnt from, is judged as its parts are.
+    # A text far longer than those that were learnt from is judged as its parts are.
     assert sentiment.judge(
         session, " ".join(text for text, label in texts.items() if label == "positive") * 4
     ).label == ("positive")

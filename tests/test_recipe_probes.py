@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import recipe_data
 import torch
+from safetensors import safe_open
 from torch.nn import functional
 
 from engine import probe, shipped
@@ -62,8 +63,8 @@ def test_what_is_learnt_tells_texts_apart_and_is_the_same_again(
     folder = tiny_model_home / "models" / "tiny"
     chat = ChatFormat.load(folder, Tokenizer.load(folder))
     judged = [(text, text in GOOD, 1.0) for text in (*GOOD, *BAD, "long " * 900)]
-    learnt = probes.learn(tiny_session, chat, "en", judged)
-    again = probes.learn(tiny_session, chat, "en", judged)
+    learnt = probes.learn(tiny_session, chat, judged)
+    again = probes.learn(tiny_session, chat, judged)
     assert torch.equal(learnt.weight, again.weight)
     assert learnt.bias == again.bias
     prompts = [chat.encode(sentiment.question("en").messages(text)) for text in (*GOOD, *BAD)]
@@ -79,7 +80,7 @@ def test_people_s_judgements_count_most_and_no_text_twice(tmp_path: Path) -> Non
     (data / "sft" / "uci_sentences.en.jsonl.gz").write_bytes(
         first + gzip.compress((json.dumps(again[0]) + "\n").encode())
     )
-    found = probes.texts(data, "en")
+    found = probes.texts(data)
     counts = {text: (positive, count) for text, positive, count in found}
     assert counts[written[0][0].upper()] == (False, 1.0)
     assert written[0][0] not in counts
@@ -88,11 +89,13 @@ def test_people_s_judgements_count_most_and_no_text_twice(tmp_path: Path) -> Non
     assert len({plain(text) for text, _, _ in found}) == len(found)
 
 
-def test_what_ships_is_of_the_adapter_that_ships_and_fits_its_prompt() -> None:
-    """The words of the prompt may not change without the probe: it would never be asked."""
+def test_what_ships_was_learnt_over_the_adapter_that_ships() -> None:
+    """That it fits the prompt of today is tested on the real weights."""
     ours = shipped.KNOWN[0]
     assert sha256_of(ours.path) == ours.sha256
     assert ours.probes
+    with safe_open(ours.probes_path, framework="pt") as file:
+        assert json.loads(file.metadata()[probe.KEY])["adapter"] == ours.sha256
     assert list(shipped.probes(ours.sha256)) == list(ours.probes)
     for name in ours.probes:
         found = probe.load(ours.probes_path, name)

@@ -64,7 +64,8 @@ def judge(
     longest = max(session.count(reply) for reply in question.replies)
     limit = session.context - frame - longest
     if limit < 16:
-        raise InputTooLong(f"instruction, examples and labels need {frame} of {session.context} tokens of context")
+        told = f"instruction, examples and labels need {frame} of {session.context} tokens of context"
+        raise InputTooLong(told, hint="Shorten it, or raise --ctx if the model allows.")
     weight = likeness.weight if likeness else 1.0
     prior = [weight * log for log in _taken_off(session, question, likeness)]
     for window in windows(texts):

@@ -138,7 +138,7 @@ def _encode(conversation: Conversation, chat: ChatFormat, tokenizer: Tokenizer, 
     messages = conversation.messages
     turns = [at for at, message in enumerate(messages) if message.role == "assistant"]
     counting = turns if conversation.every else turns[-1:]
-    prompts = chat.encode_beginnings(messages[: turns[-1]], counting)
+    prompts = chat.encode_many([messages[:length] for length in counting])
     replies = [[*tokenizer.encode(messages[at].content), end] for at in counting]
     ids = [*prompts[-1], *replies[-1]]
     learnt: list[int] = []

@@ -296,7 +296,7 @@ const char *llm_lanes() {
 }
 
 // Changes whenever a structure or a function here does.
-int llm_version() { return 9; }
+int llm_version() { return 10; }
 
 void llm_multiply(const Weight *weight, const float *x, int rows, float *y, int threads) {
     Space &s = space();
@@ -316,17 +316,17 @@ void llm_after(const Model *m, int layer, const float *attention, float *x, int 
 
 // One new token a row, from its id to the normalized x (rows, hidden), and with a head to its logits (rows, outputs). What
 // a token sees must be stored, or come before it here. `cosines[kind]` and `sines[kind]`: (positions, width). `depth`: x is
-// what so many layers make of it, as it is; 0: all. `ends`, if there are any: the rows that the last of those layers is whole for;
-// the others stay as they come to it. False, and nothing is done, for an id that is none.
-bool llm_step(const Model *m, int depth, const int32_t *ends, int count, const int64_t *ids, float *x, int rows, const Place *places, const Range *ranges,
-              const LayerCache *caches, const float *const *cosines, const float *const *sines, const Weight *head, float *logits,
-              int threads) {
+// what so many layers make of it, as it is; below 0: all. `ends`, if there are any: the rows that the last of those layers is
+// whole for; the others stay as they come to it. False, and nothing is done, for an id that is none.
+bool llm_step(const Model *m, int depth, const int32_t *ends, int count, const int64_t *ids, float *x, int rows,
+              const Place *places, const Range *ranges, const LayerCache *caches, const float *const *cosines,
+              const float *const *sines, const Weight *head, float *logits, int threads) {
     Space &s = space();
     const size_t hidden = m->hidden, heads = static_cast<size_t>(m->shape.heads) * m->shape.width;
     for (int row = 0; row < rows; row++)
         if (ids[row] < 0 || ids[row] >= m->embedding.rows) return false;
     for_rows(rows, threads, [&](int row) { embed(m->embedding, ids[row], m->hidden, x + row * hidden); });
-    const int layers = depth ? depth : m->layers;
+    const int layers = depth < 0 ? m->layers : depth;
     for (int l = 0; l < layers; l++) {
         const Layer &layer = m->layer[l];
         float *qkv = s.floats(s.rotated, rows * (layer.qkv.outputs + heads)), *y = qkv + rows * static_cast<size_t>(layer.qkv.outputs);
@@ -338,7 +338,7 @@ bool llm_step(const Model *m, int depth, const int32_t *ends, int count, const i
             after(*m, layer, y, x, rows, threads);
         }
     }
-    if (depth) return true;
+    if (depth >= 0) return true;
     for_rows(rows, threads, [&](int row) { normalize(x + row * hidden, m->norm, m->hidden, m->eps, x + row * hidden); });
     if (!head) return true;
     quantize(s.digits, x, rows, *head, threads);
