@@ -165,8 +165,21 @@ def real_models() -> RealModels:
 
 @pytest.fixture(scope="session")
 def default_model(real_models: RealModels) -> Path:
-    """The folder of the model that people get when they name none."""
+    """The folder of the model that the one which people get is made of."""
     return real_models.installed(DEFAULT)
+
+
+@pytest.fixture(scope="session")
+def taught_session(default_model: Path) -> Iterator[Session]:
+    """The default model as it is pulled: with the adapter that ships."""
+    from engine import shipped
+    from engine.session import Session
+
+    adapter = shipped.find("tasks")
+    assert adapter is not None
+    session = Session.open(default_model, device="cpu", adapter=adapter.path)
+    yield session
+    session.close()
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from engine import checkpoint, kernels, shipped, texts
+from engine import checkpoint, kernels, texts
 from engine.config import LINEAR_KINDS, SamplingConfig
 from engine.convert.float_model import float_decoder
 from engine.convert.gguf import GgufSource, reader
@@ -23,7 +23,6 @@ from engine.kv_cache import KVCache
 from engine.model_folder import read_config
 from engine.schema import Message
 from engine.session import Session
-from engine.tasks import sentiment
 from engine.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -190,30 +189,3 @@ def test_the_default_model_answers_an_english_question_in_english(default_model:
     session.close()
     assert "Paris" in "".join(chunk.text for chunk in chunks)
     assert chunks[-1].finish_reason == "stop"
-
-
-def test_the_default_model_judges_english_at_a_glance(default_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The probe that ships is of this model and of the prompt of today, so replies are asked of no English text."""
-    ours = shipped.find("tasks")
-    assert ours is not None
-    session = Session.open(default_model, device="cpu", adapter=ours.path)  # what pulling merges
-    assert not session.probes, "an adapter that is named may be any"
-    session.probes = shipped.probes(ours.sha256)
-    assert list(session.probes) == ["sentiment.en"]
-    texts = {
-        "The plot drags and the jokes fall flat.": "negative",
-        "A warm, funny film that I will watch again.": "positive",
-        "Battery died within a week, don't buy it": "negative",
-        "great value , works as described": "positive",
-        "I expected to be bored, but could not put it down.": "positive",
-    }
-    with monkeypatch.context() as patch:
-        patch.setattr(Session, "score_many", None)
-        said = {text: sentiment.judge(session, text) for text in texts}
-    assert {text: scores.label for text, scores in said.items()} == texts
-    assert min(scores.score for scores in said.values()) > 0.55
-    # A text far longer than those that were learnt from is judged as its parts are.
-    assert sentiment.judge(
-        session, " ".join(text for text, label in texts.items() if label == "positive") * 4
-    ).label == ("positive")
-    session.close()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from engine import shipped
 from engine.config import SamplingConfig
 from engine.errors import EngineError, InputError, InputTooLong
 from engine.language import language_of
@@ -174,3 +175,28 @@ def test_rows_in_doubt_keep_their_numbers_among_others(tiny_session: Session, mo
         found = together[number]
         assert isinstance(found, LabelScores)
         assert same(found, singles[number])
+
+
+@pytest.mark.weights
+def test_the_default_model_judges_english_at_a_glance(taught_session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The probe that ships is of this model and of the prompt of today, so replies are asked of no English text."""
+    session, ours = taught_session, shipped.find("tasks")
+    assert ours is not None
+    assert not session.probes, "an adapter that is named may be any"
+    monkeypatch.setattr(session, "probes", shipped.probes(ours.sha256))
+    assert list(session.probes) == ["sentiment.en"]
+    texts = {
+        "The plot drags and the jokes fall flat.": "negative",
+        "A warm, funny film that I will watch again.": "positive",
+        "Battery died within a week, don't buy it": "negative",
+        "great value , works as described": "positive",
+        "I expected to be bored, but could not put it down.": "positive",
+    }
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "score_many", None)
+        said = {text: judge(session, text) for text in texts}
+    assert {text: scores.label for text, scores in said.items()} == texts
+    assert min(scores.score for scores in said.values()) > 0.55
+    # A text far longer than those that were learnt from is judged as its parts are.
+    praise = " ".join(text for text, label in texts.items() if label == "positive")
+    assert judge(session, praise * 4).label == "positive"

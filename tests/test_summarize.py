@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from asked import Asked
 
-from engine import shipped, texts
-from engine.catalog import default_entry
+from engine import texts
 from engine.config import SamplingConfig
 from engine.errors import InputError, InputTooLong, UsageError
 from engine.language import HAN
@@ -297,16 +296,6 @@ def test_the_default_model_summarizes_in_the_language_of_the_text(default_sessio
     share = len(HAN.findall(summary)) / len(summary)
     assert share > 0.6 if language == "zh" else share == 0, summary
     assert ("纸" if language == "zh" else "light") in summary.lower()
-
-
-@pytest.fixture(scope="module")
-def taught_session(default_model: Path) -> Iterator[Session]:
-    """The plain model with the adapter that the default is made of."""
-    adapter = shipped.find(default_entry().adapter)
-    assert adapter is not None
-    session = Session.open(default_model, device="cpu", adapter=adapter.path)
-    yield session
-    session.close()
 
 
 COMMANDS = """```console

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from warm_server import home_like, serving, socket_in
 
-from engine import shipped
 from engine.config import SamplingConfig
 from engine.schema import Chunk, Citation, Document, Message
 from engine.serving import wire
 from engine.serving.remote import RemoteSession
-from engine.session import Session
 from engine.tasks import unsaid
 from engine.tasks.answer import REFUSALS, answer, prompt
 from engine.tasks.unsaid import answered, bearing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from engine.session import Session
 
 SHORT = SamplingConfig(max_tokens=8)
 NOTE = Document("note.txt", "The harbour opens at six. The ferry leaves at seven. On Sundays it leaves at eight.\n", 3)
@@ -160,16 +160,6 @@ def test_a_warm_server_decides_the_same(
         with contextlib.closing(warm):
             there = chunks_of(warm)  # type: ignore[arg-type]
     assert [(c.text, c.ids) for c in there] == [(c.text, c.ids) for c in chunks_of(tiny_session)]
-
-
-@pytest.fixture(scope="module")
-def taught_session(default_model: Path) -> Iterator[Session]:
-    """The default model as it is pulled: with the adapter that ships."""
-    adapter = shipped.find("tasks")
-    assert adapter is not None
-    session = Session.open(default_model, device="cpu", adapter=adapter.path)
-    yield session
-    session.close()
 
 
 PIER = (
