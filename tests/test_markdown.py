@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 
 import pytest
@@ -101,7 +100,8 @@ def test_what_stays_on_the_screen_is_what_settled(seed: int, monkeypatch: pytest
 
 def test_a_block_taller_than_the_screen_never_moves_the_cursor_above_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(markdown, "_INTERVAL", 0.0)
-    monkeypatch.setattr(markdown.shutil, "get_terminal_size", lambda: os.terminal_size((40, 10)))
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("LINES", "10")
     text = "```\n" + "".join(f"line {number}\n" for number in range(50)) + "```\n"
     screen = Screen(rows=10)
     screen.write(painted(text, [7] * (len(text) // 7), live=True))
