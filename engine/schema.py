@@ -94,7 +94,9 @@ class Coverage:
     tokens_read: int
     tokens_total: int
     unread_lines: tuple[tuple[int, int], ...] = ()
-    """First and last line, from 1, of each stretch that the model did not see."""
+    """First and last line, from 1, of each stretch that the model saw nothing of."""
+    partly_read: tuple[tuple[int, int], ...] = ()
+    """The same of lines that it saw a part of: a whole page may stand on one. They count as read."""
     chunks_cached: int = 0
     """Chunks whose results were kept from an earlier time."""
     given_whole: bool = False

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 Texts = dict[str, list[ast.expr]]
 """What names stand for: what variables are given, and what functions return."""
-CALLED = {"program": ["llm"], "size": ["7 MB"], "place_of": ["cpu/x86"]}
+CALLED = {
+    "program": ["llm"],
+    "size": ["7 MB"],
+    "place_of": ["cpu/x86"],
+    "named_lines": ["line 7", "lines 7"],
+}
 NAMED = {"place": ["cpu/x86"], "unit": ["rows", "windows"]}
 """What some calls and attributes look like."""
 

@@ -78,8 +78,8 @@ def test_only_newlines_end_lines_as_they_do_in_editors() -> None:
 
 
 def test_coverages_are_joined_with_lines_counted_on() -> None:
-    parts = [Coverage(1, 1, 5, 5, 50, 50), Coverage(1, 2, 6, 9, 60, 90, ((2, 3), (9, 9)))]
-    assert joined(parts) == Coverage(2, 3, 11, 14, 110, 140, ((7, 8), (14, 14)))
+    parts = [Coverage(1, 1, 5, 5, 50, 50), Coverage(1, 2, 6, 9, 60, 90, ((2, 3), (9, 9)), ((1, 1),))]
+    assert joined(parts) == Coverage(2, 3, 11, 14, 110, 140, ((7, 8), (14, 14)), ((6, 6),))
     assert not joined(parts).complete
 
 

@@ -113,7 +113,8 @@ def test_a_page_on_one_line_is_cut_between_its_paragraphs() -> None:
     assert best_line("pier 77", read(MANY).text, 1) == (1, "Ferry 77 leaves from pier 77.")
     [kept], coverage = cut_documents([read(MANY)], length, 60, "head")
     assert shown(kept.text).startswith("Harbour\n\nFerry 0 leaves from pier 0.\n\nFerry 1")
-    assert coverage.unread_lines == ((1, 1),)
+    assert (coverage.lines_read, coverage.lines_total, coverage.unread_lines) == (1, 1, ())
+    assert (coverage.partly_read, coverage.complete) == (((1, 1),), False)
     assert [sentence.text for sentence in sentences_of(read(MANY).text)][1] == "Ferry 0 leaves from pier 0."
 
 

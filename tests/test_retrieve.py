@@ -94,6 +94,20 @@ def test_a_passage_after_blank_lines_with_spaces_has_the_lines_of_its_text(tiny_
     assert (found.line, found.text) == (3, FACT.strip())
 
 
+def test_a_line_that_was_read_in_part_is_told_so_and_stretches_of_unread_ones_are_joined(
+    tiny_session: Session,
+) -> None:
+    line = " ".join(part.strip() for part in FILLER) + "\n"
+    text = "".join([line, "\n", *FILLER[:100], FACT, *FILLER[100:200]])
+    _, read = returned(retrieve(tiny_session, "the lighthouse keeper of Arnholm", [Document("a", text)], 300))
+    assert (read.partly_read, read.complete) == ((), False)
+    assert len(read.unread_lines) == 2
+    _, read = returned(retrieve(tiny_session, "thing7919", [Document("a", line + text)], 300))
+    assert read.partly_read == ((1, 1),)
+    assert read.unread_lines[0][0] == 2
+    assert read.lines_read + sum(last - first + 1 for first, last in read.unread_lines) == read.lines_total
+
+
 def test_an_answer_cites_the_lines_that_it_rests_on() -> None:
     document = Document("notes.md", f"# Notes\n\nFerries leave at seven.\n{FACT}", first_line=40)
     other = Document("other.md", "Nothing of use.\n")

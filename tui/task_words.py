@@ -149,5 +149,7 @@ def read_note(read: Coverage, say: Strings) -> str:
     note = say("note.read", parts=parts, lines=lines)
     if read.complete:
         return note
-    gaps = ", ".join(f"{first}–{last}" if first != last else str(first) for first, last in read.unread_lines[:4])
-    return note + say("note.unread", lines=gaps) if gaps else note
+    for word, stretches in (("note.unread", read.unread_lines), ("note.partly", read.partly_read)):
+        lines = ", ".join(f"{first}–{last}" if first != last else str(first) for first, last in stretches[:4])
+        note += say(word, lines=lines) if lines else ""
+    return note

@@ -10,7 +10,7 @@ from engine.schema import Coverage, Document
 from engine.tasks.breaks import LINE, PARAGRAPH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from engine.config import Overflow
 
@@ -29,6 +29,7 @@ def cut_documents(
     shares = _shares(sizes, budget)
     kept_documents: list[Document] = []
     unread: list[tuple[int, int]] = []
+    partly: list[tuple[int, int]] = []
     lines_before = tokens_read = 0
     for document, size, share in zip(documents, sizes, shares, strict=True):
         lines = lines_of(document.text, within=True)
@@ -38,10 +39,11 @@ def cut_documents(
         if size > share:
             kept = _kept_lines([count(line) for line in lines], share - 3, policy)
             document = replace(document, text=_joined(lines, kept))  # noqa: PLW2901
-        unkept = {numbers[index] - 1 for index in range(len(lines)) if index not in kept}
-        gaps = _gaps(set(range(total)) - unkept, total)
-        unread += [(first + lines_before + 1, last + lines_before + 1) for first, last in gaps]
-        tokens_read += size if not gaps else sum(count(lines[i]) for i in kept)
+        read = {numbers[index] + lines_before for index in kept}
+        left_out = {numbers[index] + lines_before for index in range(len(lines)) if index not in kept}
+        unread += stretches(left_out - read)
+        partly += stretches(left_out & read)
+        tokens_read += sum(count(lines[i]) for i in kept) if left_out else size
         lines_before += total
         kept_documents.append(document)
     missing = sum(last - first + 1 for first, last in unread)
@@ -53,6 +55,7 @@ def cut_documents(
         tokens_read=tokens_read,
         tokens_total=sum(sizes),
         unread_lines=tuple(unread),
+        partly_read=tuple(partly),
     )
     return kept_documents, coverage
 
@@ -78,9 +81,11 @@ def _numbers(lines: Sequence[str]) -> list[int]:
 def joined(read: Sequence[Coverage]) -> Coverage:
     """The coverage of several documents as one; lines count through all of them."""
     unread: list[tuple[int, int]] = []
+    partly: list[tuple[int, int]] = []
     before = 0
     for part in read:
         unread += [(first + before, last + before) for first, last in part.unread_lines]
+        partly += [(first + before, last + before) for first, last in part.partly_read]
         before += part.lines_total
     return Coverage(
         chunks_read=sum(part.chunks_read for part in read),
@@ -90,6 +95,7 @@ def joined(read: Sequence[Coverage]) -> Coverage:
         tokens_read=sum(part.tokens_read for part in read),
         tokens_total=sum(part.tokens_total for part in read),
         unread_lines=tuple(unread),
+        partly_read=tuple(partly),
     )
 
 
@@ -125,16 +131,15 @@ def _take(sizes: Sequence[int], order: range, budget: int) -> set[int]:
     return taken
 
 
-def _gaps(kept: set[int], total: int) -> list[tuple[int, int]]:
-    gaps: list[tuple[int, int]] = []
-    for index in range(total):
-        if index in kept:
-            continue
-        if gaps and gaps[-1][1] == index - 1:
-            gaps[-1] = (gaps[-1][0], index)
+def stretches(lines: Iterable[int]) -> list[tuple[int, int]]:
+    """First and last of each run of lines."""
+    found: list[tuple[int, int]] = []
+    for line in sorted(lines):
+        if found and found[-1][1] == line - 1:
+            found[-1] = (found[-1][0], line)
         else:
-            gaps.append((index, index))
-    return gaps
+            found.append((line, line))
+    return found
 
 
 def _joined(lines: Sequence[str], kept: set[int]) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from engine.schema import Chunk, Coverage, Document
 from engine.tasks.breaks import lines_in, shown
+from engine.tasks.cut import stretches
 from engine.tasks.passages import Passage, split
 from engine.tasks.search import rank
 from engine.tasks.summarize import ChunkProgress
@@ -43,21 +44,18 @@ def retrieve(
         if budget < 0:
             break
         chosen.add(index)
-    found = [_document(documents, run) for run in _runs(passages, chosen)]
-    unread = _merged(
-        (before[number] + passage.first_line, before[number] + passage.last_line)
-        for index, (number, passage) in enumerate(passages)
-        if index not in chosen
-    )
-    missing = sum(last - first + 1 for first, last in unread)
-    return found, Coverage(
+    runs = _runs(passages, chosen)
+    read = _lines(runs, before)
+    left_out = _lines(_runs(passages, set(range(len(passages))) - chosen), before)
+    return [_document(documents, run) for run in runs], Coverage(
         chunks_read=len(chosen),
         chunks_total=len(passages),
-        lines_read=max(0, before[-1] - missing),
+        lines_read=before[-1] - len(left_out - read),
         lines_total=before[-1],
         tokens_read=sum(passages[index][1].tokens for index in chosen),
         tokens_total=sum(passage.tokens for _, passage in passages),
-        unread_lines=tuple(unread),
+        unread_lines=tuple(stretches(left_out - read)),
+        partly_read=tuple(stretches(left_out & read)),
     )
 
 
@@ -79,12 +77,6 @@ def _document(documents: Sequence[Document], run: Sequence[tuple[int, Passage]])
     return Document(documents[number].name, text[blank:].rstrip("\n"), first_line=first.first_line)
 
 
-def _merged(stretches: Generator[tuple[int, int], None, None]) -> list[tuple[int, int]]:
-    """Stretches of lines in order, neighbours joined."""
-    merged: list[tuple[int, int]] = []
-    for first, last in stretches:
-        if merged and first <= merged[-1][1] + 1:
-            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
-        else:
-            merged.append((first, last))
-    return merged
+def _lines(runs: Sequence[Sequence[tuple[int, Passage]]], before: Sequence[int]) -> set[int]:
+    """The lines of all documents that runs stand on, from the first to the last of each."""
+    return {before[run[0][0]] + line for run in runs for line in range(run[0][1].first_line, run[-1][1].last_line + 1)}

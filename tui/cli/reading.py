@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,9 +41,22 @@ def tell_coverage(console: Console, read: Coverage, name: str = "") -> None:
     if read.complete:
         console.note(text)
         return
-    gaps = ", ".join(f"{first}–{last}" if first != last else str(first) for first, last in read.unread_lines[:8])
-    more = " …" if len(read.unread_lines) > 8 else ""
-    console.warn(f"{text}; not read: {'lines ' + gaps + more if gaps else 'parts of lines'}")
+    gaps = f"; not read: {named_lines(read.unread_lines)}" if read.unread_lines else ""
+    partly = f"; read in part: {named_lines(read.partly_read)}" if read.partly_read else ""
+    console.warn(f"{text}{gaps}{partly}")
+
+
+def named_lines(stretches: Iterable[tuple[int, int]]) -> str:
+    """`line 3`, `lines 3, 5–8`; neighbours joined, at most eight named."""
+    merged: list[tuple[int, int]] = []
+    for first, last in stretches:
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+        else:
+            merged.append((first, last))
+    named = ", ".join(f"{first}–{last}" if first != last else str(first) for first, last in merged[:8])
+    word = "line" if len(merged) == 1 and merged[0][0] == merged[0][1] else "lines"
+    return f"{word} {named}" + (" …" if len(merged) > 8 else "")
 
 
 def coverage_json(read: Coverage) -> dict[str, Any]:
@@ -58,6 +71,7 @@ def coverage_json(read: Coverage) -> dict[str, Any]:
             "tokens_read": read.tokens_read,
             "tokens_total": read.tokens_total,
             "unread_lines": [list(stretch) for stretch in read.unread_lines],
+            "partly_read": [list(stretch) for stretch in read.partly_read],
             "complete": read.complete,
         }
     }

@@ -17,7 +17,7 @@ from tui.cli.inputs import argument_text, with_text
 from tui.cli.opening import Run
 from tui.cli.options import DECODING, MODEL, SAMPLING, Options, takes
 from tui.cli.progress import Progress
-from tui.cli.reading import coverage_json, tell_coverage
+from tui.cli.reading import coverage_json, named_lines, tell_coverage
 from tui.cli.row_output import OutFormat, Result
 from tui.cli.row_run import InSpec, OutSpec, Resume, out_format, run_rows
 from tui.cli.rows import read_rows
@@ -195,13 +195,13 @@ def _tell(run: Run, name: str, to: Language, notes: _Notes) -> None:
         run.console.warn(f"{name}: no text to translate, nothing was changed")
     if notes.unchanged:
         whole = notes.coverage and not notes.coverage.chunks_total
-        where = "all of it" if whole else _lines(notes.unchanged)
+        where = "all of it" if whole else named_lines(notes.unchanged)
         run.console.note(f"{name}: {NAMES[to]} already, left unchanged: {where}")
     if notes.doubtful:
-        lines = _lines([(first, last) for first, last, _ in notes.doubtful])
+        lines = named_lines([(first, last) for first, last, _ in notes.doubtful])
         run.console.warn(f"{name}: {len(notes.doubtful)} doubtful, check {lines}")
         for first, last, why in notes.doubtful:
-            run.console.detail(f"  {_lines([(first, last)])}: {REASONS[why]}")
+            run.console.detail(f"  {named_lines([(first, last)])}: {REASONS[why]}")
 
 
 REASONS = {
@@ -215,16 +215,3 @@ REASONS = {
     "language": "it is in the wrong language",
     "empty": "nothing came",
 }
-
-
-def _lines(stretches: list[tuple[int, int]]) -> str:
-    """`line 3`, `lines 3, 5–8`; neighbours joined, at most eight named."""
-    merged: list[tuple[int, int]] = []
-    for first, last in stretches:
-        if merged and first <= merged[-1][1] + 1:
-            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
-        else:
-            merged.append((first, last))
-    named = ", ".join(f"{first}–{last}" if first != last else str(first) for first, last in merged[:8])
-    word = "line" if len(merged) == 1 and merged[0][0] == merged[0][1] else "lines"
-    return f"{word} {named}" + (" …" if len(merged) > 8 else "")

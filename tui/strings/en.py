@@ -192,6 +192,7 @@ TEXTS = {
     "note.read": "{parts} parts, lines {lines}",
     "note.given_whole": "no longer than the summary asked for: given whole",
     "note.unread": "; not read: lines {lines}",
+    "note.partly": "; read in part: lines {lines}",
     "label.positive": "positive",
     "label.negative": "negative",
     "said.stats": "{model} · prompt {prompt} tok ({cached} cached) · output {output} tok at {rate} tok/s · "

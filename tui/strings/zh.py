@@ -191,6 +191,7 @@ TEXTS = {
     "note.read": "{parts} 部分，{lines} 行",
     "note.given_whole": "原文不比所要的摘要长，全文给出",
     "note.unread": "；没有读：第 {lines} 行",
+    "note.partly": "；只读了一部分：第 {lines} 行",
     "label.positive": "正面",
     "label.negative": "负面",
     "said.stats": "{model} · 提问 {prompt} 词元（{cached} 已在缓存）· 回答 {output} 词元，每秒 {rate} · "

@@ -42,8 +42,8 @@ FORMS = (
     (r"stopped: (.+) was not written", "已停止：没有写入 {1!s}"),
     (r"stopped: the answer is not complete", "已停止：回答不完整"),
     # What was read
+    (r"(.+); read in part: (.+)", "{1}；只读了一部分：{2}"),
     (r"(.+); not read: (.+)", "{1}；没有读：{2}"),
-    (r"parts of lines", "一些行的部分"),
     (r"(read .+) \((\d+) known from an earlier run\)", "{1}（其中 {2} 段以前读过）"),
     (r"(.+): (read chunks .+)", "{1!s}：{2}"),
     (r"read chunks (\S+), lines (\S+), tokens (\S+)", "已读 {1} 段，{2} 行，{3} 词元"),
