@@ -22,8 +22,11 @@ from tui.cli.examine import Finding
 from tui.cli.opening import Run
 from tui.cli.options import Options
 from tui.cli.progress import Progress, clock, size
+from tui.cli.row_run import run_rows
+from tui.cli.rows import Row
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -130,6 +133,31 @@ def test_no_name_steers_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     doctor._print(Run(Options()), Finding("models", "ok", name, f"chmod 700 {name}"))
     assert stream.getvalue().count("notes␛[2J") >= 5
     assert "\x1b[2J" not in stream.getvalue()
+
+
+def test_rows_show_a_sign_of_life_before_the_first_is_done_and_stand_beside_no_bar(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream, now = Terminal(), [0.0]
+    for name, one in (("stderr", stream), ("stdout", stream), ("stdin", io.StringIO())):
+        monkeypatch.setattr(sys, name, one)
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: now[0])
+
+    def work(texts: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
+        while "reading" not in stream.getvalue():
+            now[0] += 1
+            threading.Event().wait(0.01)
+        for number, text in enumerate(texts):
+            now[0] += 1
+            yield number, {"label": text}
+
+    run_rows(
+        Run(Options()), [Row("a", "1"), Row("b", "2"), Row("c", "3")], work,
+        columns=["label"], as_text=lambda row, result: f"{row.name} {result['label']}", kind="text", asked={},
+    )  # fmt: skip
+    assert "rows 2/3" in stream.getvalue()
+    lines = [line.rpartition("\r")[2].removeprefix("\x1b[K") for line in stream.getvalue().split("\n")]
+    assert lines[:3] == ["1 a", "2 b", "3 c"]
 
 
 def test_a_bar_moves_on_a_terminal_and_is_gone_when_done(monkeypatch: pytest.MonkeyPatch) -> None:

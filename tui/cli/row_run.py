@@ -54,6 +54,8 @@ def out_format(run: Run, out: OutFormat | None, resume: Path | None) -> OutForma
         raise UsageError("--resume needs --out csv, tsv or jsonl: text does not say which row it is")
     if resume and options.output:
         raise UsageError("--resume names the output file: --output can't name another")
+    if resume == Path("-"):
+        raise UsageError("--resume names a file that a later run goes on with: - is none")
     if options.timeout is not None:
         raise UsageError("--timeout is for documents, not for rows")
     return kind
@@ -85,7 +87,8 @@ def run_rows(
             journal = _go_on(run, output, resume, asked, stack, Journal(resume, rows, columns, asked))
         else:
             output.begin()
-        _work(run, rows, work, output, place)
+        on_screen = run.console.stdout_is_terminal and not (resume or run.options.output)
+        _work(run, rows, work, output, place, on_screen)
         if resume:
             journal.remove()
     if run.options.output:
@@ -113,8 +116,8 @@ def _go_on(
     return journal
 
 
-def _work(run: Run, rows: Sequence[Row], work: Work, output: RowOutput, place: str) -> None:
-    """The rows that are not written yet."""
+def _work(run: Run, rows: Sequence[Row], work: Work, output: RowOutput, place: str, on_screen: bool) -> None:
+    """The rows that are not written yet; `on_screen`: they appear where the bar is."""
     started = time.monotonic()
     before = sum(output.has(index) for index in range(len(rows)))
     todo: list[int] = []
@@ -127,8 +130,11 @@ def _work(run: Run, rows: Sequence[Row], work: Work, output: RowOutput, place: s
         else:
             todo.append(index)
     done = len(rows) - len(todo)
-    with Progress(run.console, "rows") as progress:
+    with Progress(run.console, "rows") as progress, contextlib.ExitStack() as waiting:
+        # No count moves before the first row is done, and that may be a whole book.
+        waiting.enter_context(run.console.spinner("reading"))
         for number, result in work([rows[index].text for index in todo]):
+            waiting.close()
             index = todo[number]
             if isinstance(result, EngineError):
                 if len(rows) == 1:
@@ -136,6 +142,8 @@ def _work(run: Run, rows: Sequence[Row], work: Work, output: RowOutput, place: s
                 progress.clear()
                 run.console.error(rows[index].name, result.message, result.hint)
                 result = {"error": result.message}  # noqa: PLW2901
+            if on_screen:
+                progress.clear()
             output.put(index, result)
             done += 1
             progress.update(done, len(rows))
