@@ -99,6 +99,13 @@ def test_it_is_written_to_a_file_whole(translate: Translate, document: Path, tmp
     assert (tmp_path / "out.md").read_text(encoding="utf-8") == translate(str(document)).out
 
 
+def test_a_dash_as_output_is_stdout(translate: Translate, document: Path, tmp_path: Path) -> None:
+    assert translate(str(document), "-o", "-") == translate(str(document))
+    assert translate(str(document), str(document), "--output", "-").code == 0
+    done = translate("--in", "lines", "--resume", "-", str(document))
+    assert (done.code, "--resume names a file" in done.err) == (2, True)
+
+
 def test_one_bad_file_among_several_is_told_in_its_row(translate: Translate, document: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.md").write_bytes(b"\xff")
     paths = [str(document), str(tmp_path / "bad.md"), str(document)]

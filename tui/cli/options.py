@@ -122,7 +122,14 @@ _TYPES: dict[str, Any] = {
         HtmlChoice | None, _option("--html", help="Read web pages as the text that is seen, or as source.")
     ],
     "output": Annotated[
-        Path | None, _option("-o", "--output", help="Write the answer here, whole or not at all.", metavar="FILE")
+        Path | None,
+        _option(
+            "-o",
+            "--output",
+            help="Write the answer here, whole or not at all; - for stdout.",
+            metavar="FILE",
+            callback=lambda path: None if path == Path("-") else path,
+        ),
     ],
     "json": Annotated[bool, _option("-j", "--json", help="Answer in JSON, for programs.")],
     "raw": Annotated[bool, _option("--raw", help="Print Markdown as it is written.")],

@@ -169,7 +169,8 @@ OPTIONS = {
     "Bytes that are no text: refuse the file (unless told), or put � for them.":
         "遇到不是文本的字节：不读这个文件（默认），或用 � 代替",
     "Read web pages as the text that is seen, or as source.": "网页按看到的正文读（page），还是按源码读（source）",
-    "Write the answer here, whole or not at all.": "把答案写入这个文件，要么写全，要么不写",
+    "Write the answer here, whole or not at all; - for stdout.":
+        "把答案写入这个文件，要么写全，要么不写；- 表示标准输出",
     "Answer in JSON, for programs.": "以 JSON 输出，供程序读取",
     "Print Markdown as it is written.": "不渲染 Markdown，原样输出",
     "Render Markdown even in a pipe.": "即使在管道里也渲染 Markdown",

@@ -86,6 +86,8 @@ FORMS = (
     (r"--json and --out (\w+) ask for two formats", "--json 与 --out {1} 要的是两种格式"),
     (r"--resume needs --out csv, tsv or jsonl: text does not say which row it is",
      "--resume 需要 --out csv、tsv 或 jsonl：text 看不出是哪一行"),
+    (r"--resume names a file that a later run goes on with: - is none",
+     "--resume 要写一个以后能接着写的文件：- 不是文件"),
     (r"--resume names the output file: --output can't name another", "--resume 已指明输出文件：--output 不能另指一个"),
     (r"(.+) was made from another input: (.+)", "{1} 出自另一份输入：{2}"),
     (r"(.+) was made by another command: its row (\d+) has no (.+)", "{1} 出自另一个命令：它的第 {2} 行没有 {3}"),
