@@ -33,6 +33,8 @@ class Document:
     """Where the text begins in what is called so: a passage may stand for its document."""
     page: bool = False
     """It is a web page, and the text what a reader sees of it (`engine.tasks.page`)."""
+    crlf: bool = False
+    """In its file lines end with a carriage return too, as on Windows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.errors import InputError, UsageError
+from engine.schema import Document
 from tui import files
-from tui.cli.inputs import argument_text, decode, documents, read_file, stdin_has_input, text_or_file
+from tui.cli.inputs import argument_text, documents, read_file, stdin_has_input, text_or_file
+from tui.files import as_document, decode
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,7 +123,8 @@ def test_an_unknown_encoding_is_a_usage_error(name: str) -> None:
 
 
 def test_windows_line_ends_become_newlines() -> None:
-    assert decode(b"a\r\nb\r\n", "x") == "a\nb\n"
+    assert as_document(b"a\r\nb\r\n", "x") == Document("x", "a\nb\n", crlf=True)
+    assert as_document(b"a\nb\r\n", "x") == Document("x", "a\nb\n")
 
 
 def test_folders_missing_and_empty_files_are_named(tmp_path: Path) -> None:

@@ -99,6 +99,16 @@ def test_it_is_written_to_a_file_whole(translate: Translate, document: Path, tmp
     assert (tmp_path / "out.md").read_text(encoding="utf-8") == translate(str(document)).out
 
 
+def test_line_ends_are_those_of_the_file(translate: Translate, document: Path, tmp_path: Path) -> None:
+    plain = translate(str(document)).out
+    windows = tmp_path / "windows.md"
+    windows.write_bytes(TEXT.replace("\n", "\r\n").encode())
+    assert translate(str(windows), "-o", str(tmp_path / "out.md")).code == 0
+    assert (tmp_path / "out.md").read_bytes() == plain.replace("\n", "\r\n").encode()
+    assert translate(str(windows)).out == plain.replace("\n", "\r\n")
+    assert json.loads(translate("--json", str(windows)).out)["text"] == plain.replace("\n", "\r\n")
+
+
 def test_a_dash_as_output_is_stdout(translate: Translate, document: Path, tmp_path: Path) -> None:
     assert translate(str(document), "-o", "-") == translate(str(document))
     assert translate(str(document), str(document), "--output", "-").code == 0

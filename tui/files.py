@@ -41,7 +41,14 @@ def read_file(path: str, encoding: str | None = None, errors: str | None = None)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"can't read {path}: {reason}", hint=_way_on(error)) from error
-    return Document(path, decode(data, path, encoding, errors))
+    return as_document(data, path, encoding, errors)
+
+
+def as_document(data: bytes, name: str, encoding: str | None = None, errors: str | None = None) -> Document:
+    """Bytes as a document whose lines end with a newline alone. Raises InputError with the byte offset."""
+    text = decode(data, name, encoding, errors)
+    first, newline, _ = text.partition("\n")
+    return Document(name, text.replace("\r\n", "\n"), crlf=bool(newline) and first.endswith("\r"))
 
 
 def _way_on(error: Exception) -> str:
@@ -112,13 +119,12 @@ def decode(data: bytes, name: str, encoding: str | None = None, errors: str | No
             hint=_way_to_text(data) or "a text in UTF-16 needs --encoding utf-16",
         )
     try:
-        text = data.decode(codec.name, errors or "strict")
+        return data.decode(codec.name, errors or "strict")
     except UnicodeDecodeError as error:
         raise InputError(
             f"{name}: not valid {chosen.upper()} at byte {error.start}",
             hint=_way_to_text(data) or "--encoding names another encoding (gb18030, latin-1), --errors replace goes on",
         ) from error
-    return text.replace("\r\n", "\n")
 
 
 def _way_to_text(data: bytes) -> str:

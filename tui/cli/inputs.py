@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from engine.errors import InputError, UsageError
 from engine.schema import Document
 from tui.cli.console import current, is_terminal
-from tui.files import MAX_BYTES, decode, empty_file, read_file
+from tui.files import MAX_BYTES, as_document, empty_file, read_file
 from tui.pages import HtmlChoice, page_of
 
 __all__ = [
     "argument_text",
     "as_read",
-    "decode",
     "documents",
     "read_file",
     "read_path",
@@ -64,7 +63,7 @@ def read_stdin(encoding: str | None = None, errors: str | None = None) -> Docume
         raise InputError("stdin is closed", hint="pipe a text into it, or name a file")
     source = getattr(sys.stdin, "buffer", None)
     data = source.read(MAX_BYTES + 1) if source else sys.stdin.read().encode()
-    return Document("stdin", decode(data, "stdin", encoding, errors))
+    return as_document(data, "stdin", encoding, errors)
 
 
 def read_path(path: str, encoding: str | None = None, errors: str | None = None) -> Document:

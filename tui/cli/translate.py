@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -175,7 +176,7 @@ def _one(run: Run, session: Any, document: Document, to: Language | None, headin
             run.console.line(f"## {document.name}\n")
         try:
             replace(run.delivery, markdown=False).show(
-                task.translate(session, document, sampling=run.sampling(), to=to),
+                _with_ends(run, document, task.translate(session, document, sampling=run.sampling(), to=to)),
                 model=session.name,
                 place=place_of(session),
                 extra=lambda: {"name": document.name, "to": to} | notes.to_json(),
@@ -185,6 +186,15 @@ def _one(run: Run, session: Any, document: Document, to: Language | None, headin
         finally:
             progress.clear()
             _tell(run, document.name, to, notes)
+
+
+def _with_ends(run: Run, document: Document, events: Generator[Any, None, None]) -> Iterator[Any]:
+    """The events; lines end as those of the document do, but on a terminal, which knows newlines."""
+    kept = document.crlf and (run.options.output or not run.console.stdout_is_terminal)
+    with contextlib.closing(events):
+        for event in events:
+            whole = kept and isinstance(event, Chunk)
+            yield replace(event, text=event.text.replace("\n", "\r\n")) if whole else event
 
 
 def _tell(run: Run, name: str, to: Language, notes: _Notes) -> None:
