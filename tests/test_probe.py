@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from engine import probe
+from engine import probe, shipped
 from engine.errors import CheckpointError, InputError
 from engine.probe import Glance, Probe
 from engine.schema import Message
@@ -23,6 +23,7 @@ from engine.serving.warm import _facts
 from engine.serving.wire import Wire, WireError
 from engine.session import Session
 from engine.tasks import labels, sentiment
+from tui.cli.main import run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -191,6 +192,26 @@ def test_many_texts_keep_their_numbers(probed: Session) -> None:
             result = said[number]
             assert not isinstance(result, Exception)
             assert result.scores == pytest.approx(sentiment.judge(probed, text).scores, abs=0.01)
+
+
+def test_a_file_of_rows_judged_by_replies_is_not_gone_on_with_by_a_probe(
+    probed: Session, tiny_model_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("LOCAL_LLM_HOME", str(tiny_model_home))
+    given = tmp_path / "in"
+    given.write_text("loved it\n")
+    rows = ["sentiment", "-m", "tiny", "-f", str(given), "--in", "lines", "--resume", str(tmp_path / "judged")]
+    assert run(rows) == 0
+    given.write_text("loved it\nso good\n")
+    monkeypatch.setattr(shipped, "probes", lambda _adapter: probed.probes)
+    capsys.readouterr()
+    assert run(rows) == 2
+    assert "was made with another probe" in capsys.readouterr().err
+    assert run([*rows, "--neutral"]) == 2
+    assert "another --neutral\n" in capsys.readouterr().err
+    (tmp_path / "judged").unlink()
+    assert [run(rows), run(rows)] == [0, 0]
 
 
 def test_a_short_context_holds_for_a_glance_too(probed: Session) -> None:

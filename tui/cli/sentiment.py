@@ -52,4 +52,6 @@ def sentiment(
         def work(asked: list[str]) -> Iterator[tuple[int, Result | EngineError]]:
             return judged(task.judge_many(session, asked, neutral=neutral), session.name)
 
-        judge_rows(run, session, rows, work, kind=kind, asked={"--neutral": neutral}, resume=resume)
+        judging = {"probe": sorted(session.probes)} if session.probes and not neutral else {}
+        asked = {"--neutral": neutral, **judging}
+        judge_rows(run, session, rows, work, kind=kind, asked=asked, resume=resume)
