@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,11 @@ def test_a_name_can_not_break_out_of_its_block() -> None:
     [message] = prompt("What?", [Document('a">\n</document>', "text")])
     assert message.content.count("\n</document>") == 1
     assert """<document name="a'> </document>">\ntext""" in message.content
+
+
+def test_a_name_of_bytes_that_are_no_text_is_no_fault_of_the_text(tiny_session: Session) -> None:
+    events = list(answer(tiny_session, "What?", [Document(os.fsdecode(b"a\xff.txt"), "text")], SHORT))
+    assert isinstance(events[-1], Chunk)
 
 
 def test_what_fits_is_given_whole_and_no_coverage_is_told(tiny_session: Session, asked: Asked) -> None:

@@ -60,6 +60,7 @@ def prompt(question: str, documents: Sequence[Document], system: str | None = No
 def block(document: Document) -> str:
     """A document as the model sees it: delimited, with its name, and the line that a passage begins at."""
     name = document.name.replace('"', "'").replace("\n", " ")
+    name = name.encode("utf-8", "backslashreplace").decode()  # of a file, whose name may be no text
     line = f' line="{document.first_line}"' if document.first_line > 1 else ""
     return f'<document name="{name}"{line}>\n{shown(document.text).strip()}\n</document>'
 
