@@ -64,6 +64,13 @@ def test_an_empty_file_has_one_exit_code_and_empty_stdin_is_no_input(tiny_model_
             assert piped.returncode == 2, arguments
 
 
+def test_a_place_where_nothing_can_be_written_is_told_before_the_work(tiny_model_home: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Some words.\n")
+    for task in (["sentiment", "-f", "a.txt"], ["summarize", "a.txt"], ["ask", "What?", "-f", "a.txt"]):
+        done = llm(tiny_model_home, *task, "-m", "none", "-o", "no/such/file", cwd=tmp_path)
+        assert (done.returncode, told(done)[0]) == (1, "llm: can't write no/such/file: No such file or directory")
+
+
 def test_labels_of_ones_own_have_probabilities_that_sum_to_one(tiny_model_home: Path) -> None:
     stdin = "first\n第二行\n".encode()
     done = llm(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import InputError
-from tui.paths import PlaceError, at_home, ensure, places, write_output, write_private
+from tui.paths import PlaceError, at_home, check_output, ensure, places, write_output, write_private
 
 posix = pytest.mark.skipif(os.name != "posix", reason="modes and XDG are Unix's")
 
@@ -79,8 +79,11 @@ def test_an_output_file_keeps_its_mode_and_its_link(tmp_path: Path) -> None:
 
 
 def test_an_output_in_a_missing_folder_is_an_input_error_and_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="missing"):
-        write_output(tmp_path / "missing" / "out.txt", b"text")
+    for attempt in (check_output, lambda path: write_output(path, b"text")):
+        with pytest.raises(InputError, match="missing"):
+            attempt(tmp_path / "missing" / "out.txt")
+        with pytest.raises(InputError, match="Is a directory"):
+            attempt(tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -104,6 +107,9 @@ def test_a_name_that_can_be_none_is_an_input_error(tmp_path: Path, name: str) ->
     (tmp_path / "round").symlink_to(tmp_path / "round")
     with pytest.raises(InputError, match="can't write"):
         write_output(tmp_path / name, b"text")
+    if "\0" not in name:  # no argument holds one
+        with pytest.raises(InputError, match="can't write"):
+            check_output(tmp_path / name)
     if name != "round":
         with pytest.raises(PlaceError, match="can't write"):
             write_private(tmp_path / name, b"text")
@@ -128,6 +134,7 @@ def test_a_relative_home_counted_from_a_folder_that_is_gone_says_so(
 
 @posix
 def test_an_output_can_be_a_device() -> None:
+    check_output(Path("/dev/null"))
     write_output(Path("/dev/null"), b"text")
 
 

@@ -5,6 +5,7 @@ Nothing is created until something is written; folders that hold a user's text a
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Mapping
@@ -205,8 +206,25 @@ def write_output(path: Path, data: bytes) -> None:
             target = _led_to(path)
             _replace(target, data, mode=_mode_for(target))
     except (OSError, RuntimeError, ValueError) as error:  # also links that go round, and a NUL in the name
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise InputError(f"can't write {path}: {reason}", hint="check the folder, its permissions and space") from error
+        raise _no_output(path, error) from error
+
+
+def check_output(path: Path) -> None:
+    """Raises the InputError of `write_output` for a place where nothing can be made: before the work, not after it."""
+    import tempfile
+
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if path.is_file() or not path.exists():
+            tempfile.TemporaryFile(dir=_led_to(path).parent).close()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise _no_output(path, error) from error
+
+
+def _no_output(path: Path, error: Exception) -> InputError:
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return InputError(f"can't write {path}: {reason}", hint="check the folder, its permissions and space")
 
 
 def _led_to(path: Path) -> Path:

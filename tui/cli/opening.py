@@ -21,7 +21,7 @@ from tui.cli.deliver import Delivery
 from tui.cli.installed import open_library
 from tui.cli.options import Options
 from tui.language import language_of
-from tui.paths import ensure, places
+from tui.paths import check_output, ensure, places
 from tui.settings import Settings, sampling
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class Run:
         language = language_of(self.settings["lang"])
         self.console = Console(self.settings["color"], options.quiet, options.verbose, language)
         note_console(self.console, debug=options.debug)
+        if options.output:
+            check_output(options.output)
 
     @cached_property
     def library(self) -> Library:
