@@ -160,6 +160,24 @@ def test_rows_show_a_sign_of_life_before_the_first_is_done_and_stand_beside_no_b
     assert lines[:3] == ["1 a", "2 b", "3 c"]
 
 
+def test_rows_that_are_stopped_say_that_their_file_was_not_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+
+    def work(_texts: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
+        yield 0, {"label": "x"}
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_rows(
+            Run(Options(output=tmp_path / "out")), [Row("a"), Row("b")], work,
+            columns=["label"], as_text=lambda _row, result: result["label"], kind="text", asked={},
+        )  # fmt: skip
+    assert capsys.readouterr().err == f"warning: stopped: {tmp_path / 'out'} was not written\n"
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_bar_moves_on_a_terminal_and_is_gone_when_done(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Terminal()
     monkeypatch.setattr(sys, "stderr", stream)

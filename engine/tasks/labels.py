@@ -1,7 +1,7 @@
 """Which label fits a text: the probability of each label's whole token sequence as the model's reply, less its prior.
 
 The prior is what the model replies to texts that say nothing (contextual calibration, arXiv 2102.09690). Nothing is
-generated or parsed, and the same text gets the same scores whatever stands beside it.
+generated or parsed, and what stands beside a text in a pass changes its scores by no more than rounding does.
 """
 
 from __future__ import annotations

@@ -88,7 +88,12 @@ def run_rows(
         else:
             output.begin()
         on_screen = run.console.stdout_is_terminal and not (resume or run.options.output)
-        _work(run, rows, work, output, place, on_screen)
+        try:
+            _work(run, rows, work, output, place, on_screen)
+        except KeyboardInterrupt:
+            if run.options.output:
+                run.console.warn(f"stopped: {run.options.output} was not written")
+            raise
         if resume:
             journal.remove()
     if run.options.output:
