@@ -64,6 +64,14 @@ def test_an_empty_file_has_one_exit_code_and_empty_stdin_is_no_input(tiny_model_
             assert piped.returncode == 2, arguments
 
 
+def test_a_row_without_words_ends_no_run_that_takes_sentences(tiny_model_home: Path) -> None:
+    rows = f"Some words.\n{'😀' * 5000}\nMore words.\n".encode()
+    done = llm(tiny_model_home, "summarize", "--style", "extractive", "--in", "lines", "-j", "-m", "tiny", stdin=rows)
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row.get("summary") for row in found] == ["Some words.", None, "More words."]
+    assert (done.returncode, found[1]["error"]) == (6, "the text has no words: nothing to summarize")
+
+
 def test_a_place_where_nothing_can_be_written_is_told_before_the_work(tiny_model_home: Path, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Some words.\n")
     for task in (["sentiment", "-f", "a.txt"], ["summarize", "a.txt"], ["ask", "What?", "-f", "a.txt"]):

@@ -126,3 +126,10 @@ def test_a_summary_is_made_of_the_texts_own_sentences(tiny_session: Session, bul
 def test_an_empty_text_is_refused(tiny_session: Session) -> None:
     with pytest.raises(InputError, match="is empty"):
         list(extract(tiny_session, Document("notes.txt", " \n\n")))
+
+
+def test_a_text_without_words_is_given_whole_where_it_is_short_and_else_refused_as_that(tiny_session: Session) -> None:
+    said = [event.text for event in extract(tiny_session, Document("a", "😀😀!\n")) if isinstance(event, Chunk)]
+    assert said == ["😀😀!"]
+    with pytest.raises(InputError, match="has no words"):
+        list(extract(tiny_session, Document("a", "😀" * 5000)))

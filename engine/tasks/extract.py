@@ -57,14 +57,16 @@ def extract(
 ) -> Generator[Event, None, None]:
     """Stream the sentences that say most, in the document's order, up to `length`; at the end comes the Coverage.
 
-    `focus`: what they should be about. Raises InputError for an empty text.
+    `focus`: what they should be about. Raises InputError for a text that is empty, or is long and has no words.
     """
-    found = [sentence for sentence in sentences_of(without_addresses(document.text)) if words_in(sentence.text) >= 1]
-    if not found:
+    if not document.text.strip():
         raise InputError(f"{document.name} is empty: nothing to summarize")
     if stays_whole(session, document.text, length):
         yield from given(session, document, language_of(document.text), SamplingConfig(), bullets=bullets)
         return
+    found = [sentence for sentence in sentences_of(without_addresses(document.text)) if words_in(sentence.text) >= 1]
+    if not found:
+        raise InputError(f"{document.name} has no words: nothing to summarize")
     rows = []
     for start in range(0, len(found), BATCH):
         yield ChunkProgress(start, len(found))

@@ -189,8 +189,11 @@ def _rows(
     def work(texts: list[str]) -> Iterator[tuple[int, Any]]:
         if wanted.style == "extractive":
             for number, text in enumerate(texts):
-                events = _events(run, session, Document(f"text {number + 1}", text), wanted, memory)
-                yield number, "".join(event.text for event in events if isinstance(event, Chunk)).strip()
+                events = _events(run, session, Document("the text", text), wanted, memory)
+                try:
+                    yield number, "".join(event.text for event in events if isinstance(event, Chunk)).strip()
+                except EngineError as error:
+                    yield number, error
             return
         from engine.tasks.summarize import summarize_rows
 

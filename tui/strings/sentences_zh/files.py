@@ -25,6 +25,7 @@ FORMS = (
     (r"save the page from a browser; or --html source reads it as it is",
      "请在浏览器里另存网页；或用 --html source 读源码"),
     (r"(.+) is empty: nothing to (\w+)", "{1} 是空的：没有可处理的"),
+    (r"(.+) has no words: nothing to summarize", "{1} 里没有字词：没有可概括的"),
     (r"(.+) is larger than (\d+) MiB", "{1} 大于 {2} MiB"),
     (r"split it, and give the parts one by one", "请拆开，一份一份地给"),
     (r"it is a PDF: save its text first, such as with pdftotext", "这是 PDF：请先存出其中的文本，例如用 pdftotext"),
