@@ -127,6 +127,7 @@ def test_examples_change_the_scores_and_come_from_options_or_a_file(tiny_model_h
     [
         (["classify", "--labels", "one", "x"], "at least two different labels"),
         (["classify", "--labels", "a,a", "x"], "at least two different labels"),
+        (["classify", "--labels", "a,b, a", "x"], "names 'a' twice"),
         (["classify", "--labels", "a,b", "--example", "nothing", "x"], "expected TEXT=LABEL"),
         (["classify", "--labels", "a,b", "--example", "t=c", "x"], "an example has the label 'c'"),
         (["classify", "--labels", "a,b", "--threshold", "0.5", "x"], "needs --multi or --abstain"),

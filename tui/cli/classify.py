@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
@@ -89,17 +90,19 @@ def read_labels(text: str) -> list[str]:
     else:
         parts = argument_text(text, "--labels").replace("，", ",").split(",")
     labels = [part.strip() for part in parts if part.strip()]
-    if len(set(labels)) < max(2, len(labels)):
+    if len(set(labels)) < 2:
         raise UsageError(
             f"--labels expects at least two different labels, got {text!r}",
             hint="such as --labels spam,ham; or --labels @FILE, one a line",
         )
+    if twice := next((label for label, count in Counter(labels).items() if count > 1), ""):
+        raise UsageError(f"--labels names {twice!r} twice", hint="leave one of them out")
     return labels
 
 
 def read_examples(given: Sequence[str], file: str | None) -> list[tuple[str, str]]:
     """Judged texts; the label stands after the last `=`. Raises UsageError."""
-    lines = [(text, "--example") for text in given]
+    lines = [(argument_text(text, "--example"), "--example") for text in given]
     if file:
         text = with_text(read_file(file), file).text
         lines += [(line, f"{file}:{n}") for n, line in enumerate(text.split("\n"), 1) if line.strip()]

@@ -114,6 +114,7 @@ FORMS = (
     (r"the prompt is empty", "提示是空的"),
     (r"stdin can't be the question and a document", "标准输入不能既是问题又是文档"),
     (r'give the question: llm ask "…" -f -', '请写出问题：llm ask "…" -f -'),
+    (r"--labels names (.+) twice", "--labels 里 {1} 出现了两次"),
     (r"--labels expects at least two different labels, got (.+)", "--labels 至少需要两个不同的标签，却是 {1}"),
     (r"short, medium, long, N% or Nw", "short、medium、long、N% 或 Nw"),
     (r"such as --labels spam,ham; or --labels @FILE, one a line",
