@@ -111,6 +111,17 @@ def test_a_byte_order_mark_is_obeyed_and_dropped(codec: str) -> None:
     assert decode("你好\n".encode(codec), "x") == "你好\n"
 
 
+@pytest.mark.parametrize("codec", ["utf-8", "utf-8-sig", "utf-16-le", "utf-16-be", "utf-16", "gb18030"])
+def test_a_mark_is_dropped_where_the_encoding_is_named_as_well(codec: str) -> None:
+    marked = "你好" if codec == "utf-8-sig" else "\ufeff你好"
+    assert decode(marked.encode(codec), "x", codec) == "你好"
+
+
+def test_the_byte_that_is_wrong_is_counted_from_the_mark() -> None:
+    with pytest.raises(InputError, match="not valid UTF-8 at byte 4"):
+        decode(b"\xef\xbb\xbfa\xff", "x")
+
+
 def test_other_encodings_are_read_when_named() -> None:
     assert decode("你好".encode("gb18030"), "x", "gb18030") == "你好"
     assert decode("你好".encode("utf-16-le"), "x", "utf-16-le") == "你好"

@@ -16,7 +16,7 @@ from tui.paths import at_home
 
 MAX_BYTES = 64 * 1024 * 1024
 _MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
@@ -106,7 +106,7 @@ def decode(data: bytes, name: str, encoding: str | None = None, errors: str | No
     marked = next((codec for mark, codec in _MARKS if data.startswith(mark)), None)
     chosen = encoding or marked or _declared(data) or "utf-8"
     try:
-        codec = codecs.lookup("utf-8-sig" if codecs.lookup(chosen).name == "utf-8" else chosen)
+        codec = codecs.lookup(chosen)
         if not getattr(codec, "_is_text_encoding", True):
             raise LookupError(chosen)
     except (LookupError, ValueError) as error:
@@ -119,7 +119,7 @@ def decode(data: bytes, name: str, encoding: str | None = None, errors: str | No
             hint=_way_to_text(data) or "a text in UTF-16 needs --encoding utf-16",
         )
     try:
-        return data.decode(codec.name, errors or "strict")
+        return data.decode(codec.name, errors or "strict").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise InputError(
             f"{name}: not valid {chosen.upper()} at byte {error.start}",
