@@ -56,6 +56,13 @@ def test_a_cell_may_be_as_long_as_a_file(tmp_path: Path) -> None:
     assert output.resume(tmp_path / "out")[0] == 1
 
 
+def test_a_cell_may_have_very_many_lines(tmp_path: Path) -> None:
+    rows = read(tmp_path, 'id,t\n1,"' + "a line of it\n" * 200_000 + '"\n', "csv:t")
+    output, written = table("csv", rows, {0: {"label": "x"}})
+    (tmp_path / "out").write_text("".join(written), encoding="utf-8")
+    assert output.resume(tmp_path / "out")[0] == 1  # minutes, where each line looks at all before it
+
+
 def test_columns_of_one_name_are_all_kept(tmp_path: Path) -> None:
     rows = read(tmp_path, "t,,t,t_2,\nfirst,a,second,b,c\n", "csv:t")
     assert rows[0].text == "first"

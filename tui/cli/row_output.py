@@ -192,12 +192,13 @@ def _lines(text: str) -> Iterator[str]:
 
 def _records(text: str) -> Iterator[str]:
     """The records of a table; a quoted value may hold line breaks, and one that does not end is left out."""
-    record = ""
+    lines, quotes = list[str](), 0
     for line in _lines(text):
-        record += line
-        if record.count('"') % 2 == 0:
-            yield record
-            record = ""
+        lines.append(line)
+        quotes += line.count('"')
+        if quotes % 2 == 0:
+            yield "".join(lines)
+            lines, quotes = [], 0
 
 
 @contextmanager
