@@ -56,6 +56,23 @@ def test_a_cell_may_be_as_long_as_a_file(tmp_path: Path) -> None:
     assert output.resume(tmp_path / "out")[0] == 1
 
 
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl"])
+def test_what_a_kill_left_of_a_row_is_written_again_and_nothing_else_is(kind: OutFormat, tmp_path: Path) -> None:
+    rows = [Row(text, fields={"t": text, "名": ""}) for text in ("a, b", '引"号', "")]
+    _, written = table(kind, rows, {at: {"label": "x"} for at in range(3)})
+    whole, path = "".join(written).encode(), tmp_path / "out"
+    for size in range(len(whole) + 1):
+        for torn in (whole[:size], whole[:size] + b"\0\0"):
+            path.write_bytes(torn)
+            output, _ = table(kind, rows, {})
+            assert output.resume(path)[1] == whole.rfind(b"\n", 0, size) + 1
+        path.write_bytes(whole[:size] + b"my only copy")
+        if not whole[:size] or whole[:size].endswith(b"\n"):
+            output, _ = table(kind, rows, {})
+            with pytest.raises(UsageError, match="another input"):
+                output.resume(path)
+
+
 def test_a_cell_may_have_very_many_lines(tmp_path: Path) -> None:
     rows = read(tmp_path, 'id,t\n1,"' + "a line of it\n" * 200_000 + '"\n', "csv:t")
     output, written = table("csv", rows, {0: {"label": "x"}})

@@ -124,17 +124,18 @@ class RowOutput:
         if path.exists() and not (path.is_file() or path.is_dir()):  # it may have no end
             raise InputError(f"{path} is a pipe or a device, expected a file")
         try:
-            text = path.read_bytes().decode("utf-8", errors="surrogateescape")
+            data = path.read_bytes()
         except FileNotFoundError:
             return 0, 0
         except OSError as error:
             raise InputError(f"can't read {path}: {error.strerror}") from error
+        text = data.decode("utf-8", errors="surrogateescape")
         records = list(_records(text) if self.kind != "jsonl" else _lines(text))
         if records and not records[-1].endswith("\n"):
             records.pop()
         size = sum(len(record.encode("utf-8", errors="surrogateescape")) for record in records)
-        header = self._line([*self.given, *self._names.values()])
-        if self.kind != "jsonl" and records and records.pop(0) != header:
+        header = "" if self.kind == "jsonl" else self._line([*self.given, *self._names.values()])
+        if header and records and records.pop(0) != header:
             raise _other(path, "its header differs")
         if len(records) > len(self._rows):
             raise _other(path, f"it has {counted(len(records), 'row')}, the input {len(self._rows)}")
@@ -146,7 +147,20 @@ class RowOutput:
                 raise UsageError(f"{path} was made by another command: its row {number} has no {own!r}", hint=RENAME)
             self.failed += bool(added.get(wrong))
         self.written = len(records)
+        # What a kill left of a record is written again; another's text is not.
+        torn = data[size:].rstrip(b"\0")  # as disks leave where their power fails
+        begins = (self._beginning() if size or not header else header).encode()[: len(torn)]
+        if torn and not (begins and torn.startswith(begins)):
+            raise _other(path, "it ends with something else")
         return len(records), size
+
+    def _beginning(self) -> str:
+        """What the next row's record begins with, whatever its result; empty where there is none."""
+        for row in self._rows[self.written : self.written + 1]:
+            if self.kind == "jsonl":
+                return _writable(json.dumps(row.fields, ensure_ascii=False)).removesuffix("}")
+            return self._line([*self._cells(row), "."]).removesuffix(".\n")
+        return ""
 
     def _added(self, record: str, row: Row) -> Result | None:
         """What a written record adds to this row's fields; None for another row's."""

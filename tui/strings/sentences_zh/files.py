@@ -93,6 +93,7 @@ FORMS = (
     (r"(.+) was made from another input: (.+)", "{1} 出自另一份输入：{2}"),
     (r"(.+) was made by another command: its row (\d+) has no (.+)", "{1} 出自另一个命令：它的第 {2} 行没有 {3}"),
     (r"(.+) was made with another (.+)", "{1} 是用不同的 {2} 做成的"),
+    (r"it ends with something else", "它的末尾是别的内容"),
     (r"it has (\d+) rows?, the input (\d+)", "它有 {1} 行，输入有 {2} 行"),
     (r"its row (\d+) is not the input's", "它的第 {1} 行不是输入的"),
     (r"name another file for --resume, or remove it", "请给 --resume 换一个文件，或删除它"),
