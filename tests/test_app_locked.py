@@ -10,12 +10,14 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from app_pilot import ask, make_app, pauses, running, say, settled, wait_until
+from app_pilot import Hold, ask, make_app, pauses, running, say, settled, wait_until
 from textual.widgets import Input
 
+from engine.database import StoreBusy
 from tui import palette, transfer
-from tui.keeper import Keeper
-from tui.parts import keeping
+from tui.keeper import EVERY, Keeper
+from tui.messages import TitleWritten
+from tui.parts import keeping, memory
 from tui.screens.asking import AskingScreen
 from tui.screens.confirming import ConfirmingScreen
 from tui.screens.history_list import HistoryList
@@ -73,6 +75,66 @@ async def test_a_history_that_is_in_use_stops_no_key_and_is_written_once_it_is_f
                 assert "in use by another process" in next(iter(app._notifications)).message
                 assert kept(store) == []
             await wait_until(pilot, lambda: kept(store) == said(app), "what was said")
+
+
+async def test_a_question_that_is_taken_back_leaves_the_history_once_that_is_free(
+    tiny_model_home: Path, tmp_path: Path
+) -> None:
+    with Store(tmp_path / "app.db") as store:
+        app = make_app(tiny_model_home, keeper=Keeper(store))
+        async with running(app) as pilot:
+            hold = Hold(app)
+            await say(pilot, "One")
+            await wait_until(pilot, lambda: kept(store) == ["One"], "the question in the history")
+            with written_elsewhere(store.path):
+                await pilot.press("escape")
+                hold.stopped.set()
+                await wait_until(pilot, lambda: app.chat.prompt.text == "One", "the question in the prompt")
+                await pilot.press("ctrl+c")
+                await ask(pilot, "Two")
+                assert kept(store) == ["One"]
+            await wait_until(pilot, lambda: kept(store) == said(app), "what was said")
+            assert [conversation.title for conversation in store.recent()] == ["Two"]
+            assert {note.severity for note in app._notifications} <= {"information"}
+
+
+async def test_an_app_that_waits_for_an_answer_does_not_wait_for_the_history(
+    tiny_model_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "HURRY", 600)  # who waited would stand still
+    with Store(tmp_path / "app.db") as store:
+        app = make_app(tiny_model_home, keeper=Keeper(store))
+        async with running(app) as pilot:
+            hold = Hold(app)
+            await say(pilot, "One")
+            await wait_until(pilot, lambda: kept(store) == ["One"], "the question in the history")
+            with written_elsewhere(store.path):
+                app.chat.talk.system = "Briefly."
+                async with pauses() as found:
+                    app.memory._keep_later(app.chat.talk, StoreBusy("in use"))
+                    begun = app.memory._told
+                    await wait_until(pilot, lambda: app._notifications, "why nothing is kept")
+                    await wait_until(pilot, lambda: app.memory._told > begun + EVERY, "what is being written, noted")
+                assert max(found) < PATIENCE / 4
+            await wait_until(pilot, lambda: store.recent()[0].system == "Briefly.", "what was said")
+            hold.stopped.set()
+
+
+async def test_a_title_of_the_model_waits_as_long_as_all_that_is_done_to_a_conversation(
+    tiny_model_home: Path, tmp_path: Path
+) -> None:
+    with Store(tmp_path / "app.db") as store:
+        number = store.create("Old")
+        store.add(number, None, "user", "Old one")
+        app = make_app(tiny_model_home, keeper=Keeper(store))
+        async with running(app) as pilot:
+            await app.memory.open(number)
+            with written_elsewhere(store.path):
+                app.memory._titling, app.memory._title_job = app.chat.talk, -1
+                app.post_message(TitleWritten(-1, "A title"))
+                await wait_until(pilot, lambda: app.keeping._waiting, "what waits")
+            await wait_until(pilot, lambda: store.recent()[0].title == "A title", "the title")
+            await wait_until(pilot, lambda: app.chat.talk.title == "A title", "the title where it is shown")
 
 
 @pytest.mark.parametrize("where", ["palette", "list"])

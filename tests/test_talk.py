@@ -98,8 +98,7 @@ class Conversations(RuleBasedStateMachine):
     def drop(self, pick: int) -> None:
         turns = self.turns()
         turn = turns[pick % len(turns)]
-        self.talk.drop(turn)
-        self.keeper.drop(turn)
+        self.keeper.take_back(self.talk, turn)
         self.keeper.keep(self.talk)
 
     @invariant()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, cast
 
 from engine.schema import FinishReason
@@ -30,6 +32,8 @@ class Keeper:
         """By conversation: the system prompt that the file has."""
         self._nameless: set[int] = set()
         """Conversations of this run whose first question was sent before a model was there."""
+        self._taken_back: deque[Callable[[], object]] = deque()
+        """How to forget what the file still has of it."""
         self._last = 0.0
 
     def open(self, conversation: int) -> Talk:
@@ -61,7 +65,12 @@ class Keeper:
 
     def keep(self, talk: Talk) -> None:
         """Save what has changed. Raises StoreError."""
-        if self.store is None or not talk.root.children:
+        if self.store is None:
+            return
+        while self._taken_back:
+            self._taken_back[0]()
+            self._taken_back.popleft()
+        if not talk.root.children:
             return
         model = next((turn.model for turn in _all(talk.root) if turn.model), "")
         if talk.kept is None:
@@ -94,17 +103,19 @@ class Keeper:
         if time.monotonic() - self._last >= EVERY:
             self.keep(talk)
 
-    def drop(self, turn: Turn) -> None:
-        """Forget a turn that left no trace."""
-        if self.store is not None and turn.kept is not None:
-            self.store.delete_message(turn.kept)
+    def take_back(self, talk: Talk, turn: Turn) -> None:
+        """Take a turn out of a conversation; the next `keep` takes it out of the file.
 
-    def emptied(self, talk: Talk) -> None:
-        """A conversation whose only question was taken back is as if it had not begun. Raises StoreError."""
-        if talk.root.children or talk.kept is None or self.store is None or talk.named:
+        A conversation whose only question it was is as if it had not begun.
+        """
+        talk.drop(turn)
+        if self.store is None:
             return
-        kept, talk.kept, talk.title = talk.kept, None, ""
-        self.store.delete([kept])
+        if not talk.root.children and talk.kept is not None and not talk.named:
+            self._taken_back.append(partial(self.store.delete, [talk.kept]))
+            talk.kept, talk.title = None, ""
+        elif turn.kept is not None:
+            self._taken_back.append(partial(self.store.delete_message, turn.kept))
 
     def _keep_turn(self, conversation: int, turn: Turn) -> None:
         assert self.store is not None

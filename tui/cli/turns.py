@@ -141,11 +141,9 @@ def _kept(chat: Chat, turn: Turn, chunks: Generator[Chunk, None, None]) -> Gener
 def _take_back(chat: Chat, turn: Turn) -> None:
     """An answer without a word leaves no trace, nor does a question that has no other."""
     question = turn.parent
-    chat.talk.drop(turn)
+    chat.keeper.take_back(chat.talk, turn)
     if question is not None and not question.children:
-        chat.keeper.drop(question)
-        chat.talk.drop(question)
-        chat.keeper.emptied(chat.talk)
+        chat.keeper.take_back(chat.talk, question)
 
 
 def _say_end(chat: Chat, result: Result) -> None:

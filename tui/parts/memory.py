@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from engine.database import StoreBusy
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tui.app import LlmApp
     from tui.keeper import Keeper
     from tui.records import Entry
-    from tui.talk import Turn, Writing
+    from tui.talk import Writing
 
 
 UNCHANGED = 2 * EVERY
@@ -91,8 +91,21 @@ class Memory:
 
     def _keep_refused(self) -> None:
         refused, self._refused = self._refused, set()
-        for talk in refused:
-            self.keep(talk)
+        with self._at_once():
+            for talk in refused:
+                self.keep(talk)
+        self.list_again()
+
+    @contextlib.contextmanager
+    def _at_once(self) -> Iterator[None]:
+        """What is tried each second anyway waits for nobody: on a history in use, keys would be held up as often."""
+        store = self.keeper.store
+        assert store is not None, "without a history there is nothing to try"
+        store.hurry(0)
+        try:
+            yield
+        finally:
+            store.hurry(HURRY)
 
     def still_at(self, writings: Iterable[Writing]) -> None:
         """Note each second what is being written, also what has not grown: another app that is opened now would take it
@@ -105,7 +118,8 @@ class Memory:
             question = writing.turn.parent
             message = writing.turn.kept or (question.kept if question else None)
             if message is not None:
-                with contextlib.suppress(EngineError):  # what can't be kept is told where it is to be kept
+                # What can't be kept is told where it is to be kept.
+                with contextlib.suppress(EngineError), self._at_once():
                     store.touch(message)
 
     def keep_unfinished(self, writings: Iterable[Writing]) -> None:
@@ -121,21 +135,6 @@ class Memory:
         for talk in talks:
             with contextlib.suppress(EngineError):
                 self.keeper.keep(talk)
-
-    def drop(self, talk: Talk, turn: Turn) -> None:
-        """Take a turn away, out of the history too."""
-        talk.drop(turn)
-        try:
-            self.keeper.drop(turn)
-        except EngineError as error:
-            self._app.tell(error)
-
-    def emptied(self, talk: Talk) -> None:
-        """A conversation whose only question was taken back is as if it had not begun."""
-        try:
-            self.keeper.emptied(talk)
-        except EngineError as error:
-            self._app.tell(error)
 
     def answered(self, talk: Talk) -> None:
         """An answer ended: once nothing else waits, the model names a conversation that nobody has named."""
@@ -154,21 +153,15 @@ class Memory:
         talk = self._titling
         if event.key != self._title_job or talk is None or talk.kept is None or not event.title:
             return
-        store = self.keeper.store
+        store, number = self.keeper.store, talk.kept
         assert store is not None
-        try:
-            if store.kept(talk.kept).named:  # by a person, meanwhile
-                return
-            store.rename(talk.kept, event.title)
-        except StoreBusy:
-            self._app.set_timer(EVERY, lambda: self.titled(event))
-            return
-        except EngineError:  # deleted meanwhile
-            return
-        talk.title = event.title
-        self.list_again()
-        if talk is self._app.chat.talk:
-            self._app.chat.query_one(TitleBar).show(talk.title, self._app.models.name)
+
+        def name() -> None:
+            with contextlib.suppress(UsageError):  # deleted meanwhile
+                if not store.kept(number).named:  # by a person, meanwhile
+                    store.rename(number, event.title)
+
+        self._app.keeping.change(number, name)
 
     def show(self, query: str = "") -> None:
         """The kept conversations, over the chat. Raises UsageError where nothing is kept."""

@@ -263,21 +263,19 @@ class WritingScreen(Screen[None]):
 
     def _take_back(self, talk: Talk, turn: Turn) -> None:
         """An answer without a word leaves no trace; a question that has no other goes back to the prompt."""
-        question = turn.parent
-        self.app.memory.drop(talk, turn)
+        question, take_back = turn.parent, self.app.memory.keeper.take_back
+        take_back(talk, turn)
         if question is None or question.children:
             return
         if question.task and question.task[1]:  # its words alone would ask something else
-            self.app.memory.drop(talk, question)
-            self.app.memory.emptied(talk)
+            take_back(talk, question)
             if turn.finish == "stopped":
                 self.app.note(self.app.strings("said.task_stopped", what=one_line(question.text, 60)))
             return
         if self.prompt.text or talk is not self.talk:
             return
         self.give([Document(name, text) for name, text in question.documents])
-        self.app.memory.drop(talk, question)
-        self.app.memory.emptied(talk)
+        take_back(talk, question)
         self.prompt.give_back(line_of(question) if question.task else question.text)
         if turn.finish == "stopped":
             self.app.note(self.app.strings("said.taken_back"))
