@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from app_pilot import ask, make_app, running, screen_text, wait_until
 
+from tui.keeper import Keeper
+from tui.store import Store
+from tui.talk import Talk
 from tui.widgets.attachments import Attachments
 
 if TYPE_CHECKING:
@@ -37,6 +40,27 @@ async def test_what_was_changed_in_a_recalled_text_comes_back_by_undo(tiny_model
         await wait_until(pilot, lambda: app.chat.prompt.text == "One", "the text before")
         await pilot.press("ctrl+z")
         await wait_until(pilot, lambda: app.chat.prompt.text == "Two!", "the changed one")
+
+
+async def test_what_was_asked_in_a_conversation_that_is_gone_on_with_is_recalled(
+    tiny_model_home: Path, tmp_path: Path
+) -> None:
+    talk = Talk()
+    talk.begin_answer(talk.ask("One"), "First").finish = "stop"
+    talk.begin_answer(talk.ask("/Two"), "Second").finish = "stop"
+    with Store(tmp_path / "app.db") as store:
+        other = store.create("Other")
+        store.add(other, None, "user", "Three")
+        app = make_app(tiny_model_home, keeper=Keeper(store), talk=talk)
+        async with running(app) as pilot:
+            await pilot.press("up")
+            assert app.chat.prompt.text == "//Two"  # what would send the same again
+            await pilot.press("up", "down", "down")
+            assert app.chat.prompt.text == ""
+            await app.memory.open(other)
+            for text in ("Three", "//Two", "One"):
+                await pilot.press("up")
+                assert app.chat.prompt.text == text
 
 
 async def test_each_control_character_keeps_its_place(tiny_model_home: Path) -> None:

@@ -99,3 +99,8 @@ def number_of(text: str) -> int | None:
 def unescaped(line: str) -> str:
     """What a line says to the model: `//x` sends `/x`."""
     return line[1:] if line.startswith("//") else line
+
+
+def escaped(text: str) -> str:
+    """The line that says a text to the model."""
+    return f"/{text}" if text.startswith("/") else text

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from engine.schema import Chunk, Coverage, Document, LabelScores
+from tui.commands import escaped
 from tui.files import is_file
 
 if TYPE_CHECKING:
@@ -69,8 +70,9 @@ def document_of(question: Turn, read: Callable[[str], Document]) -> Document:
 
 
 def line_of(question: Turn) -> str:
-    """The line that asks for a task on a file, a text or a given document."""
-    assert question.task is not None
+    """The line that asks a question: words, or a task on a file, a text or a given document."""
+    if question.task is None:
+        return escaped(question.text)
     kind, path, argument = question.task
     if kind == "ask":
         return f"@{path} {argument}"

@@ -136,7 +136,7 @@ async def _undo(chat: ChatScreen, rest: str) -> None:
     if question.documents:
         taken = [Document(name, text) for name, text in question.documents]
         chat.give([*chat.pending, *(one for one in taken if one not in chat.pending)])
-    chat.prompt.give_back(line_of(question) if question.task else question.text)  # before what is being written
+    chat.prompt.give_back(line_of(question))  # before what is being written
 
 
 async def _edit(chat: ChatScreen, rest: str) -> None:

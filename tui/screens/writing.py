@@ -50,6 +50,7 @@ class WritingScreen(Screen[None]):
     async def on_mount(self) -> None:
         """Growing answers are drawn at a pace that leaves time for keys."""
         self.set_interval(REPAINT, self._repaint)
+        self._recall_asked()
         await self.show()
 
     @property
@@ -105,7 +106,7 @@ class WritingScreen(Screen[None]):
         """A question to the model. Raises EngineError."""
         self.refuse_while_answering()
         question = self.talk.ask(text, self.pending)
-        self.prompt.sent_before.append(text)
+        self.prompt.sent_before.append(line_of(question))
         self.give([])
         await self.answer(question)
 
@@ -160,11 +161,16 @@ class WritingScreen(Screen[None]):
         """Another conversation in place of this one; an answer that is being written goes on behind it."""
         writing = next((one for one in self.writings.values() if one.talk.kept and one.talk.kept == talk.kept), None)
         self.talk = writing.talk if writing else talk
+        self._recall_asked()
         self.app.meter.left_out = 0
         self.transcript.mark_left_out(0, [])
         await self.show()
         self.app.memory.list_again()
         self.prompt.focus()
+
+    def _recall_asked(self) -> None:
+        asked = [turn for turn in self.talk.path if turn.role == "user"]
+        self.prompt.recall_from([line_of(turn) for turn in asked])
 
     def stop(self) -> bool:
         """End the answer that is being written; False if there is none."""
@@ -276,7 +282,7 @@ class WritingScreen(Screen[None]):
             return
         self.give([Document(name, text) for name, text in question.documents])
         take_back(talk, question)
-        self.prompt.give_back(line_of(question) if question.task else question.text)
+        self.prompt.give_back(line_of(question))
         if turn.finish == "stopped":
             self.app.note(self.app.strings("said.taken_back"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual import events
@@ -60,6 +61,11 @@ class Prompt(Area):
         self.sent_before: list[str] = []
         self._recalled: int | None = None
         self._draft = ""
+
+    def recall_from(self, texts: Sequence[str]) -> None:
+        """What was sent in a conversation that is gone on with is recalled first, then what was sent elsewhere."""
+        self.sent_before = [*(text for text in self.sent_before if text not in texts), *texts]
+        self._recalled = None
 
     def action_send(self) -> None:
         """Hand the text over; what is typed from here on is the next one. Who refuses it gives it back."""
