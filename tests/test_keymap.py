@@ -119,6 +119,22 @@ def test_keys_are_set_one_by_one_and_what_stands_around_them_stays(tmp_path: Pat
     assert (code, "config.toml: keys: new: n is typed into the text" in said) == (2, True)
 
 
+async def test_a_key_of_the_settings_comes_before_what_a_text_area_does_with_it(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home, keys={"new": "ctrl+k", "quit": "ctrl+u", "editor": "ctrl+w", "recall": "ctrl+up"})
+    async with running(app) as pilot:
+        app.chat.prompt.insert("one\ntwo")
+        await pilot.press("up")
+        assert app.chat.prompt.cursor_location == (0, 3)  # nothing else has the key now
+        old = app.chat.talk
+        await pilot.press("ctrl+k")
+        await wait_until(pilot, lambda: app.chat.talk is not old, "a new conversation")
+        assert app.chat.prompt.text == "one\ntwo"
+        await pilot.press("ctrl+w")
+        await wait_until(pilot, lambda: app._notifications, "why there is no editor")
+        await pilot.press("ctrl+u")
+        await wait_until(pilot, lambda: not app.is_running, "the end")
+
+
 async def test_the_keys_of_the_settings_work_and_are_what_help_footer_and_texts_show(tiny_model_home: Path) -> None:
     keys = {"new": "ctrl+t", "help": "f4", "send": "ctrl+s", "retry": "x", "palette": "f10"}
     app = make_app(tiny_model_home, keys=keys)

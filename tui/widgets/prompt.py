@@ -10,12 +10,14 @@ from textual.actions import SkipAction
 from textual.binding import BindingType
 from textual.message import Message
 
-from tui.keymap import Keys
+from tui.keymap import ACTIONS, Keys
 from tui.widgets.area import Area
 from tui.widgets.bound import bound
 
-_OWN = ("send", "newline", "complete")
+_OWN = ("send", "newline", "complete", "recall", "recall_later")
 """Actions that come before what a text area would do with their keys."""
+_AROUND = ("app", "chat")
+"""Places whose keys work here too: those that a person gave them come before a text area's."""
 
 
 class Prompt(Area):
@@ -25,8 +27,8 @@ class Prompt(Area):
         bound("send", "send"),
         bound("newline", "newline"),
         bound("complete", "complete", show=False),
-        bound("recall", "earlier", show=False),
-        bound("recall_later", "later", show=False),
+        bound("recall", "recall", show=False),
+        bound("recall_later", "recall_later", show=False),
         bound("editor", "editor"),
     ]
 
@@ -57,7 +59,11 @@ class Prompt(Area):
             soft_wrap=True, show_line_numbers=False, compact=True, placeholder=placeholder, id="prompt",
             highlight_cursor_line=False,
         )  # fmt: skip
-        self._own = {key: action for action in _OWN for key in keys.of(action)}
+        self._own = {"up": "cursor_up", "down": "cursor_down"}  # where nothing is recalled by them
+        self._own |= {key: action for action in _OWN for key in keys.of(action)}
+        for key in [key for name in keys.changed if ACTIONS[name].where in _AROUND for key in keys.of(name)]:
+            self._own.pop(key, None)
+            self._bindings.key_to_bindings.pop(key, None)
         self.sent_before: list[str] = []
         self._recalled: int | None = None
         self._draft = ""
@@ -115,7 +121,7 @@ class Prompt(Area):
         """Write in $EDITOR."""
         self.post_message(self.EditorAsked())
 
-    def action_earlier(self) -> None:
+    def action_recall(self) -> None:
         """Up: the line above, and from the first one what was sent before."""
         if self.cursor_location[0] > 0 or not self.sent_before:
             self.action_cursor_up()
@@ -127,7 +133,7 @@ class Prompt(Area):
             self._draft, self._recalled = self.text, len(self.sent_before)
         self._recall(self._recalled - 1)
 
-    def action_later(self) -> None:
+    def action_recall_later(self) -> None:
         """Down: the line below, and from the last one what was sent after."""
         if self._recalled is None or self.cursor_location[0] < self.document.line_count - 1:
             self.action_cursor_down()
