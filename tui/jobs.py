@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import queue
 import re
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from engine.errors import ModelNotFound
 from engine.loops import ended_at_loops, request_of
@@ -30,7 +31,7 @@ from tui.talk import Piece, fit
 if TYPE_CHECKING:
     from engine.config import SamplingConfig
     from engine.counter import TextCounter
-    from engine.schema import Language, Message, ModelSummary
+    from engine.schema import Chunk, Language, Message, ModelSummary
     from engine.session import Session
     from tui.store import Store
 
@@ -40,6 +41,9 @@ TITLE_PROMPTS: dict[Language, str] = {
 }
 TITLED = 600
 """Characters of a message that a title is made from."""
+LISTEN = 0.1
+"""Seconds after which one who waits for a server looks whether it shall still wait."""
+Said = TypeVar("Said")
 RESERVE = 4
 """A quarter of the context is kept free for the answer before old turns fall out."""
 
@@ -57,11 +61,43 @@ class Job:
     stopped: threading.Event = field(default_factory=threading.Event, kw_only=True)
     brief: ClassVar[bool] = True
 
+    def hear(self, room: Runner, say: Callable[[], Generator[Said, None, None]]) -> Generator[Said, None, None]:
+        """What is said, until the job is stopped: a server that hangs is let go of."""
+        return say() if room.reopen else _heard(say, self.stopped)
+
     def session_of(self, room: Runner) -> Session:
         """The loaded model. Raises ModelNotFound."""
         if room.session is None:
             raise ModelNotFound("no model is loaded", hint="/model lists the models and brings one here")
         return room.session
+
+
+def _heard(say: Callable[[], Generator[Said, None, None]], stopped: threading.Event) -> Generator[Said, None, None]:
+    """What a server says, listened to on a thread of its own, which ends when the server speaks or gives up."""
+    said: queue.SimpleQueue[Said | BaseException | None] = queue.SimpleQueue()
+
+    def listen() -> None:
+        try:
+            with contextlib.closing(say()) as heard:
+                for one in heard:
+                    said.put(one)
+                    if stopped.is_set():
+                        return
+            said.put(None)
+        except BaseException as error:  # noqa: BLE001  (it is raised where it is waited for)
+            said.put(error)
+
+    threading.Thread(target=listen, name="server", daemon=True).start()
+    while not stopped.is_set():
+        try:
+            one = said.get(timeout=LISTEN)
+        except queue.Empty:
+            continue
+        if one is None:
+            return
+        if isinstance(one, BaseException):
+            raise one
+        yield one
 
 
 @dataclass
@@ -170,10 +206,12 @@ class Answer(Job):
         place = str(session.device), session.kernel
         room.post(AnswerBegan(self.key, left_out, session.identity, *place, session.name))
         started = time.monotonic()
-        stream = session.stream(messages, self.sampling, continue_last=self.continued)
-        if self.end_loops:
-            stream = ended_at_loops(stream, request_of(messages))
-        with contextlib.closing(stream):
+
+        def say() -> Generator[Chunk, None, None]:
+            stream = session.stream(messages, self.sampling, continue_last=self.continued)
+            return ended_at_loops(stream, request_of(messages)) if self.end_loops else stream
+
+        with contextlib.closing(self.hear(room, say)) as stream:
             for chunk in stream:
                 if self.stopped.is_set():
                     break
@@ -237,7 +275,8 @@ class Title(Job):
         text = "\n\n".join(message.content[:TITLED] for message in self.messages)
         asked = Message("user", TITLE_PROMPTS[language_of(text)].replace("{text}", text))
         said = ""
-        with contextlib.closing(session.stream([asked], SamplingConfig(temperature=0.0, max_tokens=24))) as stream:
+        drawn = SamplingConfig(temperature=0.0, max_tokens=24)
+        with contextlib.closing(self.hear(room, lambda: session.stream([asked], drawn))) as stream:
             for chunk in stream:
                 said += chunk.text
                 if self.stopped.is_set() or "\n" in said.strip():

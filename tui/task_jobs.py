@@ -6,7 +6,7 @@ import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.schema import Chunk, Citation, Coverage, Document
 from tui.jobs import Job
@@ -14,6 +14,8 @@ from tui.messages import AnswerBegan, AnswerEnded, AnswerGrew, TaskProgressed
 from tui.task_words import TaskKind, events, read_note
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from engine.config import SamplingConfig
     from tui.runner import Runner
     from tui.strings import Strings
@@ -46,10 +48,12 @@ class Task(Job):
         room.post(AnswerBegan(self.key, 0, model=session.name))
         started = time.monotonic()
         notes: list[str] = []
-        said = events(
-            self.kind, session, self.document, self.argument, sampling=self.sampling, cache=self.cache, say=self.say
-        )
-        with contextlib.closing(said):
+
+        def say() -> Generator[Any, None, None]:
+            given = self.kind, session, self.document, self.argument
+            return events(*given, sampling=self.sampling, cache=self.cache, say=self.say)
+
+        with contextlib.closing(self.hear(room, say)) as said:
             for event in said:
                 room.give_way()
                 if self.stopped.is_set():

@@ -1,0 +1,96 @@
+"""The app in front of a server that stops talking: whoever waits can stop, ask again and leave."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, ClassVar
+
+import pytest
+from app_pilot import ask, running, say, wait_until
+
+from engine.endpoint import EndpointSession
+from tui.app import LlmApp
+from tui.cli.installed import open_library
+from tui.paths import places
+from tui.settings import Settings
+from tui.strings import Strings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Hanging(BaseHTTPRequestHandler):
+    """Answers `all`; says two words of that to `two` and none to anything else, until it is let go on."""
+
+    go_on: ClassVar = threading.Event()
+
+    def log_message(self, *_: object) -> None:
+        """Nobody reads it."""
+
+    def do_GET(self) -> None:
+        self._begin()
+        self.wfile.write(json.dumps({"data": [{"id": "slow"}]}).encode())
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][-1]["content"]
+        if asked not in {"all", "two"}:
+            self.go_on.wait()
+        self._begin()
+        for word in ("one ", "two"):
+            self._event({"choices": [{"delta": {"content": word}}]})
+        if asked == "two":
+            self.go_on.wait()
+        self._event({"choices": [{"delta": {}, "finish_reason": "stop"}]})
+
+    def _begin(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def _event(self, event: object) -> None:
+        self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    Hanging.go_on.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hanging) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+        Hanging.go_on.set()
+        server.shutdown()
+
+
+def app_at(url: str, home: Path) -> LlmApp:
+    where = places({"LOCAL_LLM_HOME": str(home)})
+    settings = Settings.load(where.config_file, environ={}, folder=home)
+    return LlmApp(settings, where, open_library(where), Strings("en"), remote=EndpointSession(url, "", ""))
+
+
+@pytest.mark.parametrize(("asked", "said"), [("none", []), ("two", ["two", "one two"])])
+async def test_a_server_that_hangs_can_be_stopped_and_asked_again(
+    url: str, tmp_path: Path, asked: str, said: list[str]
+) -> None:
+    app = app_at(url, tmp_path)
+    async with running(app) as pilot:
+        await say(pilot, asked)
+        await wait_until(pilot, lambda: any(one.began for one in app.chat.writings.values()), "the beginning")
+        await wait_until(pilot, lambda: app.chat.talk.tip.text == "".join(said[1:]), "its words")
+        await pilot.press("escape")
+        await wait_until(pilot, lambda: not app.chat.writings, "its end")
+        assert [turn.text for turn in app.chat.talk.path] == said
+        app.chat.prompt.clear()
+        await ask(pilot, "all")
+        assert app.chat.talk.tip.text == "one two"
+        assert app.chat.talk.tip.finish == "stop"
+
+
+async def test_a_task_at_a_server_that_hangs_can_be_stopped(url: str, tmp_path: Path) -> None:
+    app = app_at(url, tmp_path)
+    async with running(app) as pilot:
+        await say(pilot, "/translate Hello there.")
+        await wait_until(pilot, lambda: any(one.began for one in app.chat.writings.values()), "the beginning")
+        await pilot.press("escape")
+        await wait_until(pilot, lambda: not app.chat.writings, "its end")
