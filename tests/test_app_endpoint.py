@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
-from app_pilot import ask, running, say, wait_until
+from app_pilot import ask, running, say, screen_text, wait_until
 
 from engine.endpoint import EndpointSession
 from tui.app import LlmApp
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Hanging(BaseHTTPRequestHandler):
-    """Answers `all`; says two words of that to `two` and none to anything else, until it is let go on."""
+    """Answers `all` and breaks `cut` off; says two words to `two` and none to anything else, until it is let go on."""
 
     go_on: ClassVar = threading.Event()
 
@@ -36,14 +36,15 @@ class Hanging(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][-1]["content"]
-        if asked not in {"all", "two"}:
+        if asked not in {"all", "cut", "two"}:
             self.go_on.wait()
         self._begin()
         for word in ("one ", "two"):
             self._event({"choices": [{"delta": {"content": word}}]})
         if asked == "two":
             self.go_on.wait()
-        self._event({"choices": [{"delta": {}, "finish_reason": "stop"}]})
+        if asked != "cut":
+            self._event({"choices": [{"delta": {}, "finish_reason": "stop"}]})
 
     def _begin(self) -> None:
         self.send_response(200)
@@ -94,3 +95,11 @@ async def test_a_task_at_a_server_that_hangs_can_be_stopped(url: str, tmp_path: 
         await wait_until(pilot, lambda: any(one.began for one in app.chat.writings.values()), "the beginning")
         await pilot.press("escape")
         await wait_until(pilot, lambda: not app.chat.writings, "its end")
+
+
+async def test_an_answer_that_a_server_breaks_off_is_not_shown_as_whole(url: str, tmp_path: Path) -> None:
+    app = app_at(url, tmp_path)
+    async with running(app) as pilot:
+        await ask(pilot, "cut")
+        await wait_until(pilot, lambda: "cut: Esc o goes on" in screen_text(app), "how it ended")
+        assert app.chat.talk.tip.text == "one two"

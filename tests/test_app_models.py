@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 import toy_checkpoints
-from app_pilot import ask, make_app, running, screen_text, wait_until
+from app_pilot import Hold, ask, make_app, running, say, screen_text, wait_until
 from hub_server import HubServer
 
 from engine import catalog
@@ -217,3 +218,33 @@ async def test_where_an_imported_model_came_from_is_said_in_chinese(tiny_model_h
         await pilot.press("f3")
         await wait_until(pilot, lambda: "导入自" in screen_text(app), "where it came from")
         assert "imported from" not in screen_text(app)
+
+
+@pytest.fixture
+def two_models(tiny_model_home: Path, tmp_path: Path) -> Path:
+    for name in ("tiny-one", "tiny-two"):
+        shutil.copytree(tiny_model_home / "models" / "tiny", tmp_path / "models" / name)
+    return tmp_path
+
+
+async def test_a_setting_that_is_changed_while_a_model_comes_brings_no_other(two_models: Path) -> None:
+    app = make_app(two_models)
+    async with running(app) as pilot:
+        hold = Hold(app)
+        await say(pilot, "/model tiny-two")
+        await say(pilot, "/set threads 2")
+        await wait_until(pilot, lambda: app.settings["threads"] == 2, "the setting")
+        hold.stopped.set()
+        await wait_until(pilot, lambda: not app.runner.waiting(), "all that was asked for")
+        await wait_until(pilot, lambda: app.models.name == "tiny-two", "the model")
+
+
+async def test_a_model_that_is_not_there_is_not_taken_and_one_of_several_is_told(two_models: Path) -> None:
+    app = make_app(two_models)
+    async with running(app) as pilot:
+        await say(pilot, "/set model nonsense")
+        await say(pilot, "/model tiny")
+        await wait_until(pilot, lambda: len(app._notifications) == 2, "both errors")
+        first, second = [note.message for note in app._notifications]
+        assert "no model 'nonsense' on this machine" in first
+        assert "'tiny' could be any of tiny-one, tiny-two" in second

@@ -55,8 +55,7 @@ class Models:
         try:
             summary = app.library.summary(name or app.library.default or "")
         except EngineError as error:
-            missing = app.strings("said.no_such_model", name=name) if name else error.message
-            app.call_after_refresh(self._say_missing, EngineError(missing, hint=app.strings("hint.models")))
+            app.call_after_refresh(self._say_missing, EngineError(error.message, hint=app.strings("hint.models")))
             return
         self._adapted = self._adapted or summary.name
         opening = {field: app.settings[name] for name, field in OPENING.items()}
@@ -65,6 +64,10 @@ class Models:
         app.call_after_refresh(self.say_ready)
         if app.chat.writings:
             app.note(app.strings("said.model_waits", name=summary.name))
+
+    def reload(self) -> None:
+        """The model that is here, or on its way, with the settings as they are now."""
+        self.change(self._coming if self._loading else self.name or None)
 
     def take(self, session: Session) -> None:
         """A session with a server, in place of a model of this machine."""

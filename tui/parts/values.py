@@ -78,12 +78,13 @@ class Values:
             raise UsageError(f"/set can't change {name}", hint=f"it can change: {', '.join(LIVE)}")
         if name == "theme" and value not in app.available_themes:
             raise UsageError(app.strings("said.no_theme", name=value), hint=", ".join(sorted(app.available_themes)))
+        if name == "model":
+            app.models.change(value)  # it says what comes of it
+            return
         before = app.settings.origin(name)
         app.settings = app.settings.with_flags({name: value})
-        if name == "model":
-            app.models.change(value)
-        elif name in {"device", "threads", "ctx"}:
-            app.models.change(app.models.name or None)
+        if name in {"device", "threads", "ctx"}:
+            app.models.reload()
         elif name == "theme":
             self.restore_theme()
         if name in REMEMBERED:

@@ -96,7 +96,6 @@ TEXTS = {
     "choose.filter": "type to narrow the list",
     "said.no_model": "no model is loaded",
     "said.model_waits": "{name} is loaded once what is being written is done",
-    "said.no_such_model": "there is no model {name} on this machine",
     "hint.kept_later": "what is said here is kept as soon as that is done",
     "hint.models": "{key[models]} lists the models, and brings others",
     "hint.too_long": "/compact, /undo or /clear make room; {key[palette]} summarizes or asks long files",

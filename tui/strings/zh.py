@@ -96,7 +96,6 @@ TEXTS = {
     "choose.filter": "输入几个字来筛选",
     "said.no_model": "没有载入模型",
     "said.model_waits": "正在写的内容写完后就加载 {name}",
-    "said.no_such_model": "这台机器上没有模型 {name}",
     "hint.kept_later": "等它结束，这里的对话就会保存",
     "hint.models": "{key[models]} 列出模型，也能下载",
     "hint.too_long": "/compact、/undo 或 /clear 能腾出地方；长文件用 {key[palette]} 里的“概括文件”“就文件提问”",

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from tui.talk import Turn
 
 
+_ENDED = {"length": "turn.cut", "error": "turn.cut", "repeated": "turn.repeated", "stopped": "turn.stopped"}
+"""What is said of an answer that did not come to its own end."""
+
+
 class Facts(Static):
     """The line of facts; what is clicked in it is done to its turn, whatever has the focus."""
 
@@ -113,9 +117,8 @@ class TurnView(Vertical, can_focus=True):
                 Content.from_markup(f"[@click=wish('previous')]‹[/] [b]{number}/{total}[/b] [@click=wish('next')]›[/]")
             )
         if turn.role == "assistant":
-            if turn.finish in {"length", "repeated", "stopped"}:
-                name = {"length": "turn.cut", "repeated": "turn.repeated", "stopped": "turn.stopped"}[turn.finish]
-                ended = strings(name, keys=self._keys_to_go_on())
+            if turn.finish in _ENDED:
+                ended = strings(_ENDED[turn.finish], keys=self._keys_to_go_on())
                 parts.append(Content.from_markup("[$warning]$label[/]", label=ended))
             parts += [one_line(turn.note, 120)] if turn.note else []
             if turn.output_tokens:
