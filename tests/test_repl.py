@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import sqlite3
 import stat
 import sys
 from typing import TYPE_CHECKING, Any
@@ -188,6 +189,25 @@ def test_an_answer_that_an_error_ended_is_not_kept_as_a_whole_one(
     converse(a_chat(tiny_session, Written("hello"), store))
     _, answer = store.shown(1)
     assert (bool(answer.text), answer.finish) == (True, "error")
+
+
+def test_a_question_that_a_history_in_use_refused_moves_none_of_the_others(tiny_session: Session, store: Store) -> None:
+    chat = a_chat(tiny_session, Written("one"), store)
+    converse(chat)
+    store.hurry(0)
+    with contextlib.closing(sqlite3.connect(store.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        chat.lines = Written("two")
+        converse(chat)
+        assert chat.failed
+    chat.lines = Written("three")
+    converse(chat)
+    assert [entry.text for entry in store.shown(1) if entry.role == "user"] == ["one", "three"]
+
+
+def test_another_system_prompt_is_kept_before_anything_is_asked_with_it(tiny_session: Session, store: Store) -> None:
+    converse(a_chat(tiny_session, Written("one", "/system be brief"), store))
+    assert store.kept(1).system == "be brief"
 
 
 def test_ctrl_c_amid_other_work_than_an_answer_ends_that_alone(

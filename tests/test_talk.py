@@ -156,6 +156,16 @@ def test_a_conversation_whose_next_answer_has_no_word_yet_is_there_for_others(tm
         assert [turn.text for turn in Keeper(store).open(talk.kept).path] == ["why?", "because", "and then?"]
 
 
+def test_what_was_asked_after_an_answer_without_a_word_stays_in_its_place(tmp_path: Path) -> None:
+    with Store(tmp_path / "app.db") as store:
+        keeper, talk = Keeper(store), Talk()
+        talk.begin_answer(talk.ask("why?"), "").finish = "stop"  # such as one of another program
+        talk.begin_answer(talk.ask("and then?"), "nothing").finish = "stop"
+        keeper.keep(talk)
+        assert talk.kept is not None
+        assert [entry.text for entry in store.shown(talk.kept)] == ["why?", "", "and then?", "nothing"]
+
+
 def test_a_conversation_whose_first_question_was_taken_back_opens_with_it(tmp_path: Path) -> None:
     with Store(tmp_path / "app.db") as store:
         keeper, talk = Keeper(store), Talk()

@@ -121,7 +121,7 @@ class Keeper:
         assert self.store is not None
         state = _state(turn)
         if turn.kept is None:
-            if turn.role == "assistant" and not turn.text:
+            if turn.role == "assistant" and not turn.text and not turn.children:
                 return  # nothing was said yet
             assert turn.parent is not None
             finish = turn.finish if turn.role == "assistant" else "stop"

@@ -115,6 +115,7 @@ def _edited(chat: Chat, text: str) -> str:
 def _system(chat: Chat, rest: str) -> None:
     if rest:
         chat.talk.system = None if rest == "-" else text_or_file(rest, "/system")
+        chat.keeper.keep(chat.talk)
     chat.run.console.note(f"system prompt: {chat.talk.system or 'none'}")
 
 
@@ -262,6 +263,7 @@ def _compact(chat: Chat, rest: str) -> None:
     before = chat.session.count_messages(talk.messages())
     talk.fork(talk.root)
     talk.begin_answer(talk.ask(chat.say("task.compact.asked")), summary).finish = "stop"
+    chat.keeper.keep(talk)
     after = chat.session.count_messages(talk.messages())
     chat.run.console.note(f"compacted {before} tokens to {after}:\n{summary}")
 

@@ -72,8 +72,8 @@ def reply(chat: Chat, *, continued: bool = False) -> bool:
     turn.go_on()
     task = turn.parent if turn.parent and turn.parent.task and not continued else None
     _sign(chat, turn, {} if continued or task else sampling.to_json())
-    chat.keeper.keep(chat.talk)
     try:
+        chat.keeper.keep(chat.talk)
         if task:
             _write(chat, turn, result, slash_tasks.chunks(chat, task, notes))
         else:
