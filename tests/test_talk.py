@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from engine.schema import Message
 from tui.keeper import Keeper
 from tui.store import Store
-from tui.talk import Talk, Turn
+from tui.talk import Talk, Turn, fit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def tree_of(turn: Turn) -> tuple[object, ...]:
@@ -176,3 +181,29 @@ def test_a_conversation_whose_first_question_was_taken_back_opens_with_it(tmp_pa
         assert talk.kept is not None
         assert store.kept(talk.kept).chosen is None
         assert [turn.text for turn in Keeper(store).open(talk.kept).path] == ["why?", "because"]
+
+
+@given(lengths=st.lists(st.integers(1, 9), max_size=12), room=st.integers(0, 60), system=st.booleans())
+def test_as_few_of_the_oldest_turns_as_can_be_are_left_out(lengths: list[int], room: int, system: bool) -> None:
+    turns = [Message("assistant" if at % 2 else "user", "x" * length) for at, length in enumerate(lengths)]
+    messages = [Message("system", "xx"), *turns] if system else turns
+    expected = messages
+    while len(expected) - system > 2 and length_of(expected) > room:
+        expected = [*expected[:system], *expected[system + 2 :]]
+    assert fit(messages, length_of, room) == (expected, len(messages) - len(expected))
+
+
+def test_a_day_long_conversation_is_counted_few_times() -> None:
+    counted = []
+
+    def count(messages: Sequence[Message]) -> int:
+        counted.append(len(messages))
+        return length_of(messages)
+
+    turns = [Message("assistant" if at % 2 else "user", "x") for at in range(3000)]
+    assert fit(turns, count, 100) == (turns[-100:], 2900)
+    assert len(counted) <= 12
+
+
+def length_of(messages: Sequence[Message]) -> int:
+    return sum(len(message.content) for message in messages)

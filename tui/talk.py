@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -224,8 +225,10 @@ def fit(messages: Sequence[Message], count: Callable[[Sequence[Message]], int], 
     """
     system = list(messages[:1]) if messages and messages[0].role == "system" else []
     turns = list(messages[len(system) :])
-    gone = 0
-    while len(turns) > 2 and count([*system, *turns]) > room:
-        turns = turns[2:]
-        gone += 2
-    return [*system, *turns], gone
+
+    def fits(pairs: int) -> bool:
+        return count([*system, *turns[2 * pairs :]]) <= room
+
+    # Halving: a day's conversation is not counted once for each of its turns.
+    gone = 2 * bisect.bisect_left(range(max(len(turns) - 1, 0) // 2), True, key=fits)
+    return [*system, *turns[gone:]], gone
