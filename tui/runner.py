@@ -88,11 +88,15 @@ class Runner:
         return job.key
 
     def stop(self, key: int) -> None:
-        """End a job within a token, or before it begins; it still says how it ended."""
+        """End a job within a token, or at once where it has not begun; it still says how it ended."""
         with self._lock:
-            job = self._open.get(key)
-        if job is not None:
+            if (job := self._open.get(key)) is None:
+                return
             job.stopped.set()
+            if waits := job in self._jobs:
+                self._jobs.remove(job)
+        if waits:
+            self._do(job)
 
     def waiting(self) -> int:
         """Jobs that are not done."""
