@@ -11,7 +11,7 @@ from textual.widgets import TextArea
 from tui.keeper import Keeper
 from tui.screens.doubts import DoubtsScreen
 from tui.store import Store
-from tui.talk import Piece
+from tui.talk import Piece, Talk
 from tui.widgets.attachments import Attachments
 from tui.widgets.suggestions import Suggestions
 from tui.widgets.turn_view import TurnView
@@ -313,3 +313,21 @@ async def test_the_chat_goes_on_where_old_turns_no_longer_fit_and_says_so(tiny_m
         assert app.meter.left_out > 0
         assert "no longer seen" in screen_text(app)
         assert app.chat.query(TurnView).first().has_class("left-out")
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("4.", ["4."]),
+        ("1. one\n2.\n3. three", ["1. one", "2.", "3. three"]),
+        ("Use <b>bold</b>.\n\n<div>\n\n<!-- why -->", ["Use <b>bold</b>.", "<div>", "<!-- why -->"]),
+    ],
+)
+async def test_nothing_that_an_answer_says_is_left_out(tiny_model_home: Path, text: str, lines: list[str]) -> None:
+    talk = Talk()
+    talk.begin_answer(talk.ask("Why?"), text).finish = "stop"
+    app = make_app(tiny_model_home, talk=talk)
+    async with running(app) as pilot:
+        await wait_until(pilot, lambda: "Why?" in screen_text(app), "the conversation")
+        shown = [line.strip(" ▌") for line in screen_text(app).splitlines()]
+        assert [line for line in shown[shown.index("Why?") + 1 :] if line][: len(lines)] == lines

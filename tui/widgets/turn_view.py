@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from markdown_it import MarkdownIt
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 
 _ENDED = {"length": "turn.cut", "error": "turn.cut", "repeated": "turn.repeated", "stopped": "turn.stopped"}
 """What is said of an answer that did not come to its own end."""
+
+
+def _parser() -> MarkdownIt:
+    """Textual's, but raw HTML is text: Textual leaves it out, and what an answer says of a tag with it."""
+    return MarkdownIt("gfm-like", {"html": False})
 
 
 class Facts(Static):
@@ -79,7 +85,7 @@ class TurnView(Vertical, can_focus=True):
                 yield Static(Content("▤ " + "  ▤ ".join(names)), classes="documents")
             yield Static(Content(visible(self.turn.text)), classes="body")
         else:
-            yield Markdown(visible(self.turn.text), classes="body", open_links=False)
+            yield Markdown(visible(self.turn.text), classes="body", parser_factory=_parser, open_links=False)
         yield Facts(classes="facts")
 
     def on_mount(self) -> None:
