@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -331,3 +332,26 @@ async def test_nothing_that_an_answer_says_is_left_out(tiny_model_home: Path, te
         await wait_until(pilot, lambda: "Why?" in screen_text(app), "the conversation")
         shown = [line.strip(" ▌") for line in screen_text(app).splitlines()]
         assert [line for line in shown[shown.index("Why?") + 1 :] if line][: len(lines)] == lines
+
+
+@pytest.mark.usefixtures("unhurried")
+async def test_an_answer_that_ends_while_it_is_drawn_leaves_no_word_of_its_writing(
+    tiny_model_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, settle, drawing, drawn = make_app(tiny_model_home), TurnView.settle, asyncio.Event(), asyncio.Event()
+
+    async def slowly(view: TurnView) -> None:
+        await settle(view)
+        if app.chat.writings and not drawing.is_set():
+            drawing.set()
+            await drawn.wait()
+
+    monkeypatch.setattr(TurnView, "settle", slowly)
+    async with running(app) as pilot:
+        await say(pilot, "One")
+        await wait_until(pilot, drawing.is_set, "the drawing")
+        await settled(pilot)
+        drawn.set()
+        await pilot.pause()
+        await wait_until(pilot, lambda: "tiny · cpu/" in screen_text(app), "a model that waits")
+        assert "Esc stops" not in screen_text(app)

@@ -291,13 +291,12 @@ class WritingScreen(Screen[None]):
         writing = next((one for one in self.writings.values() if one.began), None)
         if writing is None:
             return
-        turn = writing.turn
-        if writing.talk is self.talk and (view := self.transcript.view_of(turn)):
+        self.status.say(self._doing(writing), kind="accent")  # before what is waited for: the answer may end meanwhile
+        self.app.memory.keep_soon(writing.talk)
+        if writing.talk is self.talk and (view := self.transcript.view_of(writing.turn)):
             await view.settle()
             view.refresh_facts()
             self.app.meter.measure()
-        self.status.say(self._doing(writing), kind="accent")
-        self.app.memory.keep_soon(writing.talk)
 
     def _doing(self, writing: Writing) -> str:
         strings, turn = self.app.strings, writing.turn
