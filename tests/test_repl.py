@@ -159,6 +159,9 @@ def test_the_history_of_lines_is_private(person: Person, tiny_model_home: Path) 
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
+CTRL_C = "\x03"
+
+
 class Written:
     """Lines as a person would type them, all known before."""
 
@@ -168,7 +171,9 @@ class Written:
     def read(self, prompt: str) -> str:
         if not self._left:
             raise EOFError
-        return self._left.pop(0)
+        if (line := self._left.pop(0)) == CTRL_C:
+            raise KeyboardInterrupt
+        return line
 
 
 def a_chat(session: Session, lines: Written, store: Store | None = None) -> Chat:
@@ -221,6 +226,21 @@ def test_ctrl_c_amid_other_work_than_an_answer_ends_that_alone(
     assert (converse(chat), chat.talk.system) == (0, "be brief")
     with pytest.raises(KeyboardInterrupt):
         converse(a_chat(tiny_session, Written("/compact", interactive=False)))
+
+
+@pytest.mark.parametrize("start", ["/multi", '"""one'])
+def test_ctrl_c_amid_several_lines_throws_them_away_and_stays(tiny_session: Session, start: str) -> None:
+    chat = a_chat(tiny_session, Written(start, "two", CTRL_C, "/system be brief"))
+    assert (converse(chat), chat.talk.system, chat.talk.path) == (0, "be brief", [])
+
+
+def test_a_document_of_a_question_that_does_not_fit_goes_with_the_next(tiny_session: Session, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("The key is under the mat.")
+    chat = a_chat(tiny_session, Written(f"/file {tmp_path}/notes.txt", "x" * 20_000, "Where is it?"))
+    converse(chat)
+    assert chat.failed == 1
+    question, _ = chat.talk.path
+    assert [text for _, text in question.documents] == ["The key is under the mat."]
 
 
 def test_a_document_does_not_follow_into_another_conversation(

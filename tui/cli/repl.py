@@ -62,6 +62,10 @@ def _fenced(chat: Chat, start: str) -> str:
             line = chat.lines.read(MORE)
         except EOFError:
             break
+        except KeyboardInterrupt:
+            if not chat.lines.interactive:
+                raise
+            return ""  # the lines are thrown away, as a single one is
         if line.rstrip().endswith(FENCE):
             lines.append(line.rstrip().removesuffix(FENCE))
             break

@@ -139,11 +139,12 @@ def _kept(chat: Chat, turn: Turn, chunks: Generator[Chunk, None, None]) -> Gener
 
 
 def _take_back(chat: Chat, turn: Turn) -> None:
-    """An answer without a word leaves no trace, nor does a question that has no other."""
+    """An answer without a word leaves no trace, nor does a question that has no other: its documents wait again."""
     question = turn.parent
     chat.keeper.take_back(chat.talk, turn)
     if question is not None and not question.children:
         chat.keeper.take_back(chat.talk, question)
+        chat.pending = [*(Document(name, text) for name, text in question.documents), *chat.pending]
 
 
 def _say_end(chat: Chat, result: Result) -> None:

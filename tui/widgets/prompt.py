@@ -70,7 +70,8 @@ class Prompt(Area):
 
     def recall_from(self, texts: Sequence[str]) -> None:
         """What was sent in a conversation that is gone on with is recalled first, then what was sent elsewhere."""
-        self.sent_before = [*(text for text in self.sent_before if text not in texts), *texts]
+        here = set(texts)
+        self.sent_before = [*(text for text in self.sent_before if text not in here), *texts]
         self._recalled = None
 
     def action_send(self) -> None:
