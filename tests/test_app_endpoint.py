@@ -103,3 +103,13 @@ async def test_an_answer_that_a_server_breaks_off_is_not_shown_as_whole(url: str
         await ask(pilot, "cut")
         await wait_until(pilot, lambda: "cut: Esc o goes on" in screen_text(app), "how it ended")
         assert app.chat.talk.tip.text == "one two"
+
+
+async def test_an_answer_that_can_not_be_gone_on_with_stays_as_whole_as_it_was(url: str, tmp_path: Path) -> None:
+    app = app_at(url, tmp_path)
+    async with running(app) as pilot:
+        await ask(pilot, "all")
+        await say(pilot, "/continue")
+        await wait_until(pilot, lambda: app._notifications, "why it can't be")
+        assert not app.chat.writings
+        assert app.chat.talk.tip.finish == "stop"

@@ -116,6 +116,8 @@ class Writing:
     """For people who wait for it."""
     length: int = 0
     """Characters that it began with."""
+    ended: FinishReason | None = None
+    """How it had ended, where it is gone on with."""
     brief: bool = True
     """Whether it may be written amid a long one."""
     began: bool = False

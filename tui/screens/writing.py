@@ -140,11 +140,11 @@ class WritingScreen(Screen[None]):
 
     def begin(self, job: Work, turn: Turn, what: str) -> None:
         """Let a job write an answer in the shown conversation; it may have to wait for others."""
-        turn.model, turn.finish, turn.note = self.app.models.name, None, ""
+        ended, turn.model, turn.finish, turn.note = turn.finish, self.app.models.name, None, ""
         if isinstance(job, Answer):
             turn.sampling = {} if job.continued else job.sampling.to_json()
         before = next((one for one in self.writings.values() if one.brief or not job.brief), None)
-        self.writings[job.key] = Writing(self.talk, turn, not turn.text, what, len(turn.text), job.brief)
+        self.writings[job.key] = Writing(self.talk, turn, not turn.text, what, len(turn.text), ended, job.brief)
         self.app.memory.keep(self.talk)
         self.app.runner.submit(job)
         if before is not None:
@@ -258,6 +258,8 @@ class WritingScreen(Screen[None]):
             self._take_back(talk, turn)
         elif len(turn.text) == writing.length and turn.finish == "stop":
             self.app.note(self.app.strings("said.nothing_more"))
+        elif len(turn.text) == writing.length:
+            turn.finish = writing.ended or turn.finish  # nothing was added
         self.app.memory.keep(talk)
         if talk is self.talk:
             await self.show()
