@@ -241,6 +241,29 @@ async def test_an_answer_that_is_long_in_coming_is_not_taken_for_one_that_was_cu
             assert looked._cut() is None
 
 
+async def test_a_conversation_is_found_by_its_name_too(tiny_model_home: Path, tmp_path: Path) -> None:
+    with Store(tmp_path / "app.db") as store:
+        for title, question in (
+            ("Budget 100%", "How much is it?"),
+            ("旅行计划", "去哪里？"),
+            ("Other", "Is 100% much?"),
+        ):
+            store.add(store.create(title), None, "user", question)
+        app = make_app(tiny_model_home, keeper=Keeper(store))
+        async with running(app, (100, 30)) as pilot:
+            await pilot.press("ctrl+r")
+            await wait_until(pilot, lambda: isinstance(app.screen, HistoryScreen), "the list")
+            history = app.screen
+            assert isinstance(history, HistoryScreen)
+            for wanted, found in (
+                ("BUDG", ["Budget 100%"]),
+                ("行计", ["旅行计划"]),
+                ("100%", ["Other", "Budget 100%"]),
+            ):
+                history.query_one("#filter").value = wanted  # type: ignore[attr-defined]
+                await wait_until(pilot, lambda found=found: titles(history) == found, "what is called so")
+
+
 async def test_a_title_given_by_word_is_kept(tiny_model_home: Path, tmp_path: Path) -> None:
     with Store(tmp_path / "app.db") as store:
         app = make_app(tiny_model_home, keeper=Keeper(store))

@@ -101,19 +101,21 @@ class HistoryList(Vertical, can_focus=False):
     def _look(self, wanted: str) -> None:
         try:
             if wanted:
-                rows = self._rows(self._store.search(wanted, LISTED))
+                rows = self._rows(self._store.search(wanted, LISTED), self._store.titled(wanted, LISTED))
             else:
-                rows = [Row(kept.id, _title(kept), when(kept.updated)) for kept in self._store.recent(LISTED)]
+                rows = [_row(kept) for kept in self._store.recent(LISTED)]
                 rows = rows or [Row(0, self._strings("history.empty"))]
         except EngineError as error:
             rows = [Row(0, self._strings.error(error.message))]
         self.app.call_from_thread(self._list, rows, wanted)
 
-    def _rows(self, hits: Iterable[Hit]) -> list[Row]:
-        """One row a conversation, its best message first."""
+    def _rows(self, hits: Iterable[Hit], titled: Iterable[Kept] = ()) -> list[Row]:
+        """One row a conversation, its best message first; then those that only their title names."""
         rows: dict[int, Row] = {}
         for hit in hits:
             rows.setdefault(hit.conversation, Row(hit.conversation, hit.title, hit.excerpt))
+        for kept in titled:
+            rows.setdefault(kept.id, _row(kept))
         return list(rows.values()) or [Row(0, self._strings("history.nothing"))]
 
     def found(self, hits: list[Hit]) -> None:
@@ -223,8 +225,8 @@ class HistoryList(Vertical, can_focus=False):
         self.post_message(self.ChangeAsked(number, change, deleted=deleted))
 
 
-def _title(kept: Kept) -> str:
-    return ("★ " if kept.pinned else "") + kept.title
+def _row(kept: Kept) -> Row:
+    return Row(kept.id, ("★ " if kept.pinned else "") + kept.title, when(kept.updated))
 
 
 def when(at: float) -> str:
