@@ -236,7 +236,7 @@ class Library:
             try:
                 lock.acquire(blocking=False)
             except Timeout:
-                progress(Progress("wait", detail=f"another pull of {name} is running"))
+                progress(Progress("wait", detail=f"another command is installing {name}"))
                 lock.acquire(poll_interval=0.2)
         try:
             self._sweep(name)

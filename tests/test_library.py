@@ -369,7 +369,7 @@ def test_of_two_pulls_at_once_the_second_waits_and_finds_the_model(library, hub,
     first = start(CHILD, tmp_path, 1.5)
     assert first.stdout.readline() == "converting\n"
     second = start(CHILD, tmp_path, 0)
-    assert second.stdout.readline() == "waits: another pull of tiny is running\n"
+    assert second.stdout.readline() == "waits: another command is installing tiny\n"
     assert finish(first) == "tiny\n"
     assert finish(second) == "tiny\n"
     assert [path for path, _, _ in hub.requests].count("tiny.gguf") == 1

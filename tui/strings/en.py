@@ -336,7 +336,7 @@ TEXTS = {
     "key.pull": "Pull",
     "key.next_button": "next button",
     "confirm.later": "Not now",
-    "pull.wait": "waiting for another pull",
+    "pull.wait": "waiting for another command",
     "pull.connect": "connecting",
     "pull.download": "downloading",
     "pull.verify": "checking",

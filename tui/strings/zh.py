@@ -335,7 +335,7 @@ TEXTS = {
     "key.pull": "下载",
     "key.next_button": "下一个按钮",
     "confirm.later": "暂不",
-    "pull.wait": "等另一个下载结束",
+    "pull.wait": "等另一条命令结束",
     "pull.connect": "正在连接",
     "pull.download": "正在下载",
     "pull.verify": "正在校验",

@@ -14,7 +14,7 @@ FORMS = (
     (r"converting", "正在转换"),
     (r"installing", "正在安装"),
     (r"importing", "正在导入"),
-    (r"another pull of (.+) is running", "{1} 正由另一条命令下载"),
+    (r"another command is installing (.+)", "另一条命令正在安装 {1}"),
     (r"hub, (\S+)", "模型中心，{1}"),
     (r"package index, (\d+) packages", "软件包索引，{1} 个包"),
     (r"(.+); trying the package index", "{1}；改试软件包索引"),
