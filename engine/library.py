@@ -136,7 +136,7 @@ class Library:
         from engine.fetch import fetch
 
         entry = catalog.resolve(spec)
-        name = safe_name(name or entry.name)
+        name = safe_name(entry.name if name is None else name)
         adapter = shipped.find(entry.adapter)
         # What an adapter is merged into comes as the plain model would, and goes on with what that has downloaded.
         plain = catalog.by_sha256(entry.sha256) if adapter else None
@@ -175,9 +175,8 @@ class Library:
         if adapter:
             ours = next((one for one in shipped.adapters() if one.path == adapter), None)
             provenance = replace(_with_adapter(_taught(provenance, ours), ours), adapter=adapter)
-        return self.install(
-            path.resolve(), replace(provenance, name=name or to_name(provenance.name)), progress, install
-        )
+        name = to_name(provenance.name) if name is None else name
+        return self.install(path.resolve(), replace(provenance, name=name), progress, install)
 
     def install(
         self, source: Path, provenance: Provenance, progress: ProgressCallback, install: Installer | None = None

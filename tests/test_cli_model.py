@@ -218,6 +218,14 @@ def test_listings_show_the_model_and_the_default(tiny_model_home: Path) -> None:
     assert llm(tiny_model_home, "models", "default").stdout == b"tiny\n"
 
 
+@pytest.mark.parametrize("command", ["pull", "show", "default", "rm"])
+def test_an_empty_name_is_no_missing_one(tiny_model_home: Path, command: str) -> None:
+    """As where a variable in a script holds nothing: neither the default model nor the catalog's is meant."""
+    done = llm(tiny_model_home, "models", command, "")
+    assert (done.returncode, done.stdout) == (3, b"")
+    assert "model ''" in told(done)[0]
+
+
 def test_a_part_of_a_name_in_the_settings_marks_its_model_as_the_default(tiny_model_home: Path) -> None:
     part = {"LOCAL_LLM_MODEL": "TIN"}
     listed = llm(tiny_model_home, "models", "list", env=part).stdout.decode()

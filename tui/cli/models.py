@@ -74,7 +74,8 @@ def pull(
     run = Run(options)
     ensure(run.places.models)
     ensure(run.places.cache)
-    summary = pull_with_progress(run.console, run.library, name or default_entry().pull_spec, source, as_name)
+    spec = default_entry().pull_spec if name is None else name
+    summary = pull_with_progress(run.console, run.library, spec, source, as_name)
     if options.json:
         print_json(run.console, as_json(run, summary))
 
@@ -102,11 +103,11 @@ def import_(
     ensure(run.places.models)
     change = shipped.resolve(adapter) if adapter else None
     ships = change != adapter  # it was given by its name, and says what a file merged with it is called
-    if change and not name and not (ships and path.is_file()):
+    if change and name is None and not (ships and path.is_file()):
         raise UsageError("a merged model needs a name of its own", hint="add --name NAME")
     with Progress(run.console, "importing", in_bytes=True) as progress:
         reporter = Reporter(run.console, progress)
-        if change and name and not path.is_file():
+        if change and name is not None and not path.is_file():
             from engine.training.merge import merge
 
             summary = merge(run.library, str(path), change, name, reporter)
@@ -217,7 +218,7 @@ def show(
         else:
             _print_facts(run, model_facts.of_adapter(path, info))
         return
-    summary = run.library.summary(name) if name else run.find_installed()
+    summary = run.find_installed() if name is None else run.library.summary(name)
     if options.json:
         print_json(run.console, as_json(run, summary) | {"files": _files(summary)})
         return
@@ -265,7 +266,7 @@ def default(
 ) -> None:
     """Print the default model, or choose it."""
     run = Run(options)
-    if name:
+    if name is not None:
         chosen = run.library.set_default(name)
         if run.default_model != chosen:
             run.console.warn(f"{run.settings.origin('model')} names {run.settings['model']}, which stands above it")
@@ -273,7 +274,7 @@ def default(
         chosen = run.find_installed().name
     if options.json:
         print_json(run.console, {"default": chosen})
-    elif name:
+    elif name is not None:
         run.console.note(f"the default is now {chosen}")
     else:
         run.console.line(chosen)
