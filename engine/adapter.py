@@ -8,7 +8,6 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from engine import manifest
 from engine.disk import write_whole
 from engine.errors import CheckpointError, UsageError
 from engine.schema import AdapterFacts
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
+
+    from engine.manifest import Manifest
 
 FORMAT = 1
 KEY = "adapter"
@@ -41,12 +42,6 @@ class Adapter:
     tensors: dict[str, Tensor]
     """NAME.a (R, K) and NAME.b (N, R) by the layer's name."""
     sha256: str
-
-
-def base_of(folder: Path) -> str:
-    """What an adapter belongs to: the file that a model was converted from, or else the converted model itself."""
-    about = manifest.read(folder)
-    return about.sha256 if about.sha256 and not about.adapter else manifest.identity(folder)
 
 
 def facts(adapter: Adapter, name: str) -> AdapterFacts:
@@ -118,11 +113,11 @@ def _damage(path: Path, *more: type[Exception]) -> Iterator[None]:
         ) from error
 
 
-def require_fit(adapter: Adapter, folder: Path, smoothing: Mapping[str, float]) -> None:
+def require_fit(adapter: Adapter, model: Manifest, smoothing: Mapping[str, float]) -> None:
     """Raises UsageError if the adapter was trained over other weights."""
-    if adapter.info["base"] != base_of(folder) or adapter.info.get("smoothing", {}) != dict(smoothing):
+    if adapter.info["base"] != model.base or adapter.info.get("smoothing", {}) != dict(smoothing):
         raise UsageError(
-            f"the adapter was trained over {adapter.info.get('base_name', 'another model')}, not over {folder.name}",
+            f"the adapter was trained over {adapter.info.get('base_name', 'another model')}, not over {model.name}",
             hint="name that model instead",
         )
 

@@ -63,6 +63,18 @@ class Manifest:
         again = f"llm models pull {self.spec}" if self.spec else "llm models import PATH"
         return f"llm models rm {self.name} && {again}"
 
+    @property
+    def identity(self) -> str:
+        """A digest of everything in the folder that shapes the model's answers, from the hashes recorded here."""
+        files = self.files.items()
+        digests = sorted((name, record.sha256) for name, record in files if not name.startswith(("NOTICE", "LICENSE")))
+        return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
+
+    @property
+    def base(self) -> str:
+        """What an adapter belongs to: the file that the model was converted from, or else what was made of it."""
+        return self.sha256 if self.sha256 and not self.adapter else self.identity
+
 
 def read(folder: Path) -> Manifest:
     """The manifest of a model's folder. Raises CheckpointError if it is missing, damaged or hostile."""
@@ -77,15 +89,6 @@ def read(folder: Path) -> Manifest:
         raise CheckpointError(f"{path} is damaged: {type(error).__name__}: {error}", hint=hint) from error
     # The folder's name counts: people may rename folders.
     return dataclasses.replace(manifest, name=folder.name)
-
-
-def identity(folder: Path) -> str:
-    """A digest of everything in a model's folder that shapes its answers, from the hashes recorded in its manifest."""
-    files = read(folder).files
-    digests = sorted(
-        (name, record.sha256) for name, record in files.items() if not name.startswith(("NOTICE", "LICENSE"))
-    )
-    return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
 
 
 def _parse(data: Any) -> Manifest:

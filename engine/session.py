@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from engine.config import DeviceChoice, ModelConfig, QuantizationConfig, SamplingConfig
     from engine.generation import Generation
     from engine.kernels import Kernel
+    from engine.manifest import Manifest
     from engine.model import Decoder
     from engine.probe import Glance, Probe
     from engine.schema import Chunk, Message
@@ -105,10 +106,10 @@ class Session(TextCounter):
             torch.set_num_threads(threads)
         where = kernels.resolve_device(device)
         kernel = kernels.choose(where)
-        tensors, changed = _weights(folder, quantization, adapter)
+        tensors, changed = _weights(folder, about, quantization, adapter)
         model = checkpoint.build(config, quantization, tensors, kernel, where)
         session = cls(folder.name, model, tokenizer, chat, kernel, where)
-        session.identity = "/".join((manifest.identity(folder), kernel.name, *changed))
+        session.identity = "/".join((about.identity, kernel.name, *changed))
         session.context = context or most
         if adapter is None:
             session.probes = shipped.probes(about.adapter.sha256 if about.adapter else "")
@@ -356,7 +357,7 @@ class Session(TextCounter):
 
 
 def _weights(
-    folder: Path, quantization: QuantizationConfig, adapter: Path | None
+    folder: Path, about: Manifest, quantization: QuantizationConfig, adapter: Path | None
 ) -> tuple[dict[str, Tensor], list[str]]:
     """A model folder's tensors, and the sha256 of the adapter that changed them, if one did."""
     from engine import adapter as adapters
@@ -367,5 +368,5 @@ def _weights(
     if adapter is None:
         return tensors, []
     change = adapters.load(adapter)
-    adapters.require_fit(change, folder, quantization.smoothing)
+    adapters.require_fit(change, about, quantization.smoothing)
     return adapters.merged(tensors, change), [change.sha256]

@@ -12,10 +12,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine import adapter, shipped
+from engine import adapter, manifest, shipped
 from engine.disk import write_whole
 from engine.errors import EngineError, InputError, UsageError
-from engine.manifest import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +41,7 @@ def main(words: Sequence[str] | None = None) -> None:
         ship(arguments.adapter, arguments.mixture, ours, arguments.base, arguments.strength)
     except (EngineError, OSError) as error:
         sys.exit(f"{error}\n{getattr(error, 'hint', '')}".strip())
-    print(f"{ours.path}: {ours.path.stat().st_size:,} bytes, sha256 {sha256_of(ours.path)}")
+    print(f"{ours.path}: {ours.path.stat().st_size:,} bytes, sha256 {manifest.sha256_of(ours.path)}")
 
 
 def ship(
@@ -81,7 +80,7 @@ def _files(mixture: Path) -> list[dict[str, Any]]:
     """What was trained on, as the mixture's papers and the file itself say."""
     said = json.loads((mixture / "manifest.json").read_text(encoding="utf-8"))["sha256"]["train.jsonl"]
     path = mixture / "train.jsonl"
-    if sha256_of(path) != said:
+    if manifest.sha256_of(path) != said:
         raise InputError(f"{path} is not what the mixture's manifest.json describes")
     rows = sum(1 for line in path.read_text(encoding="utf-8").split("\n") if line)
     return [{"name": path.name, "bytes": path.stat().st_size, "sha256": said, "rows": rows}]
@@ -93,7 +92,7 @@ def _turns(base: Path, ours: shipped.ShippedAdapter) -> str:
     from engine.tokenizer import Tokenizer
     from engine.training.rows import turns
 
-    if adapter.base_of(base) != ours.base:
+    if manifest.read(base).base != ours.base:
         raise UsageError(f"{base} is not the base of {ours.name}")
     tokenizer = Tokenizer.load(base)
     return turns(ChatFormat.load(base, tokenizer), tokenizer)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from recipe_data import write as write_data
 
-from engine import adapter, shipped
+from engine import adapter, manifest, shipped
 from engine.errors import InputError, UsageError
 from recipes import average
 from recipes.__main__ import write
@@ -67,7 +67,7 @@ def test_an_older_adapter_gets_its_turn_markers_from_its_base(
     with pytest.raises(UsageError, match="is not the base"):
         ship(trained, [mixture], OURS, base)
     found = adapter.load(trained)
-    theirs = replace(OURS, base=adapter.base_of(base))
+    theirs = replace(OURS, base=manifest.read(base).base)
     adapter.save(trained, found.tensors, found.info | {"base": theirs.base})
     ship(trained, [mixture], theirs, base)
     assert "<|user|>{user}<|end|>" in adapter.load(theirs.path).info["turns"]

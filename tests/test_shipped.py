@@ -265,8 +265,9 @@ def test_an_adapter_of_another_shape_or_over_smoothed_weights_is_refused(
 def test_an_adapter_trained_over_the_merged_model_is_not_the_plain_ones(made: Path, library: Library) -> None:
     library.import_path(made / "tiny.gguf", "merged", adapter=made / "tasks.safetensors")
     library.import_path(made / "tiny.gguf", "plain")
-    assert adapter.base_of(library.models_dir / "plain") == lookup_sha(made)
-    assert adapter.base_of(library.models_dir / "merged") == manifest.identity(library.models_dir / "merged")
+    assert manifest.read(library.models_dir / "plain").base == lookup_sha(made)
+    merged = manifest.read(library.models_dir / "merged")
+    assert merged.base == merged.identity
 
 
 def lookup_sha(made: Path) -> str:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from engine import adapter, checkpoint
+from engine import adapter, checkpoint, manifest
 from engine.errors import CheckpointError, FetchError, UsageError
 from engine.kernels.reference import ReferenceKernel
 from engine.linear import Int8Linear, quantize_rows
@@ -289,7 +289,7 @@ def test_an_adapter_of_other_weights_and_a_damaged_one_are_refused(folder: Path,
     data = out.read_bytes()
     (tmp_path / "cut").write_bytes(data[: len(data) // 2])
     (tmp_path / "junk").write_bytes(b"junk" * 100)
-    (tmp_path / "other").write_bytes(data.replace(adapter.base_of(folder).encode(), b"0" * 64))
+    (tmp_path / "other").write_bytes(data.replace(manifest.read(folder).base.encode(), b"0" * 64))
     for name, error in (("cut", CheckpointError), ("junk", CheckpointError), ("other", UsageError)):
         with pytest.raises(error):
             Session.open(folder, device="cpu", threads=1, adapter=tmp_path / name)

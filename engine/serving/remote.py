@@ -55,7 +55,7 @@ class RemoteSession:
         asked = {
             "op": "hello",
             "build": wire.build(),
-            "identity": manifest.identity(folder),
+            "identity": manifest.read(folder).identity,
             "device": device,
             "threads": threads,
             "context": context,

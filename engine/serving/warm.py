@@ -39,7 +39,7 @@ class Terms:
     @classmethod
     def of(cls, folder: Path, device: str, threads: int | None) -> Terms:
         """The terms of a model's folder, opened so. Raises CheckpointError for a damaged one."""
-        return cls(manifest.identity(folder), device, threads)
+        return cls(manifest.read(folder).identity, device, threads)
 
     def problem(self, asked: dict[str, Any], session: Session) -> str:
         """Why this server is not the one for a client; empty if it is."""

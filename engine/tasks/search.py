@@ -60,7 +60,7 @@ class Hit:
 
 def identity(folder: Path) -> str:
     """What makes a model's vectors its own: its name, what its files hold, and how vectors are made of it."""
-    return f"{folder.name} {manifest.identity(folder)} {RECIPE}"
+    return f"{folder.name} {manifest.read(folder).identity} {RECIPE}"
 
 
 def rank(

@@ -137,7 +137,7 @@ class Trainer:
             self.parameters.values(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay
         )
         path = state.place(self.out)
-        run = {"settings": self.config.to_json(), "base": adapter.base_of(self.folder), "data": self._digest}
+        run = {"settings": self.config.to_json(), "base": manifest.read(self.folder).base, "data": self._digest}
         if self.start:
             run["start"] = self.start.sha256
         known = yield from stepping.go(self, len(self.steps), path, run, self.parameters, optimizer)
@@ -195,7 +195,7 @@ class Trainer:
         _, quantization = read_config(self.folder)
         about = manifest.read(self.folder)
         return {
-            "base": adapter.base_of(self.folder),
+            "base": about.base,
             "base_name": about.name,
             "base_licence": about.licence,
             "smoothing": dict(quantization.smoothing),
@@ -216,7 +216,7 @@ class Trainer:
 def _require_alike(start: Adapter, folder: Path, config: TrainingConfig) -> None:
     """Raises UsageError unless the adapter has the shape that is to be trained, over the same model."""
     _, quantization = read_config(folder)
-    adapter.require_fit(start, folder, quantization.smoothing)
+    adapter.require_fit(start, manifest.read(folder), quantization.smoothing)
     targets = {target for target in TARGETS if any(f".{target}." in name for name in start.tensors)}
     told = (config.rank, config.scale, set(config.targets))
     if (start.info["rank"], start.info["scale"], targets) != told:

@@ -27,7 +27,7 @@ def merge(library: Library, name: str, path: Path, new: str, progress: ProgressC
     about = manifest.check(folder)
     found = adapter.load(path)
     config, quantization = read_config(folder)
-    adapter.require_fit(found, folder, quantization.smoothing)
+    adapter.require_fit(found, about, quantization.smoothing)
 
     def install(_source: Path, target: Path, _provenance: Provenance, _progress: ProgressCallback) -> Conversion:
         target.mkdir(parents=True)
