@@ -111,8 +111,8 @@ class Session(TextCounter):
         session = cls(folder.name, model, tokenizer, chat, kernel, where)
         session.identity = "/".join((about.identity, kernel.name, *changed))
         session.context = context or most
-        if adapter is None:
-            session.probes = shipped.probes(about.adapter.sha256 if about.adapter else "")
+        # Merged when it was converted, or now: an adapter of ours fits its plain base alone.
+        session.probes = shipped.probes("".join(changed) or (about.adapter.sha256 if about.adapter else ""))
         return session
 
     def fork(self) -> Self:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine import shipped
 from engine.config import SamplingConfig
 from engine.errors import EngineError, InputError, InputTooLong
 from engine.language import language_of
@@ -180,10 +179,7 @@ def test_rows_in_doubt_keep_their_numbers_among_others(tiny_session: Session, mo
 @pytest.mark.weights
 def test_the_default_model_judges_english_at_a_glance(taught_session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """The probe that ships is of this model and of the prompt of today, so replies are asked of no English text."""
-    session, ours = taught_session, shipped.find("tasks")
-    assert ours is not None
-    assert not session.probes, "an adapter that is named may be any"
-    monkeypatch.setattr(session, "probes", shipped.probes(ours.sha256))
+    session = taught_session
     assert list(session.probes) == ["sentiment.en"]
     texts = {
         "The plot drags and the jokes fall flat.": "negative",

@@ -32,7 +32,7 @@ from engine.training.loop import Trainer
 from engine.training.settings import TrainingConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 TERMS = ["rows of ours: Apache 2.0", "passages: CC BY-SA 4.0, the editors"]
 CONFIG = TrainingConfig(rank=8, alpha=16, epochs=30, learning_rate=1e-2, step_tokens=64, pass_tokens=64, held_out=0.2)
@@ -246,6 +246,25 @@ def test_an_adapter_goes_into_no_other_file_and_never_twice(
     library.import_path(made / "tiny.gguf", "merged", adapter=made / "tasks.safetensors")
     with pytest.raises(UsageError, match="trained over tiny"):
         Session.open(library.models_dir / "merged", device="cpu", threads=1, adapter=made / "tasks.safetensors")
+
+
+def test_an_adapter_of_ours_brings_its_probes_whether_it_was_merged_or_is_named(
+    made: Path, ships: Path, library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    digest = hashlib.sha256((ships / "tasks.safetensors").read_bytes()).hexdigest()
+    ours = replace(shipped.KNOWN[0], sha256=digest)
+    monkeypatch.setattr("engine.shipped.KNOWN", (ours,))
+    ours.probes_path.write_bytes(b"")
+    library.import_path(made / "tiny.gguf", "merged", adapter=ours.path)
+    library.import_path(made / "tiny.gguf", "plain")
+    found = adapter.load(ours.path)
+    adapter.save(tmp_path / "another", found.tensors, found.info | {"rows": 1})
+
+    def probes(name: str, change: Path | None = None) -> Mapping[str, Path]:
+        return Session.open(library.models_dir / name, device="cpu", threads=1, adapter=change).probes
+
+    assert probes("merged") == probes("plain", ours.path) == {"sentiment.en": ours.probes_path}
+    assert probes("plain") == probes("plain", tmp_path / "another") == {}
 
 
 def test_an_adapter_of_another_shape_or_over_smoothed_weights_is_refused(
