@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 IDS = some_ids(40)
+YARN = {"qwen2__rope__scaling__type": "yarn", "qwen2__rope__scaling__factor": 4.0}
 
 
 def logits(path: Path) -> torch.Tensor:
@@ -133,6 +134,12 @@ def test_damaged_headers_are_refused_or_read_but_never_crash(good: Path) -> None
         ({"qwen2__rope__freq_base": -1.0}, "base"),
         ({"qwen2__rope__scaling__type": "dynamic"}, "dynamic"),
         ({"qwen2__rope__dimension_count": 4}, "part of each head"),
+        ({**YARN, "qwen2__rope__scaling__attn_factor": 1.2}, "attn_factor = 1.2"),
+        ({**YARN, "qwen2__rope__scaling__yarn_attn_factor": 0.5}, "yarn_attn_factor = 0.5"),
+        ({**YARN, "qwen2__rope__scaling__yarn_ext_factor": 0.0}, "yarn_ext_factor = 0.0"),
+        ({**YARN, "qwen2__rope__scaling__yarn_beta_fast": 16.0}, "yarn_beta_fast = 16.0"),
+        ({**YARN, "qwen2__rope__scaling__yarn_beta_slow": 2.0}, "yarn_beta_slow = 2.0"),
+        ({**YARN, "qwen2__rope__scaling__yarn_log_multiplier": 0.1}, "yarn_log_multiplier = 0.1"),
         ({"qwen2__embedding_length": "many"}, "bad metadata"),
         ({"general__architecture": "bert"}, "unknown architecture"),
         ({"general__architecture": 7}, "unknown architecture"),

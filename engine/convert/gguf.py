@@ -22,6 +22,12 @@ GEMMA3_GLOBAL_EVERY = 6
 """Every sixth layer of Gemma 3 sees everything; the file does not say so (technical report, arXiv 2503.19786)."""
 GEMMA3_LOCAL_BASE = 10_000.0
 
+_USUAL_SCALING = {
+    "attn_factor": 1, "yarn_attn_factor": 1, "yarn_ext_factor": 1, "yarn_beta_fast": 32, "yarn_beta_slow": 1,
+    "yarn_log_multiplier": 0,
+}  # fmt: skip
+"""How a stretched context is computed beside its factor: only so, as with published Hugging Face folders."""
+
 _LAYER_NAMES = {
     "attention_norm.weight": "attn_norm.weight",
     "post_attention_norm.weight": "post_attention_norm.weight",
@@ -217,6 +223,9 @@ def _rotary(source: GgufSource, head_dim: int) -> RotaryConfig:
         return RotaryConfig(base=base)
     if kind not in {"linear", "yarn"}:
         raise CheckpointError(f"{source.path.name}: unknown rotary scaling {kind!r}")
+    for name, usual in _USUAL_SCALING.items():
+        if (found := source.optional(f"rope.scaling.{name}", usual)) != usual:
+            raise CheckpointError(f"{source.path.name}: rotary embedding with {name} = {found} is not supported")
     original = int(source.optional("rope.scaling.original_context_length", 0) or source.required("context_length"))
     return RotaryConfig(base=base, scaling=kind, factor=factor, original_context=original)
 
