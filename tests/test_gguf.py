@@ -176,6 +176,25 @@ def test_settings_of_a_stretched_context_that_a_file_leaves_out_are_the_usual_on
     torch.testing.assert_close(logits(path), reference_logits(reference, IDS), rtol=1e-4, atol=1e-4)
 
 
+def test_windows_of_gemma_are_where_the_file_says_and_have_its_base(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of("gemma3")
+    config.layer_types = ["full_attention" if layer % 3 == 2 else "sliding_attention" for layer in range(7)]
+    config.rope_parameters["sliding_attention"]["rope_theta"] = 500.0
+    write_shape = toy_gguf.write_shape
+
+    def with_windows(writer: gguf.GGUFWriter, config: Any) -> None:
+        write_shape(writer, config)
+        writer.add_uint32("gemma3.attention.sliding_window_pattern", 3)
+        writer.add_float32("gemma3.rope.freq_base_swa", 500.0)
+
+    monkeypatch.setattr(toy_gguf, "write_shape", with_windows)
+    reference = toy_families.random_model(config)
+    path = toy_gguf.write(reference, tmp_path / "toy.gguf")
+    torch.testing.assert_close(logits(path), reference_logits(reference, IDS), rtol=1e-4, atol=1e-4)
+
+
 def test_a_text_that_is_no_utf_8_is_refused_by_name(good: Path) -> None:
     data = bytearray(good.read_bytes())
     value = data.index(b"general.architecture") + len(b"general.architecture") + 4 + 8  # its type and length

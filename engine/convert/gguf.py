@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gguf.gguf_reader import ReaderTensor
 
 GEMMA3_GLOBAL_EVERY = 6
-"""Every sixth layer of Gemma 3 sees everything; the file does not say so (technical report, arXiv 2503.19786)."""
+"""Every sixth layer of Gemma 3 sees everything (technical report, arXiv 2503.19786); most files do not say so."""
 GEMMA3_LOCAL_BASE = 10_000.0
 
 _USUAL_SCALING = {
@@ -251,11 +251,14 @@ def _llama3_rotary(source: GgufSource, base: float, head_dim: int) -> RotaryConf
 def _gemma3(source: GgufSource, common: dict[str, Any]) -> ModelConfig:
     layers = common["num_layers"]
     rotary = _rotary(source, common["head_dim"])
+    every = int(source.optional("attention.sliding_window_pattern", GEMMA3_GLOBAL_EVERY))
+    # As llama.cpp calls it, and as Ollama does.
+    base = source.optional("rope.freq_base_swa") or source.optional("rope.local.freq_base", GEMMA3_LOCAL_BASE)
     return ModelConfig(
         **common,
         rotary=rotary,
-        local_rotary=RotaryConfig(base=float(source.optional("rope.local.freq_base", GEMMA3_LOCAL_BASE))),
-        layer_kinds=tuple("local" if (i + 1) % GEMMA3_GLOBAL_EVERY else "global" for i in range(layers)),
+        local_rotary=RotaryConfig(base=float(base)),
+        layer_kinds=tuple("local" if (i + 1) % every else "global" for i in range(layers)),
         sliding_window=int(source.required("attention.sliding_window")),
         activation="gelu_tanh",
         qk_norm=True,
