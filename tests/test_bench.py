@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import re
+import signal
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from cli_process import environment, llm, told
+from cli_process import COMMAND, environment, llm, told
 from warm_server import home_like
 
 from engine.errors import CheckpointError, EngineError
@@ -48,6 +53,33 @@ def test_people_get_a_table_and_what_does_not_fit_the_context_is_named(tiny_mode
     assert {"start to the first token", "decode, depth 1024", "16 sequences together", "size on disk"} <= rows
     assert not any("8192" in line for line in lines)
     assert told(done)[-1] == "2 measures left out: the model's context is 2048 tokens"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as on Unix")
+def test_stopping_prints_what_was_measured(tiny_model_home: Path) -> None:
+    terminal, theirs = os.openpty()  # on which progress is shown: that is how one knows that something was measured
+    process = subprocess.Popen(
+        [*COMMAND, "bench", "tiny", "--rounds", "4", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env=environment(tiny_model_home),
+    )
+    os.close(theirs)
+    shown = b""
+    while not re.search(rb"measuring [1-9]", shown):
+        shown += os.read(terminal, 4096)
+    process.send_signal(signal.SIGINT)
+    answer, _ = process.communicate(timeout=60)
+    with contextlib.suppress(OSError):  # as Linux says that nobody writes there any more
+        while more := os.read(terminal, 4096):
+            shown += more
+    os.close(terminal)
+    assert process.returncode == 130, shown
+    found = {figure["measure"]: len(figure["values"]) for figure in json.loads(answer)["figures"]}
+    assert found["prefill 128"] > 0
+    assert found.get("telling 1", 0) < 4
+    assert b"stopped" in shown
+    assert b"Traceback" not in shown
 
 
 def test_bandwidth_counts_each_weight_that_a_token_reads_once(

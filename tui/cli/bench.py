@@ -12,6 +12,7 @@ from engine.errors import UsageError
 from tui.cli.console import Console, counted
 from tui.cli.deliver import print_json
 from tui.cli.help import HelpfulCommand
+from tui.cli.interrupt import Terminated
 from tui.cli.opening import Run
 from tui.cli.options import Options, complete_models, takes
 from tui.cli.progress import Progress
@@ -67,7 +68,7 @@ def bench(
     fitting = [measure for measure in (QUICK if quick else WHOLE) if measure.tokens <= summary.context]
     with Progress(run.console, "starting") as progress:
         figures = _starts(run, summary, rounds, progress)
-        engine, more = _asked(run, summary, fitting, rounds, progress)
+        engine, more, stop = _asked(run, summary, fitting, rounds, progress)
     figures += more
     place = f"{engine.device.type}/{engine.kernel}"
     if run.options.json:
@@ -76,6 +77,9 @@ def bench(
         run.console.line(_table(run.console, summary, place, this_machine(), rounds, figures))
     if left := (len(QUICK if quick else WHOLE) - len(fitting)):
         run.console.note(f"{counted(left, 'measure')} left out: the model's context is {summary.context} tokens")
+    if stop:
+        run.console.warn("stopped: not every measure was taken in every round")
+        raise stop
 
 
 def _starts(run: Run, summary: ModelSummary, rounds: int, progress: Progress) -> list[Figure]:
@@ -98,8 +102,8 @@ def _starts(run: Run, summary: ModelSummary, rounds: int, progress: Progress) ->
 
 def _asked(
     run: Run, summary: ModelSummary, fitting: list[Measure], rounds: int, progress: Progress
-) -> tuple[Ours, list[Figure]]:
-    """The loaded model's answers."""
+) -> tuple[Ours, list[Figure], BaseException | None]:
+    """The loaded model's answers; those that there are and what stopped it, where one did."""
     progress.update(0, label=f"loading {summary.name}")
     from engine.speed import measures
     from engine.speed.figures import Figure, in_rounds
@@ -110,11 +114,15 @@ def _asked(
     values: dict[Measure, list[float]] = {measure: [] for measure in fitting}
     total = len(fitting) * rounds
     progress.update(0, total, "measuring")
-    for done, (measure, value) in enumerate(in_rounds(engine, fitting, rounds), 1):
-        values[measure].append(value)
-        progress.update(done, total)
-    figures = [Figure(measure, tuple(found)) for measure, found in values.items()]
-    return engine, [*figures, Figure(measures.SIZE, (engine.size(),))]
+    stop: BaseException | None = None
+    try:
+        for done, (measure, value) in enumerate(in_rounds(engine, fitting, rounds), 1):
+            values[measure].append(value)
+            progress.update(done, total)
+    except (KeyboardInterrupt, Terminated) as stopped:
+        stop = stopped
+    figures = [Figure(measure, tuple(found)) for measure, found in values.items() if found]
+    return engine, [*figures, Figure(measures.SIZE, (engine.size(),))], stop
 
 
 def _table(

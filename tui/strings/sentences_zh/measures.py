@@ -35,6 +35,7 @@ FORMS = (
     # bench
     (r"starting", "正在启动"),
     (r"(\d+) measures? left out: the model's context is (\d+) tokens", "略去 {1} 项：模型的上下文只有 {2} 词元"),
+    (r"stopped: not every measure was taken in every round", "已停止：不是每一轮都测完了所有项目"),
     (r"median", "中位数"),
     (r"lowest", "最低"),
     (r"highest", "最高"),
