@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, cast
 
+import numpy
 import torch
 from torch import Tensor, nn
 
@@ -137,7 +138,7 @@ def swap_linear(owner: nn.Module, name: str, weights: Weights, kernel: Kernel, d
 
 
 class Weights:
-    """Tensors by name, each checked for shape and type, on one device."""
+    """Tensors by name, each checked for shape, type and finite numbers, on one device."""
 
     def __init__(self, tensors: Mapping[str, Tensor], device: torch.device) -> None:
         self._tensors, self._device = tensors, device
@@ -161,4 +162,7 @@ class Weights:
             raise CheckpointError(
                 f"tensor {name} should be {dtype} {shape}, is {tensor.dtype} {tuple(tensor.shape)}", hint=REPAIR
             )
+        # By numpy: torch would wake other threads for each of a hundred small tensors, ten milliseconds in all.
+        if dtype.is_floating_point and not numpy.isfinite(tensor.numpy()).all():
+            raise CheckpointError(f"{name} holds values that are not finite numbers", hint=REPAIR)
         return tensor.to(self._device)

@@ -9,6 +9,7 @@ import numpy
 import torch
 from torch import Tensor
 
+from engine.errors import CheckpointError
 from engine.kernels import native
 
 if TYPE_CHECKING:
@@ -45,11 +46,19 @@ class Sampler:
         return plain and len(present) >= config.min_tokens
 
     def __call__(self, logits: Tensor, present: Sequence[int]) -> tuple[int, float]:
-        """Logits (V,) and the ids of the answer so far -> an id and its log-probability under the model."""
+        """Logits (V,) and the ids of the answer so far -> an id and its log-probability under the model.
+
+        Raises CheckpointError for logits that nothing can be drawn from.
+        """
         if logits.device.type != "cpu" and (told := self._draw_from_few(logits, present)) is not None:
             return told
         logits = logits.float().cpu()
         most_probable, total = best(logits)
+        if not math.isfinite(total):
+            raise CheckpointError(
+                "the model's logits are not finite numbers: it is damaged, or too wild for this device",
+                hint="llm doctor --full examines its files",
+            )
         if self.takes_best(present):
             drawn = most_probable
         elif self._constraint is None:
@@ -74,6 +83,8 @@ class Sampler:
         told = torch.cat((best.values.double(), best.indices.double(), totals.double())).cpu()
         values, ids = told[:count].float(), told[count : 2 * count].long()
         whole, total = told[-2:].tolist()
+        if not math.isfinite(whole):
+            return None
         at = 0
         if config.temperature:
             kept = kept_of_few(config, (values - values[0]) / divisor, total, complete=count == logits.numel())

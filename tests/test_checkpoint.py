@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 import re
 import sys
@@ -127,6 +128,17 @@ def test_every_tensor_of_a_wrong_shape_or_type_is_named(folder: Path) -> None:
             save_file(whole | {name: wrong.contiguous()}, folder / "model.safetensors")
             with pytest.raises(CheckpointError, match=re.escape(name)):
                 load(folder)
+
+
+@pytest.mark.parametrize("wild", [math.nan, math.inf, -math.inf])
+def test_every_tensor_with_a_number_that_is_not_finite_is_named(folder: Path, wild: float) -> None:
+    whole = load_file(folder / "model.safetensors")
+    floats = {name: tensor for name, tensor in whole.items() if tensor.dtype == torch.float32}
+    for name, tensor in floats.items():
+        save_file(whole | {name: tensor.index_fill(0, torch.tensor([3]), wild)}, folder / "model.safetensors")
+        with pytest.raises(CheckpointError, match=f"^{re.escape(name)} holds values that are not finite"):
+            load(folder)
+    assert "embedding.scales" in floats
 
 
 @pytest.mark.parametrize(

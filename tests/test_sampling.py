@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.config import SamplingConfig
-from engine.errors import UsageError
+from engine.errors import CheckpointError, UsageError
 from engine.kernels import native
 from engine.sampling import Sampler, keep_min_p, keep_top_k, keep_top_p, penalize
 
@@ -34,6 +35,20 @@ def kept(filtered: torch.Tensor, values: list[float]) -> set[int]:
     left = {i for i, value in enumerate(filtered.tolist()) if value != -math.inf}
     assert all(filtered[i] == values[i] for i in left)
     return left
+
+
+@pytest.mark.parametrize("filters", [{}, {"temperature": 1.0}, {"temperature": 0.5, "top_p": 0.9, "top_k": 3}])
+@pytest.mark.parametrize("wild", [[math.nan] * 9, [1.0, math.nan, 2.0]])
+@pytest.mark.parametrize("compiled", [True, False])
+def test_logits_that_are_no_numbers_are_those_of_a_damaged_model(
+    filters: dict[str, Any], wild: list[float], compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not compiled:
+        monkeypatch.setattr(native, "best", lambda logits: None)
+    with pytest.raises(CheckpointError, match="not finite") as caught:
+        Sampler(SamplingConfig(**filters))(torch.tensor(wild), [])
+    assert caught.value.hint
+    assert Sampler(SamplingConfig(**filters))._draw_from_few(torch.tensor(wild), []) is None
 
 
 @given(values=logits, k=st.integers(1, 50))
