@@ -130,7 +130,8 @@ class Api:
 def _events(first: Chunk, chunks: Generator[Chunk, None, None], shape: _Shape, *, usage: bool) -> Events:
     """A stream's events, one for each piece of text; closing it stops the model within a token."""
     with contextlib.closing(chunks):
-        yield shape.begin()
+        if event := shape.begin():
+            yield event
         if event := shape.take(first):
             yield event
         for chunk in chunks:
@@ -163,9 +164,9 @@ class _Shape:
     def _noted(self, chunk: Chunk) -> bool:
         return False
 
-    def begin(self) -> dict[str, Any]:
-        """The first event of a stream."""
-        return self.event([])
+    def begin(self) -> dict[str, Any] | None:
+        """The first event of a stream, if there is one before any text."""
+        return None
 
     def event(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
         """An event of a stream."""
