@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import http.client
 import json
 import os
 import socket
@@ -21,7 +22,7 @@ from warm_server import home_like, serving, socket_in, wait_until
 
 from engine.config import SamplingConfig
 from engine.schema import Message
-from engine.serving.http import MOST_AT_WORK
+from engine.serving.http import LARGEST_BODY, MOST_AT_WORK
 from engine.serving.warm import is_running
 from tui.paths import places
 
@@ -257,6 +258,15 @@ def test_nobody_gets_in_without_the_token(served: Served, header: str) -> None:
         assert "tiny" not in response.text
 
 
+def test_every_event_of_a_streamed_completion_has_a_choice(served: Served) -> None:
+    """Clients take the first of each: only the counts at the end, where they are asked for, have none."""
+    fields = {"model": "tiny", "prompt": "once", "max_tokens": 6, "temperature": 0, "stream": True}
+    whole = served.post("/completions", fields | {"stream": False}).json()["choices"][0]["text"]
+    *found, counts = events(served.post("/completions", fields | {"stream_options": {"include_usage": True}}).text)
+    assert "".join(event["choices"][0]["text"] for event in found) == whole
+    assert (counts["choices"], counts["usage"]["completion_tokens"]) == ([], 6)
+
+
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "localhost.evil.example:1"]
 )
@@ -288,6 +298,16 @@ def test_bodies_have_limits_and_one_length(served: Served) -> None:
     assert b" 413 " in raw(served, head + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n{}")
     for body in (b"{", b"[1]", b"\xff", b'{"a": NaN}', b"[" * 100_000):
         assert b" 400 " in raw(served, head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+
+
+def test_who_sends_too_much_hears_why(served: Served) -> None:
+    """Not only that the connection broke, which clients take for a fault of the line and try again."""
+    for token, status in ((served.token, 413), ("nobody", 401)):
+        connection = http.client.HTTPConnection(*served.address, timeout=20)
+        headers = {"Authorization": f"Bearer {token}"}
+        connection.request("POST", "/v1/embeddings", b"x" * (LARGEST_BODY + 1), headers)
+        assert connection.getresponse().status == status
+        connection.close()
 
 
 def test_a_body_that_a_get_brings_is_not_the_next_request(served: Served) -> None:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 LARGEST_BODY = 8 * 2**20
 """Bytes."""
+MOST_DROPPED = 8 * LARGEST_BODY
+"""Bytes of what was refused that are read all the same, so that its sender comes to hear why."""
 PATIENCE = 30.0
 """Seconds that a client may take to send its request, or to read a piece of the answer."""
 MOST_AT_WORK = 32
@@ -111,6 +113,15 @@ class _Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "local-llm", ""
     timeout = PATIENCE
     server: HttpServer
+
+    def finish(self) -> None:
+        """The end of a connection: closed over what was sent and not read, it would break, and the answer with it."""
+        super().finish()
+        left = MOST_DROPPED
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            while left > 0 and (dropped := self.connection.recv(65536)):
+                left -= len(dropped)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Nothing about anybody's requests is written down."""
