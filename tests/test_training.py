@@ -221,8 +221,12 @@ def test_a_run_stopped_amid_an_update_keeps_no_state_of_that_moment(
     assert parts.read_bytes() == whole.read_bytes()
 
 
-def test_a_loss_that_is_no_number_ends_the_run(folder: Path, tmp_path: Path) -> None:
-    config = TrainingConfig(rank=2, alpha=4, epochs=4, learning_rate=1e30, warmup=0, step_tokens=64, pass_tokens=64)
+@pytest.mark.parametrize("step_tokens", [64, 10_000])
+def test_a_loss_that_is_no_number_ends_the_run(folder: Path, tmp_path: Path, step_tokens: int) -> None:
+    """After the last step, here the only one of the second run, the rows held out tell."""
+    config = TrainingConfig(
+        rank=2, alpha=4, epochs=1, learning_rate=1e30, warmup=0, step_tokens=step_tokens, pass_tokens=64, held_out=0.2
+    )
     with pytest.raises(UsageError, match="run away"):
         run(Trainer(folder, taught(), config, tmp_path / "a", "cpu"))
     assert list(tmp_path.iterdir()) == []

@@ -74,22 +74,31 @@ def go(
     lean.complete()  # to train is more than to reply
     known = state.load(path, dict(run), parameters, optimizer) or state.State(dict(run))
     saved, saved_step = time.monotonic(), known.step
-    # False while parameters and the count of steps may disagree: a state of that moment would go on elsewhere.
+    # False while parameters and the count of steps may disagree, or lead nowhere: such a state would go on elsewhere.
     sound = True
+
+    def measure() -> Measured:
+        nonlocal sound
+        loss = task.measure(known.step)
+        sound = math.isfinite(loss)
+        _require_finite(known.step, loss, optimizer)
+        known.losses.append((known.step, loss))
+        return Measured(known.step, loss)
+
     try:
         if _due(known, count):
-            yield _measure(task, known)
+            yield measure()
         for number in range(known.step, count):
             begun = time.monotonic()
             loss, tokens = task.gradient(number, optimizer)
             sound = False
-            _require_finite(number, loss, optimizer)
+            _require_finite(number + 1, loss, optimizer)
             optimizer.step()
             known.step = number + 1
             sound = True
             yield Step(known.step, count, loss, tokens, time.monotonic() - begun)
             if _due(known, count):
-                yield _measure(task, known)
+                yield measure()
             if time.monotonic() - saved >= SAVE_EVERY:
                 state.save(path, known, parameters, optimizer)
                 saved, saved_step = time.monotonic(), known.step
@@ -106,15 +115,9 @@ def _due(known: state.State, count: int) -> bool:
     return not measured and (known.step % every == 0 or known.step == count)
 
 
-def _measure(task: Task, known: state.State) -> Measured:
-    loss = task.measure(known.step)
-    known.losses.append((known.step, loss))
-    return Measured(known.step, loss)
-
-
-def _require_finite(number: int, loss: float, optimizer: torch.optim.Optimizer) -> None:
+def _require_finite(step: int, loss: float, optimizer: torch.optim.Optimizer) -> None:
     if not math.isfinite(loss):
         rate = max(group["lr"] for group in optimizer.param_groups)
         raise UsageError(
-            f"the loss of step {number + 1} is {loss}: training has run away", hint=f"a learning rate below {rate:g}"
+            f"the loss of step {step} is {loss}: training has run away", hint=f"a learning rate below {rate:g}"
         )
