@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -49,7 +50,7 @@ def describe(folder: Path) -> ModelSummary:
         licence_url=known.licence_url,
         source=known.source,
         sha256=known.sha256,
-        chat=(folder / "chat_template.jinja").is_file(),
+        chat=os.path.isfile(folder / "chat_template.jinja"),  # False where the folder can't be entered
         quality=known.quality,
         notices=known.notices,
         kernel=known.kernel,

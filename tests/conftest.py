@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,6 +107,21 @@ def tiny_model_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     library.import_path(folder, "tiny")
     library.set_default("tiny")
     return home
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder of somebody whom modes keep out, which they don't the superuser."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o777)
+        is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+        if is_root:
+            os.seteuid(65534)
+        try:
+            yield Path(name)
+        finally:
+            if is_root:
+                os.seteuid(0)
 
 
 @pytest.fixture

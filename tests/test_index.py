@@ -6,9 +6,7 @@ import os
 import sqlite3
 import stat
 import sys
-import tempfile
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy
@@ -23,6 +21,7 @@ from engine.tasks.passages import length
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from engine.session import Session
 
@@ -102,21 +101,6 @@ def test_deleted_files_drop_out_and_others_stay(index: Index, folder: Path) -> N
     assert states(index, folder) == {"会议.txt": "unchanged", "a.txt": "gone"}
     assert found(index, "passport") == []
     assert [os.path.basename(file.path) for file in index.files()] == ["会议.txt"]
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder of somebody whom modes keep out, which they don't the superuser."""
-    with tempfile.TemporaryDirectory() as name:
-        os.chmod(name, 0o777)
-        is_root = hasattr(os, "geteuid") and os.geteuid() == 0
-        if is_root:
-            os.seteuid(65534)
-        try:
-            yield Path(name)
-        finally:
-            if is_root:
-                os.seteuid(0)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 
 import pytest
 from hypothesis import given
@@ -124,3 +125,19 @@ def test_what_the_converter_measured_is_kept(folder):
     assert known.quality == {"en": QUALITY, "zh": QUALITY}
     assert known.kernel == "toy"
     assert known.created_by.startswith("local-llm ")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX")
+def test_a_model_that_may_not_be_entered_is_broken_and_hides_no_other(open_folder):
+    library = Library(open_folder / "models", open_folder / "cache")
+    for name in ("tiny", "locked"):
+        (open_folder / f"{name}.gguf").write_bytes(some_bytes(1000))
+        library.import_path(open_folder / f"{name}.gguf", install=install)
+    locked = library.find("locked")
+    locked.chmod(0)
+    try:
+        assert [(model.name, bool(model.problem)) for model in library.list()] == [("locked", True), ("tiny", False)]
+        assert "Permission denied" in library.summary("locked").problem
+        assert library.default == "tiny"
+    finally:
+        locked.chmod(0o700)
