@@ -232,6 +232,8 @@ class QuantizationConfig(_Json):
 LINEAR_KINDS = ("qkv", "out", "gate_up", "down", "head")
 
 
+MOST_PENALTY = 1000
+"""As a factor, and as a divisor: far beyond all use, and no logit grows out of float32."""
 _LATER = frozenset({"min_tokens"})
 """Fields of a SamplingConfig that histories and servers of earlier versions have not."""
 
@@ -271,8 +273,8 @@ class SamplingConfig(_Json):
 
         refuse(not (0 <= self.temperature < math.inf), f"temperature must be 0 or more, got {self.temperature}")
         refuse(
-            not 0 < self.repetition_penalty < math.inf,
-            f"repetition penalty must be above 0 and finite, got {self.repetition_penalty}",
+            not 1 / MOST_PENALTY <= self.repetition_penalty <= MOST_PENALTY,
+            f"repetition penalty must lie between {1 / MOST_PENALTY} and {MOST_PENALTY}, got {self.repetition_penalty}",
         )
         refuse(self.top_k < 0, f"top-k must be 0 (off) or more, got {self.top_k}")
         refuse(not 0 < self.top_p <= 1, f"top-p must be above 0 and at most 1, got {self.top_p}")

@@ -186,7 +186,7 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
         best = logits.topk(min(size, logits.numel())).values
         probabilities = (best - total).exp()
         before = probabilities.cumsum(0) - probabilities  # the best one has 0 before it and always stays
-        count = int((before < p).sum())
+        count = max(1, int((before < p).sum()))  # float32 takes the smallest p for 0
         if count < len(best):
             return _keep(logits, count, best[count - 1])
         if len(best) == logits.numel():

@@ -56,6 +56,20 @@ def test_top_k_keeps_the_k_best(values: list[float], k: int) -> None:
     assert kept(keep_top_k(torch.tensor(values), k), values) == set(best_first(values)[:k])
 
 
+def test_the_smallest_top_p_keeps_the_best() -> None:
+    values = [float(-i) for i in range(1000)]
+    for least in (5e-324, 1e-300, 1e-40):
+        assert kept(keep_top_p(torch.tensor(values), least), values) == {0}
+
+
+@pytest.mark.parametrize("penalty", [1e-3, 1e3])
+@pytest.mark.parametrize("temperature", [0.0, 5e-324, 0.5, 1e300])
+def test_what_the_strongest_penalty_leaves_can_be_drawn_from(penalty: float, temperature: float) -> None:
+    sampler = Sampler(SamplingConfig(temperature=temperature, repetition_penalty=penalty, seed=1))
+    values = torch.tensor([1e4, -1e4, 0.0, 5.0])
+    assert all(sampler(values, present)[0] in range(4) for present in ([], [0], [0, 1], [0, 1, 2, 3]))
+
+
 @given(values=logits, p=st.floats(0.01, 0.99))
 def test_top_p_keeps_the_smallest_set_with_that_probability(values: list[float], p: float) -> None:
     odds = softmax(values)
@@ -204,8 +218,8 @@ def test_a_least_length_is_told_only_where_there_is_one() -> None:
     "wrong",
     [
         {"temperature": -0.1}, {"temperature": math.nan}, {"temperature": math.inf}, {"top_k": -1}, {"top_p": 0.0},
-        {"top_p": 1.1}, {"top_p": math.nan}, {"min_p": -0.1}, {"min_p": 1.1}, {"repetition_penalty": 0.0},
-        {"repetition_penalty": math.nan}, {"repetition_penalty": math.inf}, {"max_tokens": 0}, {"min_tokens": -1},
+        {"top_p": 1.1}, {"top_p": math.nan}, {"min_p": -0.1}, {"min_p": 1.1}, {"repetition_penalty": 0.0009},
+        {"repetition_penalty": math.nan}, {"repetition_penalty": 1001}, {"max_tokens": 0}, {"min_tokens": -1},
         {"stop": ("",)}, {"seed": -1}, {"seed": 2**63},
     ],
 )  # fmt: skip

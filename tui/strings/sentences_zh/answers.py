@@ -137,7 +137,6 @@ FORMS = (
     (r"([\w -]+) must be 0 \(off\) or more, got (.+)", "{1} 应为 0（关闭）或更大，却是 {2}"),
     (r"([\w -]+) must be 0 or more, got (.+)", "{1} 应为 0 或更大，却是 {2}"),
     (r"([\w -]+) must be above 0 and at most (\S+), got (.+)", "{1} 应大于 0 且不超过 {2}，却是 {3}"),
-    (r"([\w -]+) must be above (\d) and finite, got (.+)", "{1} 应大于 {2} 且有限，却是 {3}"),
     (r"([\w -]+) must be above (\d), got (.+)", "{1} 应大于 {2}，却是 {3}"),
     (r"([\w -]+) must lie between (.+) and (.+), got (.+)", "{1} 应在 {2} 和 {3} 之间，却是 {4}"),
     (r"a stop string must not be empty", "停止词不能是空的"),
