@@ -257,8 +257,9 @@ def test_a_stream_that_is_left_stops_and_the_connection_goes_on(home: Path, warm
     interrupted = warm.stream(hello(), SamplingConfig(max_tokens=4000))
     next(interrupted)
     warm._link.close()  # what a Ctrl-C in the middle of a frame does
-    with pytest.raises(EngineError, match="connection broke"):
+    with pytest.raises(EngineError, match="connection broke") as caught:
         next(interrupted)
+    assert caught.value.hint == "run the command again"
     assert warm.count("x") >= 1
     wait_until(lambda: (is_running(socket_in(home)) or {}).get("clients") == 1)
 

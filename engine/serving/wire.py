@@ -31,6 +31,7 @@ CONNECT_SECONDS = 5.0
 _HEAD = struct.Struct(">4sII")
 _MAGIC = b"llm1"
 _CHUNK_FIELDS = tuple(field.name for field in dataclasses.fields(Chunk))
+_AGAIN = "run the command again"
 
 
 class WireError(EngineError):
@@ -53,7 +54,7 @@ class Wire:
             self._connection.sendall(_HEAD.pack(_MAGIC, len(data), len(numbers)) + data + numbers)
         except OSError as error:
             self.close()
-            raise WireError(f"the warm server's connection broke: {error.strerror or error}") from error
+            raise WireError(f"the warm server's connection broke: {error.strerror or error}", hint=_AGAIN) from error
         except BaseException:
             self.close()
             raise
@@ -70,7 +71,7 @@ class Wire:
             return message, self._exactly(extra)
         except (OSError, ValueError, RecursionError) as error:
             self.close()
-            raise WireError(f"the warm server's connection broke: {error}") from error
+            raise WireError(f"the warm server's connection broke: {error}", hint=_AGAIN) from error
         except BaseException:
             self.close()
             raise
@@ -80,7 +81,7 @@ class Wire:
         while len(parts) < count:
             part = self._connection.recv(min(count - len(parts), 1 << 20))
             if not part:
-                raise WireError("the other side of the warm server's connection is gone")
+                raise WireError("the other side of the warm server's connection is gone", hint=_AGAIN)
             parts += part
         return bytes(parts)
 
