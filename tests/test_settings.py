@@ -83,6 +83,7 @@ def test_a_wrong_variable_is_named(tmp_path: Path) -> None:
         ("temperature", "-1", "--temperature", "--temperature: temperature must be 0 or more, got -1.0"),
         ("temperature", "-1", "config.toml", "config.toml: temperature must be 0 or more, got -1.0"),
         ("keep_alive", "soon", "--keep-alive", "--keep-alive: expected a time such as"),
+        ("keep_alive", "0s", "--keep-alive", "--keep-alive: expected a time such as"),
         ("threads", "0", "threads.toml", "threads.toml: threads: expected 1 or more, got 0"),
     ],
 )

@@ -87,7 +87,7 @@ def seconds_of(text: str) -> float | None:
     if text == "forever":
         return None
     number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS else (text, "s")
-    if not number.isascii() or not number.isdigit() or len(number) > _LONGEST_NUMBER:
+    if not number.isascii() or not number.isdigit() or len(number) > _LONGEST_NUMBER or not int(number):
         raise UsageError(f"expected a time such as 90s, 30m, 2h or forever, got {text!r}")
     return int(number) * _UNITS[unit]
 
