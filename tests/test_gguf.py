@@ -142,6 +142,7 @@ def test_damaged_headers_are_refused_or_read_but_never_crash(good: Path) -> None
         ({**YARN, "qwen2__rope__scaling__yarn_log_multiplier": 0.1}, "yarn_log_multiplier = 0.1"),
         ({"qwen2__embedding_length": "many"}, "bad metadata"),
         ({"general__architecture": "bert"}, "unknown architecture"),
+        ({"split__count": 3, "general__architecture": None}, "one of 3 parts"),
         ({"general__architecture": 7}, "unknown architecture"),
     ],
 )

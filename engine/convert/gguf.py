@@ -59,6 +59,10 @@ class GgufSource:
         self._tensors = {tensor.name: tensor for tensor in self._reader.tensors}
         self.architecture = str(self.field("general.architecture"))
         self._check_size()
+        if (parts := self.field("split.count")) not in (None, 0, 1):  # 0 after they were joined
+            raise CheckpointError(
+                f"{path.name} is one of {parts} parts of a model", hint="join them: llama-gguf-split --merge"
+            )
         self.config = _config(self)
 
     def field(self, key: str, default: Any = None) -> Any:

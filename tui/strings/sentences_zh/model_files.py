@@ -34,6 +34,8 @@ FORMS = (
     (r"(\S+ = .+) is not supported", "不支持 {1}"),
     (r"(.+): its parts of shapes (.+) don't fit together", "{1}：各部分的形状 {2} 合不到一起"),
     (r"(.+) has shape (.+), the config says (.+)", "{1} 的形状是 {2}，配置里说是 {3}"),
+    (r"(.+) is one of (.+) parts of a model", "{1} 只是一个模型 {2} 个部分之一"),
+    (r"join them: llama-gguf-split --merge", "先把各部分合并：llama-gguf-split --merge"),
     (r"(.+) holds values that are not finite numbers", "{1} 里有不是有限数的值"),
     (r"the model's logits are not finite numbers: it is damaged, or too wild for this device",
      "模型算出的 logits 不是有限数：模型已损坏，或者本设备算不了"),
