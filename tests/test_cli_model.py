@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -145,6 +146,16 @@ def test_complete_continues_all_that_is_given_in_its_order(tiny_model_home: Path
     given = ["-f", str(tmp_path / "one.txt"), "-f", "-", "three", "--dry-run"]
     done = llm(tiny_model_home, "complete", "-m", "tiny", *given, stdin=b"two, ")
     assert (done.returncode, done.stdout) == (0, b"One, two, three\n")
+
+
+def test_a_continuation_that_the_context_ends_is_not_told_to_ask_for_more(tiny_model_home: Path) -> None:
+    done = llm(
+        tiny_model_home, "complete", "-m", "tiny", "--ctx", "64", "--max-tokens", "100", "--seed", "1", "w " * 40
+    )
+    assert done.returncode == 0
+    cut = re.fullmatch(r"cut at (\d+) tokens: the context of 64 tokens is full", told(done)[-1])
+    assert cut, told(done)
+    assert int(cut[1]) < 64 - 40 + 1
 
 
 def test_complete_continues_a_text(tiny_model_home: Path) -> None:

@@ -42,7 +42,7 @@ def complete(
         # A continuation is no Markdown of its own: it may begin in the middle of a word.
         plain = run.delivery if options.md else _raw(run)
         with contextlib.closing(session.complete(beginning, run.sampling())) as chunks:
-            plain.show(chunks, model=session.name, place=place_of(session))
+            plain.show(chunks, model=session.name, place=place_of(session), context=session.context)
 
 
 def _raw(run: Run) -> Delivery:

@@ -199,12 +199,14 @@ class Delivery:
         *,
         model: str,
         place: str,
+        context: int | None = None,
         extra: Callable[[], dict[str, Any]] | None = None,
         on_event: Callable[[Any], object] | None = None,
         waiting: str = "reading",
     ) -> Result:
         """Bring a stream to where it belongs; `waiting` is the spinner's word, empty where a bar moves.
 
+        `context`: where nothing else sees to it that a reply has all its room, what it may have run into.
         Raises KeyboardInterrupt after a stopped answer was printed.
         """
         options = self.options
@@ -227,7 +229,10 @@ class Delivery:
         if result.timed_out:
             self.console.warn(f"stopped after {options.timeout:g} s (--timeout)")
         elif result.finish_reason == "length" and not options.json:
-            self.console.note(f"cut at {result.output_tokens} tokens; --max-tokens gives more room")
+            if context == result.prompt_tokens + result.output_tokens:
+                self.console.note(f"cut at {result.output_tokens} tokens: the context of {context} tokens is full")
+            else:
+                self.console.note(f"cut at {result.output_tokens} tokens; --max-tokens gives more room")
         elif result.finish_reason == "repeated" and not options.json:
             self.console.note(LOOPED)
         if result.interrupted:
