@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from engine.disk import write_whole
-from engine.errors import CheckpointError
+from engine.errors import CheckpointError, FetchError
 from engine.schema import AdapterFacts, LanguageQuality
 
 if TYPE_CHECKING:
@@ -181,6 +181,6 @@ def check(folder: Path, *, full: bool = False) -> Manifest:
                 f"{path} can't be read: {error.strerror or error}", hint=manifest.mend_hint
             ) from error
     if any(record != manifest.files[name] for name, record in moved.items()):
-        with contextlib.suppress(OSError):  # a read-only folder is hashed each time, and that is all
+        with contextlib.suppress(FetchError):  # a read-only folder, or a full disk: hashed each time, and that is all
             write(folder, dataclasses.replace(manifest, files=manifest.files | moved))
     return manifest

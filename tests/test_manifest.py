@@ -141,3 +141,17 @@ def test_a_model_that_may_not_be_entered_is_broken_and_hides_no_other(open_folde
         assert library.default == "tiny"
     finally:
         locked.chmod(0o700)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX")
+def test_moved_times_in_a_folder_that_can_not_be_written_are_forgiven_each_time(open_folder):
+    (open_folder / "tiny.gguf").write_bytes(some_bytes(1000))
+    library = Library(open_folder / "models", open_folder / "cache")
+    library.import_path(open_folder / "tiny.gguf", install=install)
+    folder = library.find("tiny")
+    os.utime(folder / "model.safetensors", (1, 1))
+    folder.chmod(0o555)
+    try:
+        assert check(folder) == check(folder) == read(folder)
+    finally:
+        folder.chmod(0o755)
