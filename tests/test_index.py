@@ -95,6 +95,15 @@ def test_a_file_with_a_new_time_and_the_same_text_keeps_its_passages(index: Inde
     assert known.mtime_ns == 1  # the next look costs no reading
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_link_to_a_folder_is_followed_where_it_is_named(index: Index, folder: Path, tmp_path: Path) -> None:
+    (folder / "round").symlink_to(folder)
+    named = tmp_path / "named"
+    named.symlink_to(folder)
+    assert states(index, named) == {"a.txt": "read", "会议.txt": "read", "round": "linked"}
+    assert states(index, folder / "round") == {"a.txt": "read", "会议.txt": "read", "round": "linked"}
+
+
 def test_deleted_files_drop_out_and_others_stay(index: Index, folder: Path) -> None:
     states(index, folder)
     (folder / "a.txt").unlink()

@@ -53,9 +53,10 @@ class FileSeen:
 def add(index: Index, paths: Sequence[str], read: Reader, *, anew: bool = False) -> Generator[FileSeen, None, None]:
     """Bring files, and the files in folders, into the index; each is settled when it is yielded.
 
-    Under these paths, files that are gone or have become binary leave the index; what can't be looked at stays. Links
-    to folders are not followed: they may go round, or bring a text twice. Paths must be absolute. `anew`: an unchanged
-    file may say something else, because it is read in another way than before.
+    Under these paths, files that are gone or have become binary leave the index; what can't be looked at stays. A link
+    to a folder is followed where it is one of the paths; those below are not: they may go round, or bring a text twice.
+    Paths must be absolute. `anew`: an unchanged file may say something else, because it is read in another way than
+    before.
     """
     for path in paths:
         if (shown := _shown(path)) != path:
