@@ -243,7 +243,9 @@ def test_a_wrong_field_is_refused_by_name(
 def test_what_is_too_long_or_another_model_is_told(served: Served) -> None:
     long = served.chat(messages=[{"role": "user", "content": "x " * 20_000}], stream=True)
     assert long.status_code == 400
-    assert error_of(long)["code"] == "context_length_exceeded"
+    assert (error_of(long)["code"], error_of(long)["param"]) == ("context_length_exceeded", "messages")
+    long = served.post("/completions", {"model": "tiny", "prompt": "x " * 20_000})
+    assert (error_of(long)["code"], error_of(long)["param"]) == ("context_length_exceeded", "prompt")
     other = served.chat(model="gpt-x")
     assert other.status_code == 404
     assert error_of(other)["code"] == "model_not_found"

@@ -175,7 +175,8 @@ class _Handler(BaseHTTPRequestHandler):
         except UnknownModel as error:
             self._error(404, error.message, "model", "model_not_found")
         except InputTooLong as error:
-            self._error(400, error.message, "messages", "context_length_exceeded")
+            field = "prompt" if self.path == "/v1/completions" else "messages"
+            self._error(400, error.message, field, "context_length_exceeded")
         except (UsageError, InputError) as error:
             self._error(400, error.message)
         except EngineError as error:
