@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 import toy_checkpoints
 from real_models import DEFAULT, GEMMA, KEPT, SMOL, RealModels
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
 _homes = itertools.count()
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_configure() -> None:

@@ -84,7 +84,7 @@ def test_a_row_draws_what_it_draws_alone_with_the_same_seed() -> None:
     assert found == [alone(MODELS["plain"], prompt, 8, sampled) for prompt in prompts]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     lengths=st.lists(st.integers(1, 30), min_size=1, max_size=7),
     counts=st.lists(st.integers(1, 12), min_size=7, max_size=7),

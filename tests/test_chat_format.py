@@ -77,7 +77,7 @@ def test_prompts_have_the_ids_of_transformers(
 
 @pytest.mark.parametrize("family", TEMPLATES)
 @given(parts=st.lists(st.sampled_from(ATTACKS) | st.text(max_size=5), min_size=1, max_size=6))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_nothing_that_people_write_becomes_a_control_token(folder: Path, family: str, parts: list[str]) -> None:
     ours, tokenizer = chat_format(folder, TEMPLATES[family])
     control = set(tokenizer.control_tokens.values())

@@ -88,7 +88,7 @@ def test_right_wrong_and_half_right_guesses_change_nothing(name: str, sampling: 
 
 
 @needs_native
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_any_guesses_change_nothing(data: st.DataObject) -> None:
     model, prompt = native("windowed"), some_ids(9)

@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy
@@ -302,7 +302,7 @@ class Odd(BaseHTTPRequestHandler):
 @pytest.fixture
 def odd() -> Iterator[EndpointSession]:
     Odd.answers = {"models": (200, b'{"data": [{"id": "m", "max_model_len": 777}]}')}
-    with HTTPServer(("127.0.0.1", 0), Odd) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Odd) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         session = EndpointSession(f"http://127.0.0.1:{server.server_port}/v1", "", "")

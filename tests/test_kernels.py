@@ -180,7 +180,7 @@ def test_a_compiler_s_choices_do_not_reach_the_digits(
 finite = st.floats(-(2.0**100), 2.0**100, width=32)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(rows=st.lists(st.lists(finite, min_size=6, max_size=6), min_size=1, max_size=4), digits=st.sampled_from([1, 2]))
 def test_digits_round_trip_within_half_a_step_of_the_last_one(rows: list[list[float]], digits: int) -> None:
     x = torch.tensor(rows)
@@ -192,7 +192,7 @@ def test_digits_round_trip_within_half_a_step_of_the_last_one(rows: list[list[fl
     assert ((back - x).abs() <= half * 1.02 + x.abs() * 1e-6 + 1e-30).all()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(rows=st.lists(st.lists(finite, min_size=5, max_size=5), min_size=1, max_size=6))
 def test_quantized_rows_are_within_half_a_step_and_use_the_whole_range(rows: list[list[float]]) -> None:
     weight = torch.tensor(rows)

@@ -53,7 +53,7 @@ def close(ours: torch.Tensor, expected: torch.Tensor) -> None:
 sizes_of_pieces = st.lists(st.integers(1, 17), min_size=1, max_size=6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(window=st.integers(1, 12), length=st.integers(1, 90), sizes=sizes_of_pieces)
 def test_a_rolling_window_equals_masked_attention_over_everything(window: int, length: int, sizes: list[int]) -> None:
     kv_cache.STEP = 4  # hypothesis runs many examples in one test: the fixture's value holds for all
@@ -62,7 +62,7 @@ def test_a_rolling_window_equals_masked_attention_over_everything(window: int, l
     close(feed(model, KVCache(model.config), ids, sizes), whole(model, ids))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(window=st.one_of(st.none(), st.integers(1, 9)), sizes=st.lists(st.integers(1, 14), min_size=1, max_size=12))
 def test_what_is_stored_is_what_comes_back_oldest_first(window: int | None, sizes: list[int]) -> None:
     config = windowed(window, ("local",)) if window else PLAIN
@@ -78,7 +78,7 @@ def test_what_is_stored_is_what_comes_back_oldest_first(window: int | None, size
         assert torch.equal(values, everything[1, :, :, everything.shape[3] - seen :])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(window=st.integers(1, 9), length=st.integers(2, 50), data=st.data())
 def test_after_forgetting_the_rest_is_as_if_it_had_never_been(window: int, length: int, data: st.DataObject) -> None:
     model = decoder(windowed(window))

@@ -24,7 +24,7 @@ def words(text: str) -> list[str]:
     return [piece.words for piece in pieces(text) if piece.words]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=12), max_size=25), st.booleans())
 def test_the_pieces_joined_are_the_document(lines: list[str], ended: bool) -> None:
     text = "\n".join(lines) + "\n" * ended

@@ -146,7 +146,7 @@ def test_numbers_of_the_input_keep_all_their_digits() -> None:
 texts = st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(texts=texts, kind=st.sampled_from(["csv", "tsv", "jsonl"]), cut=st.integers(0, 200))
 def test_a_file_cut_anywhere_goes_on_with_the_next_whole_row(
     texts: list[str], kind: OutFormat, cut: int, tmp_path_factory: pytest.TempPathFactory

@@ -21,7 +21,7 @@ LINES = [
 ]  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.sampled_from(LINES) | st.text(max_size=20), max_size=20), st.sampled_from(["en", "zh"]))
 def test_the_segments_joined_are_the_document(lines: list[str], to: Language) -> None:
     text = "\n".join(lines)

@@ -117,7 +117,7 @@ words = st.sampled_from(["hello", "你好，世界", "why?", "tell me more", "x"
 conversations = st.lists(words, min_size=1, max_size=5)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     asked=st.lists(st.tuples(conversations, st.integers(1, 20)), min_size=2, max_size=4),
     name=st.sampled_from([*SHAPES]),

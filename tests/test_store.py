@@ -397,5 +397,5 @@ class Trees(RuleBasedStateMachine):
             self.store.close()
 
 
-Trees.TestCase.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+Trees.TestCase.settings = settings(max_examples=25, stateful_step_count=20)
 TestTrees = Trees.TestCase

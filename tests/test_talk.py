@@ -130,7 +130,7 @@ class Conversations(RuleBasedStateMachine):
             self.store.close()
 
 
-Conversations.TestCase.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+Conversations.TestCase.settings = settings(max_examples=25, stateful_step_count=20)
 TestConversations = Conversations.TestCase
 
 

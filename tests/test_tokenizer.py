@@ -50,25 +50,25 @@ def _fields(config: TokenizerConfig) -> dict[str, object]:
 
 
 @given(text=st.text(max_size=200))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_text_comes_back_as_it_was(text: str) -> None:
     assert NATIVE.decode(NATIVE.encode(text)) == text.replace("▁", " ")
 
 
 @given(text=st.text(max_size=200))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_text_comes_back_as_it_was_through_bytes(byte_level: Tokenizer, text: str) -> None:
     assert byte_level.decode(byte_level.encode(text)) == text
 
 
 @given(text=st.text(alphabet=" a▁\n中", max_size=30))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_spaces_at_the_borders_survive_a_dummy_prefix(prefixed: Tokenizer, text: str) -> None:
     assert prefixed.decode(prefixed.encode(text)) == text.replace("▁", " ")
 
 
 @given(data=st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_stream_of_any_ids_joins_to_the_whole_decode(
     byte_level: Tokenizer, prefixed: Tokenizer, data: st.DataObject
 ) -> None:

@@ -125,7 +125,7 @@ def test_a_line_separator_inside_a_string_ends_no_row() -> None:
 
 @pytest.mark.parametrize("family", TEMPLATES)
 @given(row=ANY)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_tokens_are_those_of_every_turn_by_itself(folder: Path, family: str, row: rows.Conversation) -> None:
     chat, tokenizer = chat_format(folder, TEMPLATES[family])
     end = tokenizer.control_tokens[ENDS.get(family, "</s>")]
@@ -134,7 +134,7 @@ def test_the_tokens_are_those_of_every_turn_by_itself(folder: Path, family: str,
 
 @pytest.mark.parametrize("scheme", ["first", "always"])
 @given(row=ANY)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_so_they_are_with_a_space_before_the_first_word_or_every_run(
     scheme: DummyPrefix, row: rows.Conversation
 ) -> None:

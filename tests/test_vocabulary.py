@@ -101,7 +101,7 @@ def test_a_chunk_that_is_a_piece_becomes_it_even_if_merging_would_not_make_it(tm
 
 
 @given(st.lists(st.sampled_from(["".join(p) for n in (2, 3) for p in itertools.product("ab", repeat=n)]), unique=True))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_list_of_merges_gives_the_ids_of_the_reference(pieces: list[str]) -> None:
     merges: list[tuple[str, str]] = []
     known = {"a", "b"}
