@@ -225,7 +225,7 @@ def _score_pack(
                 ids += continuation[:-1]
     device = next(model.parameters()).device
     layout = Packed(len(prefix), stretches, device)
-    hidden = model(torch.tensor([ids], device=device), cache, layout)[0, asked]  # (R, C)
+    hidden = model(torch.tensor([ids], device=device), cache, layout, asked)[0]  # (R, C)
     cache.truncate(len(prefix))
     logprobs = model.logits(hidden).float().log_softmax(-1)
     at = 0

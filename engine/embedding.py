@@ -52,7 +52,8 @@ def embedding(
     for group in _passes(rows, len(start), min(PASS, model.config.max_context)):
         ids = [id_ for _, stretch in group for id_ in (*start, *stretch)]
         layout = Packed(0, [(len(start) + len(stretch), None) for _, stretch in group], device)
-        hidden = model(torch.tensor([ids], device=device), layout=layout, depth=blocks(model.config.num_layers))
+        depths = [blocks(model.config.num_layers)]
+        [hidden] = model.states(torch.tensor([ids], device=device), None, layout, depths)
         # Each token counts by its direction alone: a few channels of a few tokens are thousands of times larger.
         hidden = functional.normalize(hidden[0].float(), dim=1)  # (T, C)
         place = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from engine.model import Rotation
 
 CPU = torch.device("cpu")
+T = TypeVar("T")
 FEW = 16
 """Tokens of one sequence that a step takes at any depth; beyond, PyTorch's attention over all of them is faster."""
 NEAR = 1024
@@ -100,24 +101,43 @@ class FusedDecoder(Decoder):
         ids: Tensor,
         cache: Cache | None = None,
         layout: Layout | None = None,
-        depth: int | None = None,
         ends: Sequence[int] | None = None,
     ) -> Tensor:
         """As `Decoder.forward`."""
         native = self._native
         batch, tokens = ids.shape
         if native is None or (batch > 1 and not isinstance(cache, RowCache)):
-            return super().forward(ids, cache, layout, depth, ends)
-        if depth is None and isinstance(cache, RowCache):
-            return self._row_step(ids, cache, native.hidden)
-        if layout is None:
-            layout = Consecutive(0, tokens, ids.device) if cache is None else cache.layout(tokens)
-            near = NEAR - layout.end + tokens  # tokens before that border
-            if isinstance(cache, KVCache) and depth is None and tokens > FEW and 0 < near < tokens:
-                return torch.cat([self.forward(part, cache) for part in (ids[:, :near], ids[:, near:])], 1)
+            return super().forward(ids, cache, layout, ends)
+        if isinstance(cache, RowCache):
+            return self._row_step(ids, cache, partial(native.hidden, None))
+        near = NEAR - cache.length if isinstance(cache, KVCache) else 0
+        if layout is None and tokens > FEW and 0 < near < tokens:
+            early = self.forward(ids[:, :near], cache, None, ends and [at for at in ends if at < near])
+            late = self.forward(ids[:, near:], cache, None, ends and [at - near for at in ends if at >= near])
+            return torch.cat((early, late), 1)
+        layout = layout or _next(ids, cache)
         if isinstance(cache, KVCache) and (tokens <= FEW or layout.end <= NEAR):
-            return self._step(ids, cache, layout, native.hidden, depth, ends)
-        return self._pass(native, ids, layout, cache, depth, ends)
+            return self._step(ids, cache, layout, partial(native.hidden, ends))
+        *_, x = self._pass(native, ids, layout, cache, [len(self.layers)], ends)
+        return self.norm(x)
+
+    def states(
+        self,
+        ids: Tensor,
+        cache: Cache | None,
+        layout: Layout | None,
+        depths: Sequence[int],
+        ends: Sequence[int] | None = None,
+    ) -> list[Tensor]:
+        """As `Decoder.states`."""
+        native = self._native
+        if native is None or ids.shape[0] > 1:
+            return super().states(ids, cache, layout, depths, ends)
+        assert depths[-1] <= len(self.layers), depths
+        layout = layout or _next(ids, cache)
+        if isinstance(cache, KVCache) and layout.end <= NEAR:
+            return self._step(ids, cache, layout, partial(native.states, depths, ends), depths[-1])
+        return self._pass(native, ids, layout, cache, depths, ends)
 
     def next_logits(self, ids: Tensor, cache: Cache) -> Tensor:
         """As `Decoder.next_logits`, in one call where it can be."""
@@ -132,19 +152,12 @@ class FusedDecoder(Decoder):
         return super().next_logits(ids, cache)
 
     def _step(
-        self,
-        ids: Tensor,
-        cache: KVCache,
-        layout: Layout,
-        compute: Callable[[_Step], Tensor],
-        depth: int | None = None,
-        ends: Sequence[int] | None = None,
-    ) -> Tensor:
-        """What is computed of new tokens of one sequence, in one call."""
+        self, ids: Tensor, cache: KVCache, layout: Layout, compute: Callable[[_Step], T], depth: int | None = None
+    ) -> T:
+        """What is computed of new tokens of one sequence, in one call, by all blocks or the first so many."""
         tokens = ids.shape[1]
         places, ranges = _places(layout, cache.length)
-        depth = None if depth is None else self.blocks(depth)
-        computed = compute(_Step(ids, self._tables(layout.end), _of_one(cache, tokens), places, ranges, depth, ends))
+        computed = compute(_Step(ids, self._tables(layout.end), _of_one(cache, tokens), places, ranges))
         cache.stored(tokens, depth)
         cache.advance(tokens)
         return computed
@@ -167,32 +180,33 @@ class FusedDecoder(Decoder):
         ids: Tensor,
         layout: Layout,
         cache: Cache | None,
-        depth: int | None,
+        depths: Sequence[int],
         ends: Sequence[int] | None,
-    ) -> Tensor:
-        """Many tokens of one sequence."""
+    ) -> list[Tensor]:
+        """As `states`, of many tokens of one sequence."""
         config = self.config
         x = (self.embedding(ids) * config.embedding_scale).view(-1, config.hidden_size).contiguous()
         rotations = [self.rotary(kind, layout, ids.device) for kind in self.rotary.kinds]
         tables = [tuple(table.reshape(x.shape[0], -1).contiguous() for table in pair) for pair in rotations]
         heads = [config.num_heads, config.num_kv_heads, config.num_kv_heads]
-        last = self.blocks(depth)
-        for index, layer in enumerate(islice(self.layers, depth)):
+        found = list[Tensor]()
+        for index, layer in enumerate(islice(self.layers, depths[-1])):
             assert isinstance(layer, Block)
             qkv = native.before(index, x, tables[self.rotary.kinds.index(layer.kind)])
             q, k, v = qkv.view(1, len(x), sum(heads), config.head_dim).transpose(1, 2).split_with_sizes(heads, 1)
             if cache is not None:
                 k, v = cache.append(index, k, v)
             mask = layout.mask(k.shape[2], layer.attention.window)
-            before = x.clone() if ends is not None and index + 1 == last else None
-            native.after(index, attend(q.to(k.dtype), k, v, mask, layer.attention.scale), x)
-            if before is not None:
-                at = torch.tensor(ends)
-                x = before.index_copy(0, at, x[at])
+            y = attend(q.to(k.dtype), k, v, mask, layer.attention.scale)
+            if ends is not None and index + 1 == depths[-1]:
+                x, y = x[ends], y[:, ends]
+            if len(x):
+                native.after(index, y, x)
+            if index + 1 in depths:
+                found.append(x.clone()[None])
         if cache is not None:
-            cache.advance(len(x))
-        x = x.view(1, len(x), -1)
-        return self.norm(x) if depth is None else x
+            cache.advance(ids.shape[1])
+        return found
 
 
 _Place = tuple[int, int, int, int, int]
@@ -209,10 +223,10 @@ class _Step(NamedTuple):
     caches: ctypes.Array[_LayerCache]
     places: list[_Place]
     ranges: list[_Range]
-    depth: int | None = None
-    """Blocks that are run, and no norm after them; None: all, and it."""
-    ends: Sequence[int] | None = None
-    """Tokens that the last of them is whole for; None: all."""
+
+
+def _next(ids: Tensor, cache: Cache | None) -> Layout:
+    return Consecutive(0, ids.shape[1], ids.device) if cache is None else cache.layout(ids.shape[1])
 
 
 def _places(layout: Layout, length: int) -> tuple[list[_Place], list[_Range]]:
@@ -286,28 +300,43 @@ class _Native:
             return None
         return cls(native, model, [_layer(block, model.rotary.kinds.index(block.kind), config) for block in blocks])
 
-    def hidden(self, step: _Step) -> Tensor:
-        """(B, T, C): after the final norm, or after the blocks of a step that names their number."""
+    def hidden(self, ends: Sequence[int] | None, step: _Step) -> Tensor:
+        """(B, T or E, C): after the final norm."""
         x = torch.empty(*step.ids.shape, self._model.hidden)
-        self._run(step, x)
-        return x
+        self._run(step, x, ends=ends)
+        return x if ends is None else x[:, : len(ends)]
+
+    def states(self, depths: Sequence[int], ends: Sequence[int] | None, step: _Step) -> list[Tensor]:
+        """As `Decoder.states`."""
+        x = torch.empty(len(depths), *step.ids.shape, self._model.hidden)
+        self._run(step, x[-1], depths, x, ends)
+        return [*x[:-1], x[-1] if ends is None else x[-1, :, : len(ends)]]
 
     def logits(self, head: Weight, step: _Step) -> Tensor:
         """(B, T, V): what the head makes of them."""
         x = torch.empty(*step.ids.shape, self._model.hidden)
         logits = torch.empty(*step.ids.shape, head.outputs)
-        self._run(step, x, ctypes.byref(head), _at(logits))
+        self._run(step, x, head=ctypes.byref(head), logits=_at(logits))
         return logits
 
-    def _run(self, step: _Step, x: Tensor, head: Any = None, logits: ctypes.c_void_p | None = None) -> None:
+    def _run(
+        self,
+        step: _Step,
+        x: Tensor,
+        depths: Sequence[int] = (),
+        states: Tensor | None = None,
+        ends: Sequence[int] | None = None,
+        head: Any = None,
+        logits: ctypes.c_void_p | None = None,
+    ) -> None:
         ids = step.ids.contiguous()
         cosines, sines = (
             (ctypes.c_void_p * len(step.tables))(*(table.data_ptr() for table in one))
             for one in zip(*step.tables, strict=True)
         )
-        depth, ends = -1 if step.depth is None else step.depth, step.ends or ()
         done = self._library.llm_step(
-            ctypes.byref(self._model), depth, _numbers(ends), len(ends),
+            ctypes.byref(self._model), _numbers(depths), len(depths), None if states is None else _at(states),
+            _numbers(ends or ()), -1 if ends is None else len(ends),
             _at(ids), _at(x), len(step.places), _flat(step.places), _flat(step.ranges), step.caches, cosines, sines,
             head, logits, torch.get_num_threads(),
         )  # fmt: skip

@@ -47,15 +47,35 @@ class CudaDecoder(Decoder):
         ids: Tensor,
         cache: Cache | None = None,
         layout: Layout | None = None,
-        depth: int | None = None,
         ends: Sequence[int] | None = None,
     ) -> Tensor:
         """As `Decoder.forward`."""
+        x = self._pass(ids, cache, layout, None)
+        if x is None:
+            return super().forward(ids, cache, layout, ends)
+        return x if ends is None else x[:, ends]
+
+    def states(
+        self,
+        ids: Tensor,
+        cache: Cache | None,
+        layout: Layout | None,
+        depths: Sequence[int],
+        ends: Sequence[int] | None = None,
+    ) -> list[Tensor]:
+        """As `Decoder.states`."""
+        x = self._pass(ids, cache, layout, depths[0]) if len(depths) == 1 else None
+        if x is None:
+            return super().states(ids, cache, layout, depths, ends)
+        return [x if ends is None else x[:, ends]]
+
+    def _pass(self, ids: Tensor, cache: Cache | None, layout: Layout | None, depth: int | None) -> Tensor | None:
+        """(B, T, C) after so many blocks, or after all and the norm; None for what the kernels are not made for."""
         batch, tokens = ids.shape
         if layout is None:
             layout = Consecutive(0, tokens, ids.device) if cache is None else cache.layout(tokens)
-        if self._blocks is None or ends is not None or (batch > 1 and not isinstance(layout, Rows)):
-            return super().forward(ids, cache, layout, depth, ends)
+        if self._blocks is None or (batch > 1 and not isinstance(layout, Rows)):
+            return None
         seer: _Seer
         if isinstance(layout, Rows):
             assert isinstance(cache, HasBuffers), type(cache)

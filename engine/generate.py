@@ -55,11 +55,17 @@ def chunk_for(device: torch.device) -> int:
 
 @torch.inference_mode()
 def prefill(model: Decoder, cache: KVCache, ids: Sequence[int], chunk: int | None = None) -> Iterator[Tensor]:
-    """Add `ids` to the cache, yielding after each chunk its hidden states (1, T, C)."""
+    """Add `ids` to the cache, yielding after each chunk the hidden state of its last token (1, 1, C)."""
+    for part in _chunks(model, ids, chunk):
+        yield model(part, cache, ends=[part.shape[1] - 1])
+
+
+def _chunks(model: Decoder, ids: Sequence[int], chunk: int | None) -> Iterator[Tensor]:
+    """Ids (1, T) that are run at once."""
     device = next(model.parameters()).device
     chunk = chunk or chunk_for(device)
     for start in range(0, len(ids), chunk):
-        yield model(torch.tensor([ids[start : start + chunk]], device=device), cache)
+        yield torch.tensor([ids[start : start + chunk]], device=device)
 
 
 @torch.inference_mode()
@@ -149,15 +155,14 @@ def score(model: Decoder, cache: KVCache, prompt: Sequence[int], continuation: S
     ids = [*prompt, *continuation]
     first = len(prompt) - 1  # the position whose logits predict the continuation's first id
     logprobs: list[float] = []
-    start = cache.length
-    for hidden in prefill(model, cache, ids[start:-1], PREFILL_CHUNK):  # whose logits take memory
-        begin, end = start, start + hidden.shape[1]
-        start = end
-        if end <= first:
+    for part in _chunks(model, ids[cache.length : -1], PREFILL_CHUNK):  # whose logits take memory
+        begin, tokens = cache.length, part.shape[1]
+        asked = list(range(max(first - begin, 0), tokens))
+        hidden = model(part, cache, ends=asked)[0]
+        if not asked:
             continue
-        offset = max(first - begin, 0)
-        logits = model.logits(hidden[0, offset:]).float()
-        targets = torch.tensor(ids[begin + offset + 1 : end + 1], device=logits.device)
+        logits = model.logits(hidden).float()
+        targets = torch.tensor(ids[begin + asked[0] + 1 : begin + tokens + 1], device=logits.device)
         logprobs += (logits.gather(1, targets[:, None]).squeeze(1) - logits.logsumexp(1)).tolist()
     return logprobs
 

@@ -44,7 +44,7 @@ class Held:
         return kept
 
     def read(self, model: Decoder, prompt: Sequence[int], tokens: int | None = None) -> Tensor:
-        """Run the next so many of a prompt whose beginning is held; returns their hidden states (1, T, C)."""
+        """Run the next so many of a prompt whose beginning is held; returns the last's hidden state (1, 1, C)."""
         start = self.cache.length
         tokens = tokens or chunk_for(self.cache.device)
         hidden = next(prefill(model, self.cache, prompt[start : start + tokens], tokens))
@@ -52,7 +52,7 @@ class Held:
         return hidden
 
     def read_all(self, model: Decoder, prompt: Sequence[int]) -> Tensor:
-        """Run all of a prompt that is not held; returns the last hidden states."""
+        """Run all of a prompt that is not held; returns the last hidden state."""
         self.keep(prompt)
         while True:
             hidden = self.read(model, prompt)

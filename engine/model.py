@@ -48,32 +48,39 @@ class Decoder(nn.Module):
         ids: Tensor,
         cache: Cache | None = None,
         layout: Layout | None = None,
-        depth: int | None = None,
         ends: Sequence[int] | None = None,
     ) -> Tensor:
-        """(B, T) ids -> (B, T, C) hidden states after the final norm, or those after `depth` blocks as they are.
+        """(B, T) ids -> (B, T, C) hidden states after the final norm, or (B, E, C) for the E tokens of `ends` (rising).
 
         With a cache the tokens continue what it holds, and are added to it. `layout` says where they stand, if not
-        one after the other. `ends`: only these tokens, at least one, go through the whole of the last block that is
-        run; the others stay as they come to it.
+        one after the other.
         """
+        return self.norm(self.states(ids, cache, layout, [len(self.layers)], ends)[0])
+
+    def states(
+        self,
+        ids: Tensor,
+        cache: Cache | None,
+        layout: Layout | None,
+        depths: Sequence[int],
+        ends: Sequence[int] | None = None,
+    ) -> list[Tensor]:
+        """As `forward`, but what the tokens are after so many blocks each (rising, from 1 on), as it is: (B, T, C). No
+        block beyond the last of these depths is run, and `ends` are of that one."""
         tokens = ids.shape[1]
         if layout is None:
             layout = Consecutive(0, tokens, ids.device) if cache is None else cache.layout(tokens)
         x = self.embedding(ids) * self.config.embedding_scale  # (B, T, C)
         rotation = {kind: self.rotary(kind, layout, ids.device) for kind in self.rotary.kinds}
-        last = self.blocks(depth)
-        for index, layer in enumerate(islice(self.layers, depth)):
+        found = list[Tensor]()
+        for index, layer in enumerate(islice(self.layers, depths[-1])):
             assert isinstance(layer, Block)
-            y = layer(x, rotation[layer.kind], layout, cache, index)
-            x = y if ends is None or index + 1 < last else x.index_copy(1, *_some(y, ends))
+            x = layer(x, rotation[layer.kind], layout, cache, index)
+            if index + 1 in depths:
+                found.append(x)
         if cache is not None:
             cache.advance(tokens)
-        return self.norm(x) if depth is None else x
-
-    def blocks(self, depth: int | None) -> int:
-        """How many are run to a depth."""
-        return len(self.layers) if depth is None else min(depth, len(self.layers))
+        return found if ends is None else [*found[:-1], found[-1][:, ends]]
 
     @property
     def steps_are_exact(self) -> bool:
@@ -94,12 +101,6 @@ class Decoder(nn.Module):
         exponentials."""
         logit, id_ = logits.max(1)
         return torch.stack((id_.double(), logit.double(), logits.logsumexp(1).double()), 1)
-
-
-def _some(x: Tensor, places: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """The places, and what of (B, T, C) stands there."""
-    at = torch.tensor(places, device=x.device)
-    return at, x[:, at]
 
 
 class Block(nn.Module):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from engine.model import Decoder
 
 KEY = "probes"
-FORMAT = 1
+FORMAT = 2
 MEND = "install the program again"
 PACK = 768
 """Tokens of a pass, and of the longest text that a glance takes in."""
@@ -39,20 +39,23 @@ class Probe:
     """One question with two answers."""
 
     depth: int
-    """Blocks that are run."""
+    """Blocks that are run, and that the prompt's last token is seen after."""
+    means: tuple[int, ...]
+    """After so many each, fewer than `depth` and rising, the text's tokens are."""
     prefix: tuple[int, ...]
     """What its prompts begin with."""
     tail: int
     """Tokens that its prompts end with, after the text."""
     weight: Tensor
-    """(2 C,) for what `Glance.features` gives."""
+    """((1 + M) C,) for what `Glance.features` gives."""
     bias: float
     """Together they give the log odds of the first answer."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for what can't be computed with."""
-        if self.depth < 1 or self.tail < 1 or not self.prefix or self.weight.dim() != 1:
-            told = f"{self.depth} blocks, {len(self.prefix)} and {self.tail} ids, weights {tuple(self.weight.shape)}"
+        seen = [0, *self.means, self.depth]
+        if sorted({*seen}) != seen or self.tail < 1 or not self.prefix or self.weight.dim() != 1:
+            told = f"blocks {seen[1:]}, {len(self.prefix)} and {self.tail} ids, weights {tuple(self.weight.shape)}"
             raise ValueError(told)
         if not (self.weight * self.bias).isfinite().all():
             raise ValueError("a number is not finite")
@@ -64,8 +67,9 @@ class Glance:
     def __init__(self, model: Decoder, probe: Probe, dtype: torch.dtype, device: torch.device) -> None:
         """Raises CheckpointError for a probe of another model's shape."""
         config = model.config
-        if probe.depth > config.num_layers or probe.weight.shape[0] != 2 * config.hidden_size:
-            told = f"{probe.depth} blocks of {probe.weight.shape[0] // 2} channels"
+        kept = 1 + len(probe.means)
+        if probe.depth > config.num_layers or probe.weight.shape[0] != kept * config.hidden_size:
+            told = f"{probe.depth} blocks of {probe.weight.shape[0] // kept} channels"
             raise CheckpointError(f"the probe was learnt over another model: it has {told}", hint=MEND)
         self.probe, self._model = probe, model
         kinds = config.layer_kinds[: probe.depth]
@@ -81,8 +85,8 @@ class Glance:
             yield [None if row is None else float(row @ weight) + self.probe.bias for row in rows]
 
     def features(self, prompts: Sequence[Sequence[int]]) -> Generator[list[Tensor | None], None, None]:
-        """What `log_odds` is told from, (2 C,) in float32: the state at a prompt's end, and the mean direction of those
-        of the text's tokens one block earlier. As `log_odds` otherwise."""
+        """What `log_odds` is told from, ((1 + M) C,) in float32: the state at a prompt's end after all blocks, and
+        after each of the probe's M `means` the mean direction of the text's tokens. As `log_odds` otherwise."""
         pack: list[Sequence[int] | None] = []
         tokens = 0
         for prompt in prompts:
@@ -111,18 +115,19 @@ class Glance:
         """Each is a stretch that goes on from the prefix."""
         cache, probe = self._cache, self.probe
         device, length = cache.device, len(probe.prefix)
+        depths = [*probe.means, probe.depth]
         if cache.truncate(length) < length:
-            self._model(torch.tensor([probe.prefix[cache.length :]], device=device), cache, depth=probe.depth)
+            self._model.states(torch.tensor([probe.prefix[cache.length :]], device=device), cache, None, depths, [])
         layout = Packed(length, [(len(rest), None) for rest in rests], device)
         ids = torch.tensor([[id_ for rest in rests for id_ in rest]], device=device)
         lengths = [len(rest) for rest in rests]
         ends = [end - 1 for end in accumulate(lengths)]
-        hidden = self._model(ids, cache, layout, probe.depth, ends)[0].float()  # (T, C)
+        *ways, last = self._model.states(ids, cache, layout, depths, ends)  # (1, T, C) and (1, N, C)
         cache.truncate(length)
-        stretches = hidden.split(lengths)
         # Directions, as in `engine.embedding`: a few channels of a few tokens are far larger than all else.
-        means = (functional.normalize(states[: -probe.tail], dim=1).mean(0) for states in stretches)
-        return [torch.cat((states[-1], mean)) for states, mean in zip(stretches, means, strict=True)]
+        directions = [torch.split(functional.normalize(way[0].float(), dim=1), lengths) for way in ways]
+        means = [[row[: -probe.tail].mean(0) for row in rows] for rows in directions]
+        return [torch.cat(row) for row in zip(last[0].float(), *means, strict=True)]
 
 
 def save(path: Path, probes: Mapping[str, Probe], about: Mapping[str, object]) -> None:
@@ -135,7 +140,10 @@ def save(path: Path, probes: Mapping[str, Probe], about: Mapping[str, object]) -
     for name, probe in probes.items():
         tensors[f"{name}.prefix"] = torch.tensor(probe.prefix, dtype=torch.int32)
         tensors[f"{name}.weight"] = probe.weight.float().contiguous()
-    told = {name: {"depth": probe.depth, "tail": probe.tail, "bias": probe.bias} for name, probe in probes.items()}
+    told = {
+        name: {"depth": probe.depth, "means": probe.means, "tail": probe.tail, "bias": probe.bias}
+        for name, probe in probes.items()
+    }
     write_whole(path, to_bytes(tensors, {KEY: json.dumps({"format": FORMAT, **about, "probes": told})}))
 
 
@@ -150,7 +158,7 @@ def load(path: Path, name: str) -> Probe:
                 raise ValueError(f"expected format {FORMAT}, got {about['format']}")
             told = about["probes"][name]
             prefix, weight = file.get_tensor(f"{name}.prefix"), file.get_tensor(f"{name}.weight")
-        ids = tuple(prefix.tolist())
-        return Probe(int(told["depth"]), ids, int(told["tail"]), weight.float(), float(told["bias"]))
+        depth, means, ids = int(told["depth"]), tuple(map(int, told["means"])), tuple(prefix.tolist())
+        return Probe(depth, means, ids, int(told["tail"]), weight.float(), float(told["bias"]))
     except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"{path} holds no probe {name}, or a damaged one: {error}", hint=MEND) from error

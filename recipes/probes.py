@@ -37,6 +37,8 @@ LANGUAGE: Language = "en"
 """Chinese texts are judged as well by replies that are read twice."""
 DEPTH = 15
 """Of the model's 24 blocks: judging is no better after more, and much worse after one less. See README.md."""
+MEANS = (10, 11, 12, 13, 14)
+"""Where the text's tokens are looked at."""
 OTHERS = 0.3
 """What a text that the larger model wrote and judged counts beside one that people judged."""
 PENALTY = 5000.0
@@ -85,7 +87,8 @@ def learn(session: Session, chat: ChatFormat, judged: Sequence[Judged]) -> probe
     asked = sentiment.question(LANGUAGE)
     ends = [chat.encode(asked.messages(text)) for text in ("a", "b")]
     prefix, tail = shared_prefix(ends), len(shared_prefix([ids[::-1] for ids in ends]))
-    blank = probe.Probe(DEPTH, tuple(prefix), tail, torch.zeros(2 * session.config.hidden_size), 0.0)
+    nothing = torch.zeros((1 + len(MEANS)) * session.config.hidden_size)
+    blank = probe.Probe(DEPTH, MEANS, tuple(prefix), tail, nothing, 0.0)
     prompts = chat.encode_many([asked.messages(text) for text, _, _ in judged])
     seen = [row for rows_ in session.glance(blank).features(prompts) for row in rows_]
     kept = [(row, *said) for row, (_, *said) in zip(seen, judged, strict=True) if row is not None]

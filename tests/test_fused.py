@@ -192,34 +192,46 @@ def test_packed_scores_and_vectors_are_the_twin_s(
     assert float((vectors * theirs).sum(1).min()) > 0.9999
 
 
-def test_a_step_of_fewer_blocks_gives_what_they_make(pair: tuple[Decoder, Decoder]) -> None:
-    """Of a cache that has as many, or more."""
+def test_what_fewer_blocks_make_is_what_the_twin_makes(pair: tuple[Decoder, Decoder]) -> None:
+    """In a cache of as many, or more; and of several depths at once what each gives alone."""
     ids, config = torch.tensor([some_ids(40)]), pair[0].config
-    for depth in range(config.num_layers + 1):
-        for layers in {max(1, depth), config.num_layers}:
+    for depth in range(1, config.num_layers + 1):
+        for layers in {depth, config.num_layers}:
             kinds = config.layer_kinds[:layers]
             caches = [KVCache(replace(config, num_layers=layers, layer_kinds=kinds)) for _ in pair]
+            depths = list(range(1, depth + 1))
             for part in (ids[:, :25], ids[:, 25:]):
-                ours, theirs = (model(part, cache, depth=depth) for model, cache in zip(pair, caches, strict=True))
-                same(ours / theirs.std(), theirs / theirs.std())
+                found = [model.states(part, cache, None, depths) for model, cache in zip(pair, caches, strict=True)]
+                for ours, theirs in zip(*found, strict=True):
+                    same(ours / theirs.std(), theirs / theirs.std())
             for cache in caches:
                 held = [cache.held(layer) for layer in range(layers)]
                 assert [first + keys.shape[2] for keys, _, first in held] == [40] * depth + [0] * (layers - depth)
+            alone = pair[0].states(ids, KVCache(config), None, [depth])[0]
+            assert torch.equal(alone, pair[0].states(ids, KVCache(config), None, depths)[-1])
 
 
-@pytest.mark.parametrize("near", [0, 1024])
-def test_the_last_block_is_whole_for_the_ends_alone(
-    pair: tuple[Decoder, Decoder], near: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("near", [0, 20, 1024])
+@pytest.mark.parametrize("ends", [[3, 4, 30, 39], [39], []])
+def test_the_last_block_is_run_for_the_ends_alone(
+    pair: tuple[Decoder, Decoder], near: int, ends: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """What is asked for is bit by bit what it would be among all."""
     monkeypatch.setattr(fused, "NEAR", near)
-    ids, ends, twin = torch.tensor([some_ids(40)]), [3, 4, 39], pair[1]
-    for depth in range(1, twin.config.num_layers + 1):
-        before = twin(ids, depth=depth - 1)
-        expected = before.index_copy(1, torch.tensor(ends), twin(ids, depth=depth)[:, ends])
-        for model in pair:
-            for cache in (None, KVCache(model.config)):
-                found = model(ids, cache, depth=depth, ends=ends)
-                same(found / expected.std(), expected / expected.std())
+    ids, config = torch.tensor([some_ids(40)]), pair[0].config
+    depths = list(range(1, config.num_layers + 1))
+    for model in pair:
+        for kept in (False, True):
+            whole, some = (KVCache(config) if kept else None for _ in range(2))
+            assert torch.equal(model(ids, some, ends=ends), model(ids, whole)[:, ends])
+            states, few = (model.states(ids, KVCache(config) if kept else None, None, depths, e) for e in (None, ends))
+            assert torch.equal(few[-1], states[-1][:, ends])
+            assert all(torch.equal(one, other) for one, other in zip(few[:-1], states[:-1], strict=True))
+            if whole is None or some is None:
+                continue
+            for layer in range(config.num_layers):
+                assert all(torch.equal(a, b) for a, b in zip(whole.held(layer)[:2], some.held(layer)[:2], strict=True))
+            assert torch.equal(model(ids[:, :3], some), model(ids[:, :3], whole))
 
 
 def test_tiles_attend_to_a_half_precision_cache_as_the_twin_does(pair: tuple[Decoder, Decoder]) -> None:

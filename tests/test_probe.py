@@ -43,32 +43,33 @@ def ids(session: Session, text: str) -> list[int]:
     return session._chat.encode(asked(text))
 
 
-def probe_for(session: Session, *, depth: int = 1, seed: int = 0) -> Probe:
+def probe_for(session: Session, *, means: tuple[int, ...] = (1,), seed: int = 0) -> Probe:
     """One whose weights are drawn."""
     prompts = [ids(session, text) for text in ("a", "b")]
     prefix = [one for one, other in zip(*prompts, strict=True) if one == other]
     alike = [one == other for one, other in zip(*prompts, strict=True)]
     length = alike.index(False)
-    drawn = torch.randn(2 * session.config.hidden_size, generator=torch.Generator().manual_seed(seed))
-    return Probe(depth, tuple(prefix[:length]), len(alike) - length - 1, drawn, 0.25)
+    weights = (1 + len(means)) * session.config.hidden_size
+    drawn = torch.randn(weights, generator=torch.Generator().manual_seed(seed))
+    return Probe(2, means, tuple(prefix[:length]), len(alike) - length - 1, drawn, 0.25)
 
 
 def alone(model: Decoder, found: Probe, prompt: Sequence[int]) -> torch.Tensor:
     """The slow twin: no cache, no other text beside it."""
     with torch.inference_mode():
         ids = torch.tensor([list(prompt)])
-        end, before = (model(ids, depth=depth)[0].float() for depth in (found.depth, found.depth - 1))
-    text = before[len(found.prefix) : len(prompt) - found.tail]
-    return torch.cat((end[-1], functional.normalize(text, dim=1).mean(0)))
+        *ways, last = (model.states(ids, None, None, [depth])[0][0].float() for depth in (*found.means, found.depth))
+    texts = [way[len(found.prefix) : len(prompt) - found.tail] for way in ways]
+    return torch.cat((last[-1], *(functional.normalize(text, dim=1).mean(0) for text in texts)))
 
 
 def flat(passes: Any) -> list[Any]:
     return list(chain.from_iterable(passes))
 
 
-@pytest.mark.parametrize("depth", [1, 2])
-def test_each_text_is_seen_as_it_would_be_alone(session: Session, depth: int) -> None:
-    found = probe_for(session, depth=depth)
+@pytest.mark.parametrize("means", [(), (1,)])
+def test_each_text_is_seen_as_it_would_be_alone(session: Session, means: tuple[int, ...]) -> None:
+    found = probe_for(session, means=means)
     prompts = [ids(session, text) for text in TEXTS * 20]  # several passes
     seen = flat(session.glance(found).features(prompts))
     assert len(seen) == len(prompts)
@@ -116,10 +117,11 @@ def test_a_glance_that_was_cut_short_harms_none_after_it(tiny_session: Session) 
 def test_it_is_kept_whole(tiny_session: Session, tmp_path: Path) -> None:
     path, first, second = tmp_path / "probes", probe_for(tiny_session), probe_for(tiny_session, seed=1)
     probe.save(path, {"one": first, "two.en": second}, {"adapter": "x"})
-    for name, kept in (("one", first), ("two.en", second)):
-        found = probe.load(path, name)
-        assert (found.depth, found.prefix, found.tail, found.bias) == (kept.depth, kept.prefix, kept.tail, kept.bias)
+    for key, kept in (("one", first), ("two.en", second)):
+        found = probe.load(path, key)
         assert torch.equal(found.weight, kept.weight)
+        for name in ("depth", "means", "prefix", "tail", "bias"):
+            assert getattr(found, name) == getattr(kept, name), name
 
 
 def test_damage_is_refused_by_name(tiny_session: Session, tmp_path: Path) -> None:
@@ -133,7 +135,8 @@ def test_damage_is_refused_by_name(tiny_session: Session, tmp_path: Path) -> Non
         whole[:20],
         b"",
         whole.replace(b'"depth', b'"death'),
-        whole.replace(b'format\\": 1', b'format\\": 2'),
+        whole.replace(b'format\\": 2', b'format\\": 1'),
+        whole.replace(b'means\\": [1]', b'means\\": [2]'),
     ):
         assert damaged != whole
         path.write_bytes(damaged)

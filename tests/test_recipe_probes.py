@@ -58,7 +58,8 @@ def test_the_regression_is_the_best_there_is() -> None:
 def test_what_is_learnt_tells_texts_apart_and_is_the_same_again(
     tiny_session: Session, tiny_model_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probes, "DEPTH", 1)
+    monkeypatch.setattr(probes, "DEPTH", 2)
+    monkeypatch.setattr(probes, "MEANS", (1,))
     monkeypatch.setattr(probes, "PENALTY", 0.01)
     folder = tiny_model_home / "models" / "tiny"
     chat = ChatFormat.load(folder, Tokenizer.load(folder))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -42,9 +42,9 @@ def test_labels_of_one_token_cost_one_run_over_the_prompt(monkeypatch: pytest.Mo
     model, seen = MODELS["plain"], []
     forward = Decoder.forward
 
-    def counted(self: Decoder, ids: torch.Tensor, cache: KVCache) -> torch.Tensor:
+    def counted(self: Decoder, ids: torch.Tensor, *others: Any, **settings: Any) -> torch.Tensor:
         seen.append(ids.shape[1])
-        return forward(self, ids, cache)
+        return forward(self, ids, *others, **settings)
 
     monkeypatch.setattr(Decoder, "forward", counted)
     score_all(model, KVCache(model.config), some_ids(9), [[1], [2], [3]])

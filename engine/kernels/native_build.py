@@ -19,7 +19,7 @@ from pathlib import Path
 
 SOURCES = Path(__file__).parent / "cpp"
 SWITCH = "LOCAL_LLM_NATIVE"
-VERSION = 10
+VERSION = 11
 """What `llm_version` says; rises with every change of a function or structure."""
 FLAGS = ("-std=c++20", "-O3", "-fno-math-errno", "-ffp-contract=off", "-shared", "-fPIC", "-pthread", "-w")
 SECONDS = 300

@@ -272,7 +272,7 @@ void attend(const Model &m, const Layer &layer, const LayerCache &cache, const f
     for_rows(rows, threads, [&](int row) { join(tasks, parts, size, shape, row, row ? ends[row - 1] : 0, ends[row], y); });
 }
 
-// `after` for some rows of many.
+// `after` for some rows of many, which come to stand first.
 void after_some(const Model &m, const Layer &layer, const float *attention, float *x, const int32_t *some, int count, int threads) {
     const size_t hidden = m.hidden, heads = static_cast<size_t>(m.shape.heads) * m.shape.width;
     float *few = space().floats(space().few, count * (hidden + heads)), *seen = few + count * hidden;
@@ -280,8 +280,8 @@ void after_some(const Model &m, const Layer &layer, const float *attention, floa
         std::memcpy(few + i * hidden, x + some[i] * hidden, hidden * sizeof(float));
         std::memcpy(seen + i * heads, attention + some[i] * heads, heads * sizeof(float));
     }
-    after(m, layer, seen, few, count, threads);
-    for (int i = 0; i < count; i++) std::memcpy(x + some[i] * hidden, few + i * hidden, hidden * sizeof(float));
+    if (count) after(m, layer, seen, few, count, threads);
+    std::memcpy(x, few, count * hidden * sizeof(float));
 }
 
 }  // namespace
@@ -296,7 +296,7 @@ const char *llm_lanes() {
 }
 
 // Changes whenever a structure or a function here does.
-int llm_version() { return 10; }
+int llm_version() { return 11; }
 
 void llm_multiply(const Weight *weight, const float *x, int rows, float *y, int threads) {
     Space &s = space();
@@ -315,34 +315,39 @@ void llm_after(const Model *m, int layer, const float *attention, float *x, int 
 }
 
 // One new token a row, from its id to the normalized x (rows, hidden), and with a head to its logits (rows, outputs). What
-// a token sees must be stored, or come before it here. `cosines[kind]` and `sines[kind]`: (positions, width). `depth`: x is
-// what so many layers make of it, as it is; below 0: all. `ends`, if there are any: the rows that the last of those layers is
-// whole for; the others stay as they come to it. False, and nothing is done, for an id that is none.
-bool llm_step(const Model *m, int depth, const int32_t *ends, int count, const int64_t *ids, float *x, int rows,
-              const Place *places, const Range *ranges, const LayerCache *caches, const float *const *cosines,
+// a token sees must be stored, or come before it here. `cosines[kind]` and `sines[kind]`: (positions, width).
+// `depths`, if there are any, rise: `states` (stops, rows, hidden) is what so many layers each make of the tokens, as it is;
+// no more are run, and x is the last of them. `ends`: the rows that are asked for in the end, which come to stand first in x;
+// a count below 0: all. False, and nothing is done, for an id that is none.
+bool llm_step(const Model *m, const int32_t *depths, int stops, float *states, const int32_t *ends, int count, const int64_t *ids, float *x,
+              int rows, const Place *places, const Range *ranges, const LayerCache *caches, const float *const *cosines,
               const float *const *sines, const Weight *head, float *logits, int threads) {
     Space &s = space();
     const size_t hidden = m->hidden, heads = static_cast<size_t>(m->shape.heads) * m->shape.width;
     for (int row = 0; row < rows; row++)
         if (ids[row] < 0 || ids[row] >= m->embedding.rows) return false;
     for_rows(rows, threads, [&](int row) { embed(m->embedding, ids[row], m->hidden, x + row * hidden); });
-    const int layers = depth < 0 ? m->layers : depth;
+    const int layers = stops ? depths[stops - 1] : m->layers, asked = count < 0 ? rows : count;
     for (int l = 0; l < layers; l++) {
         const Layer &layer = m->layer[l];
         float *qkv = s.floats(s.rotated, rows * (layer.qkv.outputs + heads)), *y = qkv + rows * static_cast<size_t>(layer.qkv.outputs);
         before(*m, layer, x, rows, cosines[layer.kind], sines[layer.kind], places, qkv, threads);
         attend(*m, layer, caches[l], qkv, rows, places, ranges, y, threads);
-        if (count && l + 1 == layers) {
+        if (count >= 0 && l + 1 == layers) {
             after_some(*m, layer, y, x, ends, count, threads);
         } else {
             after(*m, layer, y, x, rows, threads);
         }
+        if (stops > 1 && l + 1 == *depths) {
+            std::memcpy(states, x, rows * hidden * sizeof(float));
+            states += rows * hidden, depths++, stops--;
+        }
     }
-    if (depth >= 0) return true;
-    for_rows(rows, threads, [&](int row) { normalize(x + row * hidden, m->norm, m->hidden, m->eps, x + row * hidden); });
+    if (stops) return true;
+    for_rows(asked, threads, [&](int row) { normalize(x + row * hidden, m->norm, m->hidden, m->eps, x + row * hidden); });
     if (!head) return true;
-    quantize(s.digits, x, rows, *head, threads);
-    multiply(*head, s.digits, rows, logits, threads);
+    quantize(s.digits, x, asked, *head, threads);
+    multiply(*head, s.digits, asked, logits, threads);
     return true;
 }
 
