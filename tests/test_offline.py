@@ -94,7 +94,7 @@ COMMANDS: list[tuple[list[str], str]] = [
     (["models", "rm", "second", "--yes"], ""),
     (["completion", "bash"], ""),
     (["completion", "zsh", "--show"], ""),
-    (["serve", "--keep-alive", "0s"], ""),
+    (["serve", "--keep-alive", "1s"], ""),
     (["demo"], ""),
 ]
 PULL = (["models", "pull", "hf:acme/other"], "")
