@@ -100,6 +100,19 @@ async def test_enter_right_after_words_opens_what_says_them(tiny_model_home: Pat
             assert app.chat.talk.title == "How do bees fly?"
 
 
+async def test_turns_may_be_drawn_while_the_app_is_left(tiny_model_home: Path, tmp_path: Path) -> None:
+    """Their parts go first."""
+    with Store(tmp_path / "app.db") as store:
+        number = store.create("Bees", at=1000.0)
+        store.add(number, None, "user", "How do bees fly?", at=1000.0)
+        app = make_app(tiny_model_home, keeper=Keeper(store))
+        async with running(app):
+            await app.memory.open(number)
+            for view in app.chat.transcript.query(TurnView):
+                await view.remove_children()
+            await app.chat.show()
+
+
 async def test_an_esc_that_comes_just_after_the_end_leaves_the_prompt_where_it_is(
     tiny_model_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

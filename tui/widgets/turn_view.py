@@ -104,12 +104,10 @@ class TurnView(Vertical, can_focus=True):
 
     def refresh_facts(self) -> None:
         """The line below: which of the siblings this is, how it ended, its figures."""
-        if not self.is_mounted:
-            return
-        line = self.query_one(".facts", Static)
-        parts = self._facts()
-        line.update(Content.assemble(*parts), layout=False)  # one line, whatever it says
-        line.display = bool(parts)
+        for line in self.query(Facts):  # not there yet, or not any more: the app may be left while turns are drawn
+            parts = self._facts()
+            line.update(Content.assemble(*parts), layout=False)  # one line, whatever it says
+            line.display = bool(parts)
 
     def _facts(self) -> list[Content | str]:
         turn, strings = self.turn, self._strings
