@@ -37,7 +37,7 @@ LANGUAGE: Language = "en"
 """Chinese texts are judged as well by replies that are read twice."""
 DEPTH = 15
 """Of the model's 24 blocks: judging is no better after more, and much worse after one less. See README.md."""
-MEANS = (10, 11, 12, 13, 14)
+MEANS = (14,)
 """Where the text's tokens are looked at."""
 OTHERS = 0.3
 """What a text that the larger model wrote and judged counts beside one that people judged."""
