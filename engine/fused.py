@@ -16,8 +16,8 @@ from torch import Tensor
 
 from engine.kernels.native import NativeProduct, Weight
 from engine.kernels.native_build import library
-from engine.kv_cache import KVCache
-from engine.layout import Consecutive, Packed
+from engine.kv_cache import KVCache, layout_of
+from engine.layout import Packed
 from engine.linear import Int8Embedding, Int8Linear
 from engine.model import Block, Decoder, HeadNorm, attend
 from engine.row_cache import RowCache
@@ -115,7 +115,7 @@ class FusedDecoder(Decoder):
             early = self.forward(ids[:, :near], cache, None, ends and [at for at in ends if at < near])
             late = self.forward(ids[:, near:], cache, None, ends and [at - near for at in ends if at >= near])
             return torch.cat((early, late), 1)
-        layout = layout or _next(ids, cache)
+        layout = layout or layout_of(ids, cache)
         if isinstance(cache, KVCache) and (tokens <= FEW or layout.end <= NEAR):
             return self._step(ids, cache, layout, partial(native.hidden, ends))
         *_, x = self._pass(native, ids, layout, cache, [len(self.layers)], ends)
@@ -134,7 +134,7 @@ class FusedDecoder(Decoder):
         if native is None or ids.shape[0] > 1:
             return super().states(ids, cache, layout, depths, ends)
         assert depths[-1] <= len(self.layers), depths
-        layout = layout or _next(ids, cache)
+        layout = layout or layout_of(ids, cache)
         if isinstance(cache, KVCache) and layout.end <= NEAR:
             return self._step(ids, cache, layout, partial(native.states, depths, ends), depths[-1])
         return self._pass(native, ids, layout, cache, depths, ends)
@@ -223,10 +223,6 @@ class _Step(NamedTuple):
     caches: ctypes.Array[_LayerCache]
     places: list[_Place]
     ranges: list[_Range]
-
-
-def _next(ids: Tensor, cache: Cache | None) -> Layout:
-    return Consecutive(0, ids.shape[1], ids.device) if cache is None else cache.layout(ids.shape[1])
 
 
 def _places(layout: Layout, length: int) -> tuple[list[_Place], list[_Range]]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from engine.kernels.triton_kernel import TritonProduct
-from engine.kv_cache import KVCache
+from engine.kv_cache import KVCache, layout_of
 from engine.layout import Consecutive, Rows
 from engine.linear import Int8Embedding, Int8Linear
 from engine.model import Block, Decoder, HeadNorm, RMSNorm, attend
@@ -72,8 +72,7 @@ class CudaDecoder(Decoder):
     def _pass(self, ids: Tensor, cache: Cache | None, layout: Layout | None, depth: int | None) -> Tensor | None:
         """(B, T, C) after so many blocks, or after all and the norm; None for what the kernels are not made for."""
         batch, tokens = ids.shape
-        if layout is None:
-            layout = Consecutive(0, tokens, ids.device) if cache is None else cache.layout(tokens)
+        layout = layout or layout_of(ids, cache)
         if self._blocks is None or (batch > 1 and not isinstance(layout, Rows)):
             return None
         seer: _Seer

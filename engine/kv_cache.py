@@ -38,6 +38,11 @@ class Cache(Protocol):
         """Count `tokens` positions as filled, once all layers have stored them."""
 
 
+def layout_of(ids: Tensor, cache: Cache | None) -> Layout:
+    """Where new tokens (B, T) stand: they go on with what a cache holds, or begin."""
+    return Consecutive(0, ids.shape[1], ids.device) if cache is None else cache.layout(ids.shape[1])
+
+
 class _LayerCache:
     """Keys and values of one layer, (1, K, capacity, D), holding positions `first` to `first + filled`."""
 

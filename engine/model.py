@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.layout import Consecutive
+from engine.kv_cache import layout_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,9 +67,7 @@ class Decoder(nn.Module):
     ) -> list[Tensor]:
         """As `forward`, but what the tokens are after so many blocks each (rising, from 1 on), as it is: (B, T, C). No
         block beyond the last of these depths is run, and `ends` are of that one."""
-        tokens = ids.shape[1]
-        if layout is None:
-            layout = Consecutive(0, tokens, ids.device) if cache is None else cache.layout(tokens)
+        layout = layout or layout_of(ids, cache)
         x = self.embedding(ids) * self.config.embedding_scale  # (B, T, C)
         rotation = {kind: self.rotary(kind, layout, ids.device) for kind in self.rotary.kinds}
         found = list[Tensor]()
@@ -79,7 +77,7 @@ class Decoder(nn.Module):
             if index + 1 in depths:
                 found.append(x)
         if cache is not None:
-            cache.advance(tokens)
+            cache.advance(ids.shape[1])
         return found if ends is None else [*found[:-1], found[-1][:, ends]]
 
     @property
