@@ -14,6 +14,7 @@ import json
 import select
 import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -30,10 +31,11 @@ if TYPE_CHECKING:
 
 LARGEST_BODY = 8 * 2**20
 """Bytes."""
-MOST_DROPPED = 8 * LARGEST_BODY
-"""Bytes of what was refused that are read all the same, so that its sender comes to hear why."""
 PATIENCE = 30.0
-"""Seconds that a client may take to send its request, or to read a piece of the answer."""
+"""Seconds that a client may take to send its request, or to read a piece of the answer; what was refused is read for as
+long, so that its sender comes to hear why."""
+QUIET = 1.0
+"""Seconds without a byte after which nothing more of that is waited for."""
 MOST_AT_WORK = 32
 """Requests that are answered at a time, each with a KV cache of its own; more are told to come again."""
 MOST_CONNECTIONS = 256
@@ -117,11 +119,12 @@ class _Handler(BaseHTTPRequestHandler):
     def finish(self) -> None:
         """The end of a connection: closed over what was sent and not read, it would break, and the answer with it."""
         super().finish()
-        left = MOST_DROPPED
+        until = time.monotonic() + PATIENCE
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_WR)
-            while left > 0 and (dropped := self.connection.recv(65536)):
-                left -= len(dropped)
+            self.connection.settimeout(QUIET)
+            while time.monotonic() < until and self.connection.recv(65536):
+                pass
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Nothing about anybody's requests is written down."""
