@@ -156,11 +156,12 @@ class RowOutput:
 
     def _beginning(self) -> str:
         """What the next row's record begins with, whatever its result; empty where there is none."""
-        for row in self._rows[self.written : self.written + 1]:
-            if self.kind == "jsonl":
-                return _writable(json.dumps(row.fields, ensure_ascii=False)).removesuffix("}")
-            return self._line([*self._cells(row), "."]).removesuffix(".\n")
-        return ""
+        if self.written == len(self._rows):
+            return ""
+        row = self._rows[self.written]
+        if self.kind == "jsonl":
+            return _writable(json.dumps(row.fields, ensure_ascii=False)).removesuffix("}")
+        return self._line([*self._cells(row), "."]).removesuffix(".\n")
 
     def _added(self, record: str, row: Row) -> Result | None:
         """What a written record adds to this row's fields; None for another row's."""

@@ -151,7 +151,8 @@ def _work(run: Run, rows: Sequence[Row], work: Work, output: RowOutput, place: s
                 progress.clear()
             output.put(index, result)
             done += 1
-            progress.update(done, len(rows))
+            if len(rows) > 1:
+                progress.update(done, len(rows))
     count, elapsed = len(rows) - before, max(time.monotonic() - started, 1e-6)
     if count > 1 or run.settings["stats"]:
         where = f"{place} · " if run.settings["stats"] and place else ""
