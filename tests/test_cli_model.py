@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cli_process import COMMAND, environment, llm, told
 
+from engine.result_cache import ResultCache
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -139,6 +141,35 @@ def test_a_stopped_command_ends_its_line_and_says_so_by_its_exit_code(
     assert time.monotonic() - began < 10
     assert (process.returncode, b"Traceback" in errors) == (code, False), errors
     assert (first + rest).endswith(b"\n")
+
+
+@posix
+def test_a_summary_that_is_stopped_says_what_is_kept_and_goes_on_from_there(
+    tiny_model_home: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "models").symlink_to(tiny_model_home / "models")
+    (tmp_path / "long.txt").write_text("\n\n".join(f"Of year {year} nothing is known. " * 40 for year in range(300)))
+    words = ["summarize", "long.txt", "-m", "tiny", "--max-tokens", "2", "--threads", "1"]
+    process = subprocess.Popen(
+        [*COMMAND, *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=environment(tmp_path),
+        cwd=tmp_path,
+    )
+    with ResultCache(tmp_path / "cache" / "results.db") as kept:
+        assert kept._connection is not None
+        while kept._connection.execute("SELECT count(*) FROM results").fetchone() < (2,):
+            assert process.poll() is None
+            time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"what was read is kept" in errors
+    done = llm(tmp_path, *words, cwd=tmp_path)
+    assert done.returncode == 0
+    assert b"known from an earlier run" in done.stderr
 
 
 def test_complete_continues_all_that_is_given_in_its_order(tiny_model_home: Path, tmp_path: Path) -> None:

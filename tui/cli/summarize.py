@@ -18,6 +18,7 @@ from tui.cli.console import counted
 from tui.cli.deliver import Result, place_of
 from tui.cli.help import HelpfulCommand
 from tui.cli.inputs import argument_text
+from tui.cli.interrupt import Terminated
 from tui.cli.opening import Run
 from tui.cli.options import ANSWER, MODEL, READING, SAMPLING, Options, takes
 from tui.cli.progress import Progress
@@ -98,14 +99,14 @@ def summarize(
     if spec or out or resume:
         kind = out_format(run, out, resume)
         rows = read_rows(options, paths, spec, by_line=True)
-        with run.session() as session, _memory(run, no_cache) as memory:
+        with run.session() as session, _memory(run, wanted, no_cache) as memory:
             _rows(run, session, rows, wanted, memory, kind, resume)
         return
     if len(paths) > 1 and options.output:
         raise UsageError("--output takes one summary", hint="--out jsonl gives several in one file")
     # A wrong path is told before the weights load.
     alone = read_whole(options, paths[0], "summarize") if len(paths) == 1 else None
-    with run.session() as session, _memory(run, no_cache) as memory:
+    with run.session() as session, _memory(run, wanted, no_cache) as memory:
         if alone:
             _one(run, session, alone, wanted, memory)
             return
@@ -116,11 +117,13 @@ def summarize(
         in_turn(run, session.name, paths, "summarize", one)
 
 
-def _memory(run: Run, without: bool) -> Any:
-    """Results of passages that were read before, or nothing."""
+def _memory(run: Run, wanted: Wanted, without: bool) -> Any:
+    """Results of passages that were read before, or nothing: sentences that are taken as they are leave none."""
     from engine.result_cache import ResultCache
 
-    return contextlib.nullcontext() if without else ResultCache(run.places.cache / "results.db")
+    if without or wanted.style == "extractive":
+        return contextlib.nullcontext()
+    return ResultCache(run.places.cache / "results.db")
 
 
 def _events(run: Run, session: Any, document: Document, wanted: Wanted, memory: Any) -> Any:
@@ -140,10 +143,13 @@ def _one(run: Run, session: Any, document: Document, wanted: Wanted, memory: Any
 
     read: list[Coverage] = []
     parts: list[dict[str, Any]] = []
+    known = 0
     with Progress(run.console, f"reading {document.name}") as progress:
 
         def on_event(event: Any) -> None:
+            nonlocal known
             if isinstance(event, ChunkProgress):
+                known = event.done
                 progress.update(event.done, event.total)
             elif isinstance(event, Part):
                 parts.append({"text": event.text, "first_line": event.first_line, "last_line": event.last_line})
@@ -163,14 +169,20 @@ def _one(run: Run, session: Any, document: Document, wanted: Wanted, memory: Any
 
         if heading and not run.options.json:
             run.console.line(f"## {document.name}\n")
-        result = run.delivery.show(
-            settled(),
-            model=session.name,
-            place=place_of(session),
-            extra=extra,
-            on_event=on_event,
-            waiting="",
-        )
+        try:
+            result = run.delivery.show(
+                settled(),
+                model=session.name,
+                place=place_of(session),
+                extra=extra,
+                on_event=on_event,
+                waiting="",
+            )
+        except (KeyboardInterrupt, Terminated):
+            progress.clear()
+            if known and memory:
+                run.console.note("stopped: what was read is kept, and the same command goes on from there")
+            raise
     for coverage in read:
         if coverage.given_whole:
             run.console.note(f"{document.name}: {wanted.told_whole(document.text)}")

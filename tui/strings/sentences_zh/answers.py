@@ -41,6 +41,8 @@ FORMS = (
     (r"cut at (\d+) tokens; --max-tokens gives more room", "写到 {1} 词元被截断；--max-tokens 可以调大上限"),
     (r"ended: it said the same again and again \((.+) lets it\)", "已结束：一直在重复同样的话（{1} 则不停）"),
     (r"stopped: (.+) was not written", "已停止：没有写入 {1!s}"),
+    (r"stopped: what was read is kept, and the same command goes on from there",
+     "已停止：读过的已保存，再运行同一命令就接着读"),
     (r"stopped: the answer is not complete", "已停止：回答不完整"),
     # What was read
     (r"(.+); read in part: (.+)", "{1}；只读了一部分：{2}"),
