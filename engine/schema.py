@@ -86,6 +86,25 @@ class LabelScores:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskProgress:
+    """How much of a task is done: runs of a summary, sentences or passages compared, lines of a translation."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryPart:
+    """A piece of a summary and the stretch of the document that it is about."""
+
+    text: str
+    first_line: int
+    last_line: int
+    tokens: int
+    """Of the document."""
+
+
+@dataclass(frozen=True, slots=True)
 class Coverage:
     """How much of an input the model read."""
 

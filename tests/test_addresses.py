@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.config import SamplingConfig
-from engine.schema import Coverage, Document
+from engine.schema import Coverage, Document, SummaryPart
 from engine.tasks.addresses import without_addresses
 from engine.tasks.extract import extract
-from engine.tasks.summarize import Part, summarize
+from engine.tasks.summarize import summarize
 
 if TYPE_CHECKING:
     from engine.session import Session
@@ -109,8 +109,8 @@ def test_a_summary_is_made_of_what_a_reader_sees(tiny_session: Session, monkeypa
     sampling = SamplingConfig(max_tokens=8, temperature=0)
     events = list(summarize(tiny_session, Document("README.md", text), sampling=sampling, bullets=True))
     assert not [prompt for prompt in asked.texts if "example.org/1" in prompt or "badge.svg" in prompt]
-    parts = [event for event in events if isinstance(event, Part)]
+    parts = [event for event in events if isinstance(event, SummaryPart)]
     assert (parts[0].first_line, parts[-1].last_line) == (1, text.count("\n"))
     assert [event.lines_total for event in events if isinstance(event, Coverage)] == [text.count("\n")]
     taken = list(extract(tiny_session, Document("README.md", text), length="short"))
-    assert not [part for part in taken if isinstance(part, Part) and "https://example.org/1" in part.text]
+    assert not [part for part in taken if isinstance(part, SummaryPart) and "https://example.org/1" in part.text]

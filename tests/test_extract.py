@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from engine.errors import InputError
-from engine.schema import Chunk, Coverage, Document
+from engine.schema import Chunk, Coverage, Document, SummaryPart
 from engine.tasks.extract import LEAD, NOVELTY, choose, extract, sentences_of
-from engine.tasks.summarize import Part
 
 if TYPE_CHECKING:
     from engine.session import Session
@@ -111,7 +110,7 @@ def test_many_are_compared_at_once_and_the_choice_is_the_same(share: float, comm
 def test_a_summary_is_made_of_the_texts_own_sentences(tiny_session: Session, bullets: bool) -> None:
     text = "".join(f"Sentence number {n} talks about thing {n * 7}. " for n in range(40))
     events = list(extract(tiny_session, Document("text", text), length="short", bullets=bullets))
-    parts = [event for event in events if isinstance(event, Part)]
+    parts = [event for event in events if isinstance(event, SummaryPart)]
     assert parts
     assert all(part.text in text for part in parts)
     written = "".join(event.text for event in events if isinstance(event, Chunk))

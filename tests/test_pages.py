@@ -13,7 +13,7 @@ from test_page import PAGE, SEEN
 
 from engine.config import SamplingConfig
 from engine.errors import InputError
-from engine.schema import Citation, Coverage, Document
+from engine.schema import Citation, Coverage, Document, SummaryPart
 from engine.tasks.answer import block
 from engine.tasks.breaks import shown
 from engine.tasks.cite import cite
@@ -21,7 +21,7 @@ from engine.tasks.cut import cut_documents
 from engine.tasks.extract import sentences_of
 from engine.tasks.passages import length, split
 from engine.tasks.search import best_line
-from engine.tasks.summarize import Part, summarize
+from engine.tasks.summarize import summarize
 from tui.app import LlmApp
 from tui.pages import is_page, page_of
 
@@ -123,12 +123,12 @@ def test_bullets_name_the_lines_of_the_source(tiny_session: Session) -> None:
     document = read(f"<!doctype html>\n<script>\n\n</script>\n<table>\n{rows}\n</table>\n")
     sampling = SamplingConfig(max_tokens=8, temperature=0)
     events = list(summarize(tiny_session, document, sampling=sampling, bullets=True))
-    parts = [event for event in events if isinstance(event, Part)]
+    parts = [event for event in events if isinstance(event, SummaryPart)]
     assert (parts[0].first_line, parts[-1].last_line) == (7, 7 + 399 * 4)
     assert [event.lines_total for event in events if isinstance(event, Coverage)] == [5 + 1600 + 1]
     whole = read("<!doctype html>\n\n<p>One.</p>\n\n\n<p>Two.</p><p>Three.</p>\n")
     events = list(summarize(tiny_session, whole, sampling=sampling, bullets=True))
-    assert [(part.text, part.first_line) for part in events if isinstance(part, Part)] == [
+    assert [(part.text, part.first_line) for part in events if isinstance(part, SummaryPart)] == [
         ("One.", 3), ("Two.", 6), ("Three.", 6)
     ]  # fmt: skip
 

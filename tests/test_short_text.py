@@ -8,11 +8,11 @@ import pytest
 from asked import Asked
 
 from engine.config import SamplingConfig
-from engine.schema import Chunk, Coverage, Document
+from engine.schema import Chunk, Coverage, Document, SummaryPart
 from engine.tasks.extract import extract
 from engine.tasks.length import Length, words_in
 from engine.tasks.short_text import stays_whole
-from engine.tasks.summarize import Part, summarize, summarize_rows
+from engine.tasks.summarize import summarize, summarize_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -62,7 +62,7 @@ def test_as_bullets_it_is_a_line_each_with_its_number(tiny_session: Session, ask
     ):
         events = list(task)
         assert said(events) == wanted
-        parts = [(part.text, part.first_line) for part in events if isinstance(part, Part)]
+        parts = [(part.text, part.first_line) for part in events if isinstance(part, SummaryPart)]
         assert parts == [("Call the plumber.", 2), ("Buy milk.", 4)]
     assert (
         said(summarize(tiny_session, Document("n", CHINESE), sampling=FREE, bullets=True)) == f"- {CHINESE} （第1行）"

@@ -9,9 +9,8 @@ from asked import Asked
 
 from engine.config import SamplingConfig
 from engine.errors import InputError, InputTooLong
-from engine.schema import Chunk, Coverage, Document, Message
+from engine.schema import Chunk, Coverage, Document, Message, TaskProgress
 from engine.session import Session
-from engine.tasks.summarize import ChunkProgress
 from engine.tasks.translate import EXAMPLES, Doubtful, Unchanged, again, prompt, translate, translate_many
 
 if TYPE_CHECKING:
@@ -109,7 +108,7 @@ def test_the_end_tells_what_was_read_what_stayed_and_what_is_doubtful(tiny_sessi
     doubtful = [event for event in events if isinstance(event, Doubtful)]
     assert doubtful  # a random model translates nothing
     assert all(1 <= event.first_line <= event.last_line <= 16 and event.why for event in doubtful)
-    done = [event.done for event in events if isinstance(event, ChunkProgress)]
+    done = [event.done for event in events if isinstance(event, TaskProgress)]
     assert done == sorted(done)
     last = [event for event in events if isinstance(event, Chunk)][-1]
     assert last.finish_reason == "stop"

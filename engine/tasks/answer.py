@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from engine.errors import InputTooLong
 from engine.language import language_of
 from engine.loops import ended_at_loops
-from engine.schema import Chunk, Citation, Coverage, Document, Language, Message
+from engine.schema import Chunk, Citation, Coverage, Document, Language, Message, TaskProgress
 from engine.tasks.breaks import shown
 from engine.tasks.cite import cite
 from engine.tasks.cut import cut_documents, joined, lines_of
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from engine.config import Overflow, SamplingConfig
     from engine.session import Session
     from engine.structure import Grammar
-    from engine.tasks.summarize import ChunkProgress
 
     Ask = Callable[[str, Sequence[Document], str | None], list[Message]]
     """Question, documents and system text -> the conversation that asks."""
@@ -89,7 +88,7 @@ def answer(
     ask: Ask = prompt,
     grammar: Grammar | None = None,
     end_loops: bool = False,
-) -> Generator[Chunk | ChunkProgress | Coverage | Citation, None, None]:
+) -> Generator[Chunk | TaskProgress | Coverage | Citation, None, None]:
     """Stream the answer; where documents had to be shortened, their Coverage comes first. Last come its Citations.
 
     `overflow` `search`: of more than READ_TOKENS the passages that matter for the question are read.
@@ -124,7 +123,7 @@ def _fitted(
     sampling: SamplingConfig,
     overflow: Overflow,
     put: Callable[[Sequence[Document]], list[Message]],
-) -> Generator[Chunk | ChunkProgress | Coverage, None, tuple[Sequence[Document], Sequence[Document]]]:
+) -> Generator[Chunk | TaskProgress | Coverage, None, tuple[Sequence[Document], Sequence[Document]]]:
     """What is read of documents, and what of that may be cited. Raises InputTooLong."""
     tokens = session.count_messages(put(documents))
     room = session.context - sampling.max_tokens

@@ -15,13 +15,12 @@ import numpy as np
 from engine.config import SamplingConfig
 from engine.errors import InputError
 from engine.language import HAN, language_of
-from engine.schema import Chunk, Coverage, Document
+from engine.schema import Chunk, Coverage, Document, SummaryPart, TaskProgress
 from engine.tasks.addresses import without_addresses
 from engine.tasks.breaks import LINE, PARAGRAPH, lines_in
 from engine.tasks.length import Length, words_in
 from engine.tasks.sentences import sentences
 from engine.tasks.short_text import given, span, stays_whole
-from engine.tasks.summarize import ChunkProgress, Event, Part
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.session import Session
+    from engine.tasks.summarize import Event
 
 BATCH = 32
 """Sentences embedded at a time."""
@@ -69,7 +69,7 @@ def extract(
         raise InputError(f"{document.name} has no words: nothing to summarize")
     rows = []
     for start in range(0, len(found), BATCH):
-        yield ChunkProgress(start, len(found))
+        yield TaskProgress(start, len(found))
         yield Chunk("")
         rows.append(session.embed([sentence.text for sentence in found[start : start + BATCH]]))
     towards = session.embed([focus])[0] if focus else None
@@ -78,7 +78,7 @@ def extract(
     between = "\n" if bullets else " " if language_of(document.text) == "en" else ""
     for number, index in enumerate(chosen):
         sentence, last = found[index], number == len(chosen) - 1
-        yield Part(sentence.text, sentence.first_line, sentence.last_line, session.count(sentence.text))
+        yield SummaryPart(sentence.text, sentence.first_line, sentence.last_line, session.count(sentence.text))
         line = f"- {sentence.text}{_span(sentence)}" if bullets else sentence.text
         yield Chunk(line + ("" if last else between), finish_reason="stop" if last else None)
     tokens = sum(session.count(sentence.text) for sentence in found)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import EngineError, InputTooLong, OutputError
 from engine.language import language_of
-from engine.schema import Chunk, Citation, Coverage, Document, Language, Message
+from engine.schema import Chunk, Citation, Coverage, Document, Language, Message, TaskProgress
 from engine.tasks import answer
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from engine.shape import Schema
     from engine.structure import Grammar
     from engine.tasks.answer import Ask
-    from engine.tasks.summarize import ChunkProgress
 
 PROMPTS: dict[Language, str] = {
     "en": "Reply with JSON alone, in this form: ",
@@ -112,7 +111,7 @@ def fill(
     *,
     system: str | None = None,
     overflow: Overflow = "error",
-) -> Generator[Chunk | ChunkProgress | Coverage, None, None]:
+) -> Generator[Chunk | TaskProgress | Coverage, None, None]:
     """Stream the text of a value that fits the grammar; like `answer`, with Coverage first where texts were cut.
 
     Raises OutputError if it was not finished within the room, InputTooLong as `answer` does.

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.schema import Chunk, Coverage, Document
+from engine.schema import Chunk, Coverage, Document, TaskProgress
 from engine.tasks.breaks import lines_in, shown
 from engine.tasks.cut import stretches
 from engine.tasks.passages import Passage, split
 from engine.tasks.search import rank
-from engine.tasks.summarize import ChunkProgress
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -24,7 +23,7 @@ MOST_READ = 32
 
 def retrieve(
     session: Session, question: str, documents: Sequence[Document], budget: int
-) -> Generator[Chunk | ChunkProgress, None, tuple[list[Document], Coverage]]:
+) -> Generator[Chunk | TaskProgress, None, tuple[list[Document], Coverage]]:
     """The best passages of at most `budget` tokens together, as documents in the order of the text.
 
     Neighbours are joined; each is named by its document and its lines. Lines of the coverage count through all
@@ -35,7 +34,7 @@ def retrieve(
     for number, document in enumerate(documents):
         passages += [(number, passage) for passage in split(document.text, session.count, PASSAGE_TOKENS)]
         before.append(before[-1] + lines_in(document.text))
-    yield ChunkProgress(0, len(passages))
+    yield TaskProgress(0, len(passages))
     yield Chunk("")
     ranked = rank(session, question, [shown(passage.text) for _, passage in passages], most=MOST_READ)
     chosen: set[int] = set()

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from engine.language import language_of
-from engine.schema import Chunk, Coverage, Document
+from engine.schema import Chunk, Coverage, Document, SummaryPart
 from engine.tasks.breaks import lines_in, numbered, shown
 from engine.tasks.length import Length
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from engine.config import SamplingConfig
     from engine.schema import Language
     from engine.session import Session
-    from engine.tasks.summarize import Part
 
 
 def stays_whole(session: Session, text: str, length: str) -> bool:
@@ -28,10 +27,8 @@ def stays_whole(session: Session, text: str, length: str) -> bool:
 
 def given(
     session: Session, document: Document, language: Language, sampling: SamplingConfig, *, bullets: bool = False
-) -> Generator[Chunk | Part | Coverage, None, None]:
+) -> Generator[Chunk | SummaryPart | Coverage, None, None]:
     """The text itself, in another language translated; `bullets`: each of its lines as one."""
-    from engine.tasks.summarize import Part  # it knows this module
-
     text = document.text
     if language != language_of(text):
         from engine.tasks.translate import translate
@@ -44,7 +41,7 @@ def given(
         numbers = [number for number, line in numbered(document.text) if line.strip()]
         kept = numbers if len(numbers) == len(each) else [number for number, _ in each]  # as a rule by a translation
         said = [(number, line) for number, (_, line) in zip(kept, each, strict=True)]
-        yield from (Part(line, number, number, session.count(line)) for number, line in said)
+        yield from (SummaryPart(line, number, number, session.count(line)) for number, line in said)
         text = "\n".join(f"- {line}{span(number, number, language)}" for number, line in said)
     yield Chunk(shown(text).strip(), finish_reason="stop")
     tokens, lines = session.count(document.text), lines_in(document.text)

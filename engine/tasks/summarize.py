@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from engine.errors import EngineError, InputError, InputTooLong
 from engine.language import language_of
 from engine.loops import Watch, ended_at_loops
-from engine.schema import Chunk, Coverage, Document, FinishReason, Language, Message
+from engine.schema import Chunk, Coverage, Document, FinishReason, Language, Message, SummaryPart, TaskProgress
 from engine.tasks.addresses import without_addresses
 from engine.tasks.breaks import lines_in, shown
 from engine.tasks.length import Length, words_in
@@ -74,25 +74,6 @@ class Memory(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class ChunkProgress:
-    """How much of a task is done: runs of a summary, sentences or passages compared, lines of a translation."""
-
-    done: int
-    total: int
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A piece of the summary and the stretch of the document that it is about."""
-
-    text: str
-    first_line: int
-    last_line: int
-    tokens: int
-    """Of the document."""
-
-
-@dataclass(frozen=True, slots=True)
 class Wish:
     """What kind of summary is wanted."""
 
@@ -113,7 +94,7 @@ class Wish:
         return self.ask(template, "", length).strip()[: _ECHO[self.language]]
 
 
-Event = Chunk | ChunkProgress | Part | Coverage
+Event = Chunk | TaskProgress | SummaryPart | Coverage
 
 
 def summarize(
@@ -231,16 +212,16 @@ def _in_parts(
     writer: _Writer, passages: Sequence[Passage], wish: Wish, wanted: int, room: int
 ) -> Generator[Event, None, None]:
     """Summarize the passages and combine neighbours until the parts are as few as wanted; the last level comes out."""
-    parts = [Part(p.text.strip(), p.first_line, p.last_line, p.tokens) for p in passages]
+    parts = [SummaryPart(p.text.strip(), p.first_line, p.last_line, p.tokens) for p in passages]
     template = PART
     groups = [[part] for part in parts]
     total, done = len(parts) + (wanted if len(parts) > wanted else 0), 0
-    yield ChunkProgress(0, total)
+    yield TaskProgress(0, total)
     while True:
         last = len(groups) <= wanted
         share = wish.length.share(len(groups)) if last else Length.of_a_passage()
         asks = [wish.ask(template, "\n\n".join(part.text for part in group), share) for group in groups]
-        level: list[Part] = []
+        level: list[SummaryPart] = []
         for event in writer.write(asks, share, wish.echo(template, share), passages=template is PART):
             if isinstance(event, Chunk):
                 yield event
@@ -248,7 +229,7 @@ def _in_parts(
             part = _joined(groups[len(level)], event)
             level.append(part)
             done += 1
-            yield ChunkProgress(done, max(total, done + len(groups) - len(level)))
+            yield TaskProgress(done, max(total, done + len(groups) - len(level)))
             if last:
                 yield part
                 yield _line(part, wish, writer, len(level) == len(groups))
@@ -262,10 +243,10 @@ def _in_parts(
             return
 
 
-def _grouped(session: Session, parts: Sequence[Part], wanted: int, room: int) -> list[list[Part]]:
+def _grouped(session: Session, parts: Sequence[SummaryPart], wanted: int, room: int) -> list[list[SummaryPart]]:
     """Neighbours in groups, about equal in what they cover and together no longer than a prompt has room for."""
     total = sum(part.tokens for part in parts)
-    groups: list[list[Part]] = [[]]
+    groups: list[list[SummaryPart]] = [[]]
     covered = size = 0
     for part in parts:
         tokens = session.count(part.text) + 2
@@ -278,11 +259,11 @@ def _grouped(session: Session, parts: Sequence[Part], wanted: int, room: int) ->
     return groups
 
 
-def _joined(group: Sequence[Part], text: str) -> Part:
-    return Part(text, group[0].first_line, group[-1].last_line, sum(part.tokens for part in group))
+def _joined(group: Sequence[SummaryPart], text: str) -> SummaryPart:
+    return SummaryPart(text, group[0].first_line, group[-1].last_line, sum(part.tokens for part in group))
 
 
-def _line(part: Part, wish: Wish, writer: _Writer, last: bool) -> Chunk:
+def _line(part: SummaryPart, wish: Wish, writer: _Writer, last: bool) -> Chunk:
     """A part as a piece of the summary's text."""
     text = part.text
     if wish.bullets:

@@ -12,12 +12,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from engine.errors import EngineError, InputError, InputTooLong
-from engine.schema import Chunk, Coverage, Document, Language, Message
+from engine.schema import Chunk, Coverage, Document, Language, Message, TaskProgress
 from engine.tasks.breaks import lines_in
 from engine.tasks.doubts import SEVERITY, Doubt, doubt, tidy
 from engine.tasks.inline import Hidden, hide, joined, stretches
 from engine.tasks.segments import Segment, segments, target_of
-from engine.tasks.summarize import ChunkProgress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -85,7 +84,7 @@ class Unchanged:
     last_line: int
 
 
-Event = Chunk | ChunkProgress | Coverage | Doubtful | Unchanged
+Event = Chunk | TaskProgress | Coverage | Doubtful | Unchanged
 
 
 def translate(
@@ -348,6 +347,6 @@ def _written(task: _Task, attempt: _Attempt | None) -> list[Event]:
     doubtful = [Doubtful(segment.first_line, segment.last_line, attempt.why)] if attempt.why else []
     return [
         replace(work.spent, text=gap + attempt.text, logprobs=attempt.logprobs),
-        ChunkProgress(segment.last_line, work.lines),
+        TaskProgress(segment.last_line, work.lines),
         *doubtful,
     ]

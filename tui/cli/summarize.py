@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from engine.errors import EngineError, UsageError
-from engine.schema import Chunk, Coverage, Document, Language
+from engine.schema import Chunk, Coverage, Document, Language, SummaryPart, TaskProgress
 from engine.tasks.length import Length
 from tui.cli.console import counted
 from tui.cli.deliver import Result, place_of
@@ -139,8 +139,6 @@ def _events(run: Run, session: Any, document: Document, wanted: Wanted, memory: 
 
 
 def _one(run: Run, session: Any, document: Document, wanted: Wanted, memory: Any, heading: bool = False) -> Result:
-    from engine.tasks.summarize import ChunkProgress, Part
-
     read: list[Coverage] = []
     parts: list[dict[str, Any]] = []
     known = 0
@@ -148,10 +146,10 @@ def _one(run: Run, session: Any, document: Document, wanted: Wanted, memory: Any
 
         def on_event(event: Any) -> None:
             nonlocal known
-            if isinstance(event, ChunkProgress):
+            if isinstance(event, TaskProgress):
                 known = event.done
                 progress.update(event.done, event.total)
-            elif isinstance(event, Part):
+            elif isinstance(event, SummaryPart):
                 parts.append({"text": event.text, "first_line": event.first_line, "last_line": event.last_line})
             elif isinstance(event, Coverage):
                 read[:] = [event]

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from engine.errors import EngineError, UsageError
-from engine.schema import Chunk, Coverage, Document, Language
+from engine.schema import Chunk, Coverage, Document, Language, TaskProgress
 from tui.cli.deliver import place_of
 from tui.cli.help import HelpfulCommand
 from tui.cli.inputs import argument_text, with_text
@@ -153,7 +153,6 @@ class _Notes:
 def _one(run: Run, session: Any, document: Document, to: Language | None, heading: bool = False) -> None:
     from engine.tasks import translate as task
     from engine.tasks.segments import target_of
-    from engine.tasks.summarize import ChunkProgress
 
     to = to or target_of(document.text)
     notes = _Notes()
@@ -163,7 +162,7 @@ def _one(run: Run, session: Any, document: Document, to: Language | None, headin
     with Progress(run.console, f"translating {document.name}") as progress:
 
         def on_event(event: Any) -> None:
-            if isinstance(event, ChunkProgress) and bar:
+            if isinstance(event, TaskProgress) and bar:
                 progress.update(event.done, event.total)
             elif isinstance(event, Coverage):
                 notes.coverage = event
