@@ -20,11 +20,11 @@ from tui import commands
 from tui.cli import slash
 from tui.cli.chat import banner
 from tui.cli.console import Console
+from tui.cli.line_chat import Chat
 from tui.cli.opening import Run
 from tui.cli.options import Options
 from tui.cli.repl import converse
 from tui.cli.slash import help_lines
-from tui.cli.turns import Chat
 from tui.keeper import Keeper
 from tui.talk import Talk
 

@@ -88,9 +88,9 @@ def chat(
     summary = run.find_model()
     from tui.cli import slash
     from tui.cli.deliver import place_of
+    from tui.cli.line_chat import Chat
     from tui.cli.prompt import open_lines
     from tui.cli.repl import converse
-    from tui.cli.turns import Chat
     from tui.keeper import Keeper
     from tui.talk import Talk
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from engine.errors import EngineError
 from tui import commands
 from tui.cli import slash
-from tui.cli.turns import Chat, reply
+from tui.cli.line_chat import Chat
+from tui.cli.turns import reply
 
 FENCE = '"""'
 PROMPT, MORE = "> ", "… "

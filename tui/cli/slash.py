@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from tui.cli import slash_tasks
 from tui.cli.console import Console
 from tui.cli.deliver import place_of
 from tui.cli.inputs import as_read, read_file, text_or_file
-from tui.cli.turns import Chat, reply
+from tui.cli.line_chat import Chat
+from tui.cli.turns import reply
 from tui.cli.widths import columns as wide
 from tui.cli.widths import left, wrapped
 from tui.clipboard import copy as copy_text
@@ -99,6 +101,11 @@ def _undo(chat: Chat, rest: str) -> None:
 def _edit(chat: Chat, rest: str) -> bool:
     question = chat.talk.question_of(chat.talk.tip)
     chat.talk.edit(question, rest or _edited(chat, question.text))
+    return reply(chat)
+
+
+def _task(word: str, chat: Chat, rest: str) -> bool:
+    slash_tasks.ask(chat, word, rest)
     return reply(chat)
 
 
@@ -276,5 +283,5 @@ _HANDLERS: dict[str, Callable[[Chat, str], bool | None]] = {
     "help": _help, "exit": _exit, "clear": _clear, "regen": _regen, "continue": _continue, "undo": _undo,
     "edit": _edit, "system": _system, "model": _model, "set": _set, "save": _save, "load": _load, "export": _export,
     "copy": _copy, "file": _file, "context": _context, "stats": _stats, "compact": _compact, "multi": _multi,
-    **{word: slash_tasks.obey(word) for word in WORDS},
+    **{word: partial(_task, word) for word in WORDS},
 }  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -14,37 +14,30 @@ from tui.paths import at_home
 from tui.task_words import WORDS, asked, asked_of, document_of, events, given, read_note
 
 if TYPE_CHECKING:
-    from tui.cli.turns import Chat
+    from tui.cli.line_chat import Chat
     from tui.talk import Turn
     from tui.task_words import TaskKind
 
 
-def obey(word: str) -> Callable[[Chat, str], bool]:
-    """What a word does: a task on the file or the text after it, else on the document that waits."""
-
-    def begin(chat: Chat, rest: str) -> bool:
-        from tui.cli.turns import reply
-
-        kind, documents = WORDS[word], list[Document]()
-        said = given(kind, rest)
-        argument = said.argument or ("medium" if kind == "summarize" else "")
-        if said.path:
-            _read(chat, kind, said.path)  # what is wrong with it is said before anything is asked
-            shown = asked(kind, Path(said.path).name, argument, chat.say)
-        elif said.text:
-            shown = asked_of(kind, said.text, argument, chat.say)
-        elif len(chat.pending) == 1:
-            documents = chat.pending
-            shown = asked(kind, Path(documents[0].name).name, argument, chat.say)
-        else:
-            count = f"{len(chat.pending)} wait" if chat.pending else "got none"
-            raise UsageError(f"/{word} needs a file or a text, {count}", hint=f"/{word} notes.txt")
-        question = chat.talk.ask(shown, documents)
-        question.task = (kind, str(at_home(said.path).absolute()) if said.path else "", argument)
-        chat.pending = [] if documents else chat.pending
-        return reply(chat)
-
-    return begin
+def ask(chat: Chat, word: str, rest: str) -> None:
+    """Ask for a task: on the file or the text after its word, else on the document that waits. Raises UsageError."""
+    kind, documents = WORDS[word], list[Document]()
+    said = given(kind, rest)
+    argument = said.argument or ("medium" if kind == "summarize" else "")
+    if said.path:
+        _read(chat, kind, said.path)  # what is wrong with it is said before anything is asked
+        shown = asked(kind, Path(said.path).name, argument, chat.say)
+    elif said.text:
+        shown = asked_of(kind, said.text, argument, chat.say)
+    elif len(chat.pending) == 1:
+        documents = chat.pending
+        shown = asked(kind, Path(documents[0].name).name, argument, chat.say)
+    else:
+        count = f"{len(chat.pending)} wait" if chat.pending else "got none"
+        raise UsageError(f"/{word} needs a file or a text, {count}", hint=f"/{word} notes.txt")
+    question = chat.talk.ask(shown, documents)
+    question.task = (kind, str(at_home(said.path).absolute()) if said.path else "", argument)
+    chat.pending = [] if documents else chat.pending
 
 
 def chunks(chat: Chat, question: Turn, notes: list[str]) -> Generator[Chunk, None, None]:

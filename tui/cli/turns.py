@@ -1,12 +1,11 @@
-"""A chat and one turn of it: the question is asked, the answer streams and is kept, whatever interrupts it."""
+"""One turn of the line chat: the question is asked, the answer streams and is kept, whatever interrupts it."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 from collections.abc import Generator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from engine.config import SamplingConfig
 from engine.errors import EngineError, InputTooLong
@@ -15,50 +14,11 @@ from engine.schema import Chunk, Document, Message
 from tui.cli import slash_tasks
 from tui.cli.deliver import LOOPED, Result, collect, open_screen, place_of
 from tui.cli.keys import held_keys
-from tui.cli.opening import Run
-from tui.cli.prompt import Lines
-from tui.keeper import Keeper
 from tui.settings import seeded
-from tui.strings import Strings
-from tui.talk import Talk, Turn
 
 if TYPE_CHECKING:
-    from engine.session import Session
-
-
-@dataclass
-class Chat:
-    """Everything one chat holds."""
-
-    run: Run
-    session: Session
-    lines: Lines
-    keeper: Keeper
-    """Brings what is said into the history; with --no-save it keeps nothing."""
-    talk: Talk
-    pending: list[Document] = field(default_factory=list)
-    """Documents for the next question."""
-    last: Result | None = None
-    failed: int = 0
-    """Turns that ended in an error; without a terminal they decide the exit code."""
-
-    def set(self, name: str, value: Any) -> None:
-        """Change a setting until the chat ends. Raises SettingsError for a value that makes no sense."""
-        self.run.settings = self.run.settings.with_flags({name: value})
-
-    @property
-    def say(self) -> Strings:
-        """The words that the chat shares with the app."""
-        return Strings(self.run.console.language or "en")
-
-    def sampling(self) -> SamplingConfig:
-        """How the next answer is drawn."""
-        return self.run.sampling(temperature=0.7, top_p=0.9, repetition_penalty=1.05, max_tokens=1024)
-
-    def ask(self, question: str) -> None:
-        """A question, with the documents given for it. Raises UsageError."""
-        self.talk.ask(question, self.pending)
-        self.pending = []
+    from tui.cli.line_chat import Chat
+    from tui.talk import Turn
 
 
 def reply(chat: Chat, *, continued: bool = False) -> bool:
