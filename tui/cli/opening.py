@@ -63,7 +63,9 @@ class Run:
         """The session with the server that is asked for."""
         from tui.cli.remote import endpoint_session
 
-        return endpoint_session(self)
+        session = endpoint_session(self.options, self.settings, self.console)
+        self.tell_session(session, "elsewhere")
+        return session
 
     @property
     def adapter(self) -> Path | None:
@@ -109,11 +111,13 @@ class Run:
 
     def find_model(self) -> ModelSummary:
         """The model of the endpoint, where one is asked for, else `find_installed`."""
-        if self.settings["endpoint"]:
-            from tui.cli.remote import endpoint_model
-
-            return endpoint_model(self)
-        return self.find_installed()
+        if not self.settings["endpoint"]:
+            return self.find_installed()
+        server = self.endpoint
+        return ModelSummary(
+            name=server.name, path="", family="", parameters=0, bytes_on_disk=0, context=server.context, licence="",
+            source=self.settings["endpoint"], sha256="", chat=True,
+        )  # fmt: skip
 
     def find_installed(self) -> ModelSummary:
         """The chosen or default model; on a terminal offers to pull a missing default. Raises ModelNotFound."""
@@ -149,7 +153,10 @@ class Run:
 
         if self.options.adapter:  # the server holds the model as it is installed
             return self.load_here(summary)
-        return warm_session(self, summary) or self.load_here(summary)
+        if (session := warm_session(self.places, self.settings, self.console, summary)) is None:
+            return self.load_here(summary)
+        self.tell_session(session, "kept warm")
+        return session
 
     def vectors_of(self, summary: ModelSummary) -> str:
         """What tells a model's vectors from those of all others."""

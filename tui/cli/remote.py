@@ -6,12 +6,13 @@ import os
 from typing import TYPE_CHECKING, cast
 
 from engine.errors import EngineError, UsageError
-from engine.schema import ModelSummary
 from tui.paths import at_home
 
 if TYPE_CHECKING:
     from engine.session import Session
-    from tui.cli.opening import Run
+    from tui.cli.console import Console
+    from tui.cli.options import Options
+    from tui.settings import Settings
 
 KEY_VARIABLE = "LOCAL_LLM_API_KEY"
 _LOCAL = ("adapter", "device", "threads")
@@ -19,41 +20,28 @@ _BEYOND = ("top_k", "min_p", "repeat_penalty")
 """Ways of drawing that the API has no field for."""
 
 
-def endpoint_model(run: Run) -> ModelSummary:
-    """What is known of a server's model."""
-    return ModelSummary(
-        name=run.endpoint.name, path="", family="", parameters=0, bytes_on_disk=0, context=run.endpoint.context,
-        licence="", source=run.settings["endpoint"], sha256="", chat=True,
-    )  # fmt: skip
-
-
-def endpoint_session(run: Run) -> Session:
+def endpoint_session(options: Options, settings: Settings, console: Console) -> Session:
     """A session with the endpoint. Raises UsageError for options that it can't honour."""
     for name in _LOCAL:
-        if getattr(run.options, name) is not None:
+        if getattr(options, name) is not None:
             raise UsageError(f"--{name} is about this machine: an endpoint can't honour it")
     for name in _BEYOND:
-        if run.settings[name] is not None:
+        if settings[name] is not None:
             flag = name.replace("_", "-")
-            raise UsageError(
-                f"--{flag} is not in the API: an endpoint can't honour it (from {run.settings.origin(name)})"
-            )
+            raise UsageError(f"--{flag} is not in the API: an endpoint can't honour it (from {settings.origin(name)})")
     from engine.endpoint import EndpointSession
 
-    url = run.settings["endpoint"]
-    with run.console.spinner(f"asking {url}"):
-        session = EndpointSession(url, _key(run), run.settings["model"] or "", run.settings["ctx"])
-    # The same methods, which a test compares.
-    found = cast("Session", session)
-    run.tell_session(found, "elsewhere")
-    return found
+    url = settings["endpoint"]
+    with console.spinner(f"asking {url}"):
+        session = EndpointSession(url, _key(settings), settings["model"] or "", settings["ctx"])
+    return cast("Session", session)  # the same methods, which a test compares
 
 
-def _key(run: Run) -> str:
+def _key(settings: Settings) -> str:
     """The key, from the environment or a private file; empty where none is set. Raises EngineError."""
     if key := os.environ.get(KEY_VARIABLE, "").strip():
         return _sound(key, KEY_VARIABLE)
-    if not (name := run.settings["api_key_file"]):
+    if not (name := settings["api_key_file"]):
         return ""
     path = at_home(name)
     try:

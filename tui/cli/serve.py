@@ -170,7 +170,7 @@ def _background(run: Run, extra: list[str]) -> None:
     if is_running(socket_of(run.places)) is not None:
         raise UsageError("a server runs already", hint=hint())
     with run.console.spinner(f"loading {summary.name}"):
-        start(run, summary.name, *extra)
+        start(run.places, run.settings, summary.name, *extra)
     found = is_running(socket_of(run.places)) or {}
     run.console.note(f"{summary.name} is ready{_at(found)}; {hint()} ends it")
 

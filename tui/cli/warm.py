@@ -18,8 +18,9 @@ from tui.paths import ensure_private
 if TYPE_CHECKING:
     from engine.schema import ModelSummary
     from engine.session import Session
-    from tui.cli.opening import Run
+    from tui.cli.console import Console
     from tui.paths import Places
+    from tui.settings import Settings
 
 SOCKET = "warm.sock"
 LOCK = "warm.lock"
@@ -32,39 +33,37 @@ def socket_of(places: Places) -> Path:
     return places.runtime / SOCKET
 
 
-def warm_session(run: Run, summary: ModelSummary) -> Session | None:
+def warm_session(places: Places, settings: Settings, console: Console, summary: ModelSummary) -> Session | None:
     """A session with the server that holds this model, started first where the settings say so; None without one.
 
     Why there is none is told with `--verbose` alone: the command then loads the model itself.
     """
-    wanted = run.settings["warm"]
-    if not (wanted or os.path.exists(socket_of(run.places))):
+    wanted, socket = settings["warm"], socket_of(places)
+    if not (wanted or os.path.exists(socket)):
         return None
-    found = _open(run, summary)
+    found = _open(socket, settings, summary)
     if isinstance(found, str) and wanted:
         from engine.serving.warm import is_running
 
-        if is_running(socket_of(run.places)) is None:
-            with run.console.spinner(f"starting a server for {summary.name}"):
+        if is_running(socket) is None:
+            with console.spinner(f"starting a server for {summary.name}"):
                 try:
-                    start(run, summary.name)
-                    found = _open(run, summary)
+                    start(places, settings, summary.name)
+                    found = _open(socket, settings, summary)
                 except EngineError as error:
                     found = error.message
     if isinstance(found, str):
-        run.console.detail(f"no warm server: {found}")
+        console.detail(f"no warm server: {found}")
         return None
-    run.tell_session(found, "kept warm")
     return found
 
 
-def _open(run: Run, summary: ModelSummary) -> Session | str:
+def _open(socket: Path, settings: Settings, summary: ModelSummary) -> Session | str:
     from engine.serving.remote import RemoteSession
 
-    settings = run.settings
     try:
         found = RemoteSession.open(
-            socket_of(run.places),
+            socket,
             Path(summary.path),
             device=settings["device"],
             threads=settings["threads"],
@@ -76,14 +75,13 @@ def _open(run: Run, summary: ModelSummary) -> Session | str:
     return found if isinstance(found, str) else cast("Session", found)
 
 
-def start(run: Run, model: str, *extra: str) -> None:
+def start(places: Places, settings: Settings, model: str, *extra: str) -> None:
     """Start `llm serve` in the background and wait until it answers. Raises EngineError if it does not."""
     from engine.serving.warm import is_running
 
-    places = run.places
     log = places.log_file
     ensure_private(log.parent)
-    arguments = ["serve", "--model", model, *_flags(run), *extra]
+    arguments = ["serve", "--model", model, *_flags(settings), *extra]
     root = str(Path(__file__).parents[2])
     code = f"import sys; sys.path.insert(0, {root!r}); from tui.cli.main import main; main()"
     with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
@@ -116,11 +114,11 @@ def _ended(status: int, told: list[str]) -> EngineError:
     return kind(f"the server did not start: {reason}", hint=hint)
 
 
-def _flags(run: Run) -> list[str]:
+def _flags(settings: Settings) -> list[str]:
     """What the server is opened with, said in full: it reads no project file."""
     flags = ["--color", "never"]  # for its log, which is read here
     for name in ("device", "threads", "ctx", "keep_alive"):
-        if (value := run.settings[name]) is not None:
+        if (value := settings[name]) is not None:
             flags += [f"--{name.replace('_', '-')}", str(value)]
     return flags
 
