@@ -113,3 +113,35 @@ def test_a_long_summary_of_a_short_text_is_written_by_sections() -> None:
     assert 1 < Length.parse("200w", text).sections(1_300) < Length.parse("long", text).sections(1_300)
     assert Length.parse("long", text).sections(400) == 2
     assert Length.parse("long", "word " * 100).sections(130) == 1
+
+
+@pytest.mark.parametrize(
+    ("length", "words", "found"),
+    [
+        ("medium", 66, Length(110, "medium", 20, whole=True)),
+        ("medium", 67, Length(40, "medium", 20, most=60)),
+        ("medium", 110, Length(70, "medium", 30, most=110)),
+        ("medium", 111, Length(110, "medium", 30)),
+        ("40w", 40, Length(40, whole=True)),
+        ("40w", 41, Length(40)),
+        ("50%", 100, Length(50)),
+    ],
+)
+def test_a_text_that_is_hardly_longer_than_its_summary_bounds_it(length: str, words: int, found: Length) -> None:
+    assert Length.parse(length, "word " * words) == found
+
+
+def test_a_number_of_words_is_never_said_as_a_name_s_phrase() -> None:
+    assert Length.parse("medium", "").words("en") == "one paragraph"
+    assert Length.parse("110w", "").words("en") == "about 110 words"
+
+
+def test_sections_begin_where_one_breath_ends_and_have_something_to_leave_out() -> None:
+    text = "word " * 1_000
+    assert [Length.parse(length, text).sections(2_000) for length in ("149w", "150w")] == [1, 2]
+    assert [Length.parse("150w", text).sections(tokens) for tokens in (319, 320)] == [1, 2]
+
+
+def test_a_part_has_a_sentence_or_so_and_a_passage_three() -> None:
+    assert Length(270).parts() == 10
+    assert Length.of_a_passage().words("en") == "three sentences"

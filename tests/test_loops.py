@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import EngineError
-from engine.loops import AGAIN, STEP, ended_at_loops, looping
-from engine.schema import Chunk, Coverage
+from engine.loops import AGAIN, STEP, ended_at_loops, looping, request_of
+from engine.schema import Chunk, Coverage, Message
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -227,3 +227,32 @@ def test_ask_says_why_it_ended_and_can_be_told_not_to(tiny_model_home: Path) -> 
     whole = json.loads(llm(tiny_model_home, *ask, "--json", env=off, timeout=180).stdout)
     assert (whole["finish_reason"], whole["output_tokens"]) == ("length", 200)
     assert whole["text"].startswith(found["text"])
+
+
+def unlike(size: int) -> str:
+    """Letters in which nothing stands twice in a row."""
+    return "".join(chr(ord("a") + (7 * at + at // 26) % 26) for at in range(size))
+
+
+@pytest.mark.parametrize(("size", "loops"), [(59, False), (60, True)])
+def test_three_copies_are_a_loop_from_so_many_letters_on(size: int, loops: bool) -> None:
+    assert looping("Well then. " + unlike(size) * 3) is loops
+
+
+@pytest.mark.parametrize(
+    ("size", "times", "loops"), [(19, 3, False), (20, 2, False), (20, 3, True), (29, 2, False), (30, 2, True)]
+)
+def test_an_item_comes_too_often_from_so_many_letters_on(size: int, times: int, loops: bool) -> None:
+    items = [item for number in range(times) for item in (unlike(size), f"number {number}")]
+    assert looping("".join(f"{number}. {item}\n" for number, item in enumerate(items, 1))) is loops
+
+
+def test_the_request_is_what_the_user_said_last() -> None:
+    said = [
+        Message("system", "Be short."),
+        Message("user", "Hello."),
+        Message("assistant", "Yes?"),
+        Message("user", "Go."),
+    ]
+    assert request_of(said) == request_of([*said, Message("assistant", "Gone")]) == "Go."
+    assert request_of(said[:1]) == ""

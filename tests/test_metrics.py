@@ -363,3 +363,13 @@ def test_windows_score_every_token_but_the_first_once_with_half_a_window_before_
         assert len(window.context) + len(window.scored) <= length
         assert len(window.context) >= min(first, length // 2)
         assert window.line == 1 + b"".join(data[:first]).count(b"\n")
+
+
+def test_two_answers_without_a_word_agree_and_one_does_not() -> None:
+    assert english_f1("The.", "a") == chinese_f1("。", "，") == 1
+    assert english_f1("the", "a cat") == chinese_f1("。", "猫") == english_f1("cat", "") == 0
+
+
+def test_an_answer_that_is_none_of_the_references_is_wrong_and_no_refusal() -> None:
+    scores = score_answer("a dog", ["cats"], "en")
+    assert (scores.exact, scores.f1, scores.found, scores.refused, scores.answerable) == (0, 0, 0, False, True)

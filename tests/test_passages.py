@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tokenizer_models
-from engine.tasks.passages import split
+from engine.tasks.passages import length, split
 from engine.tokenizer import Tokenizer
 
 PIECES = [
@@ -110,3 +110,35 @@ def test_passages_of_nothing_but_white_space_stand_on_lines_of_the_text(text: st
             assert (passage.first_line, passage.last_line) == (before + 1, end)
         assert passage.last_line <= lines
         before += passage.text.count("\n")
+
+
+WORDS = [f"word{number * 7919 % 1000} " for number in range(400)]
+
+
+def test_steady_passages_fill_at_least_half_of_the_limit_and_may_fill_it() -> None:
+    passages = split("".join(WORDS), len, 100, steady=True)
+    assert "".join(passage.text for passage in passages) == "".join(WORDS)
+    assert all(50 <= passage.tokens == len(passage.text) <= 100 for passage in passages[:-1])
+    assert [passage.text for passage in split("one two six ten ", len, 4, steady=True)] == [
+        "one ",
+        "two ",
+        "six ",
+        "ten ",
+    ]
+
+
+@pytest.mark.parametrize("at", [0, 150, 399])
+def test_an_edit_changes_the_steady_passages_around_it_and_no_others(at: int) -> None:
+    before = [passage.text for passage in split("".join(WORDS), len, 100, steady=True)]
+    edited = [*WORDS[:at], "something else ", *WORDS[at:]]
+    after = [passage.text for passage in split("".join(edited), len, 100, steady=True)]
+    assert len({*after} - {*before}) <= 4 < len(before) // 4
+
+
+def test_cuts_that_follow_the_size_alone_all_move_with_an_edit() -> None:
+    before, after = (split(start + "".join(WORDS), len, 100) for start in ("", "something else "))
+    assert len({p.text for p in after} & {p.text for p in before}) < len(before) // 4
+
+
+def test_a_length_for_every_model_counts_chinese_by_the_character_and_other_text_by_four() -> None:
+    assert [length(text) for text in ("", "a", "abcd", "abcde", "汉字", "汉字abcde")] == [0, 1, 1, 2, 2, 4]
