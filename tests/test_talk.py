@@ -7,14 +7,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from engine.schema import Message
+from engine.errors import UsageError
+from engine.schema import Chunk, Message
 from tui.keeper import Keeper
 from tui.store import Store
-from tui.talk import Talk, Turn, fit
+from tui.talk import Piece, Talk, Turn, fit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -207,3 +209,42 @@ def test_a_day_long_conversation_is_counted_few_times() -> None:
 
 def length_of(messages: Sequence[Message]) -> int:
     return sum(len(message.content) for message in messages)
+
+
+def test_an_answer_grows_by_its_chunks_and_keeps_what_only_one_of_them_says() -> None:
+    turn = Turn("assistant")
+    turn.grow(Chunk("", (5,), (-2.0,), prompt_tokens=7, cached_tokens=3, output_tokens=1))  # half a character
+    turn.grow(Chunk("é", (6,), (-0.5,), output_tokens=2, decode_seconds=0.5))
+    turn.grow(Chunk(" so", (7, 8), (-0.1, -0.3), output_tokens=4, decode_seconds=1.5))
+    turn.grow(Chunk("!", finish_reason="stop"))
+    assert turn.pieces == [Piece("é", -2.0), Piece(" so", -0.3), Piece("!", 0.0)]
+    assert (turn.text, turn.ids, turn.logprobs) == ("é so!", [5, 6, 7, 8], [-2.0, -0.5, -0.1, -0.3])
+    assert (turn.prompt_tokens, turn.cached_tokens, turn.output_tokens, turn.decode) == (7, 3, 4, 1.5)
+    assert (turn.rate, turn.finish) == (2.0, "stop")
+
+
+def test_what_goes_on_with_an_answer_counts_on_and_leaves_its_prompt() -> None:
+    turn = Turn("assistant", "So", prompt_tokens=7, output_tokens=3, decode=1.0)
+    turn.go_on()
+    turn.grow(Chunk(" on", (5,), (-1.0,), prompt_tokens=10, output_tokens=2, decode_seconds=0.5))
+    assert (turn.text, turn.prompt_tokens, turn.output_tokens, turn.decode) == ("So on", 7, 5, 1.5)
+
+
+def test_a_rate_is_known_from_the_second_token_on() -> None:
+    assert Turn("assistant", output_tokens=1, decode=0.5).rate == Turn("assistant", output_tokens=5).rate == 0
+    assert Turn("assistant", output_tokens=2, decode=0.5).rate == 2
+
+
+def test_the_model_is_shown_what_leads_to_a_turn_whatever_the_path_shows() -> None:
+    talk = Talk("Be short.")
+    first = talk.begin_answer(talk.ask("one", []), "1")
+    second = talk.begin_answer(talk.ask("two", []), "2")
+    other = talk.edit(talk.question_of(first), "uno")
+    assert [message.content for message in talk.messages()] == ["Be short.", "uno"]
+    assert [message.content for message in talk.messages(second)] == ["Be short.", "one", "1", "two", "2"]
+    assert [message.role for message in talk.messages(first)] == ["system", "user", "assistant"]
+    assert talk.question_of(other) is other
+    with pytest.raises(UsageError, match="nothing was asked"):
+        talk.question_of(talk.root)
+    with pytest.raises(UsageError, match="nothing was asked"):
+        talk.question_of(Turn("assistant", parent=talk.root))
