@@ -16,6 +16,7 @@ GOOD = [
     ("He paid 1,200 yuan in 2019.", "他在2019年付了1200元。"),
     ("Ha ha ha ha ha ha ha!", "哈哈哈哈哈哈哈哈！"),
     ("Yes.", "是的。"),
+    ("NASA", "NASA"),
 ]
 
 
@@ -40,6 +41,9 @@ def test_good_translations_are_not_doubted(english: str, chinese: str) -> None:
         ("她对 sure。", "She's correct for sure.", "zh", "mixed"),
         ("The 工会 called this decision a shock.", "工会称这一决定令人震惊。", "en", "mixed"),
         ("博物馆九点开门。", "What time does the museum open?", "zh", "question"),
+        ("very good", "very good", "zh", "language"),
+        ("World Health Care Fund", "World Health Care Fund", "zh", "language"),
+        ("12", "好的。", "en", "language"),
     ],
 )
 def test_what_is_no_translation_is_doubted(translation: str, source: str, to: str, why: str) -> None:

@@ -105,3 +105,14 @@ def test_hostile_lines_take_no_longer_than_their_length_asks(text: str) -> None:
     has_words(text)
     assert "".join(stretch for stretch, _ in stretches(text)) == text
     assert time.monotonic() - began < 5
+
+
+def test_marks_are_numbered_from_one_by_letters_that_the_text_has_not() -> None:
+    assert hide("run `a` and `b`").text == "run `x1` and `x2`"
+    assert hide("x1 is not `a`").text == "x1 is not `xx1`"
+
+
+def test_of_the_stretches_those_are_words_that_can_be_translated() -> None:
+    found = stretches("run `a b`, 12 `c` times")
+    assert [stretch for stretch, words in found if words] == ["run ", " times"]
+    assert [stretch for stretch, words in found if not words] == ["`a b`", ", 12 ", "`c`"]

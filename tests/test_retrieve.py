@@ -144,3 +144,16 @@ def test_the_default_model_answers_from_a_long_text_and_says_where_it_stands(def
     session.close()
     assert "Berta Quist" in "".join(event.text for event in events if isinstance(event, Chunk))
     assert Citation("big.txt", 601, FACT.strip()) in events
+
+
+def test_of_lines_that_hold_the_answer_alike_the_one_that_speaks_of_the_question_is_cited() -> None:
+    text = "Berta Quist was born in May.\nThe keeper of Arnholm was Berta Quist.\nBerta Quist likes tea.\n"
+    [found] = cite("Berta Quist.", "Who was the keeper of Arnholm?", [Document("a", text)])
+    assert found.line == 2
+
+
+def test_no_more_than_three_lines_are_cited() -> None:
+    document = Document("a", "apples, pears\nbridges\ncandles\ndrums\n")
+    found = cite("Apples, pears, bridges, candles, drums.", "What is there?", [document])
+    assert len(found) == 3
+    assert [citation.line for citation in found] == sorted({citation.line for citation in found})
