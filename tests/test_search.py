@@ -289,3 +289,11 @@ def test_in_a_handful_of_passages_a_query_finds_what_it_means_and_nothing_else(
             assert found("Who won the election?") == found("量子力学是什么？") == []
     finally:
         session.close()
+
+
+def test_a_share_of_the_full_score_is_whole_only_for_a_text_of_the_query_s_words_alone() -> None:
+    texts = ["apple pear " * 2_000, "apple pear and much else beside", "apple", *["something else"] * 9]
+    scores = rank_words("apple pear", texts)
+    assert 0.97 < scores[0] <= 1
+    assert scores[0] > scores[1] > scores[2] > 0
+    assert scores[3:] == [0.0] * 9
