@@ -76,6 +76,17 @@ def test_a_chat_is_kept_found_resumed_exported_and_deleted(home: Path, tmp_path:
     assert "lithium" not in b"".join(path.read_bytes() for path in home.glob("app.db*")).decode("latin-1")
 
 
+def test_a_conversation_is_found_by_a_title_that_its_messages_do_not_say(home: Path) -> None:
+    chat(home, "what grows in the shade?\n")
+    chat(home, "My garden plan is late.\n")
+    number = str(kept(home)[-1]["id"])
+    assert llm(home, "history", "rename", number, "Garden plan").returncode == 0
+    hits = json.loads(llm(home, "history", "search", " garden  plan", "--json").stdout)
+    assert [hit["title"] for hit in hits] == ["My garden plan is late.", "Garden plan"], "said first, then named"
+    assert (hits[1]["role"], hits[1]["excerpt"]) == ("user", "what grows in the shade?")
+    assert llm(home, "history", "search", "Garden plan", "-n", "1").stdout.count("\n") == 2
+
+
 def test_an_export_in_another_encoding_comes_in_through_a_pipe(home: Path) -> None:
     turns = '{"format": 1, "messages": [{"role": "user", "content": "为什么？"}]}'
     text = f'[{turns}, {{"mapping": {{}}}}]'

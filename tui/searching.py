@@ -11,6 +11,17 @@ from tui.records import Hit
 
 LARGEST = 2**63 - 1
 """What SQLite can count to."""
+_SAID = (
+    "SELECT conversations.id, title, messages.id, role, text, score FROM "
+    "(SELECT rowid AS found, -rank AS score FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?) "
+    "JOIN messages ON messages.id = found JOIN conversations ON conversations.id = conversation "
+    "ORDER BY score DESC"
+)
+_TITLED = (
+    "SELECT conversations.id, title, messages.id, role, text, 0.0 FROM conversations JOIN messages ON messages.id = "
+    "(SELECT min(id) FROM messages WHERE conversation = conversations.id) "
+    "WHERE instr(lower(title), lower(?)) ORDER BY conversations.updated DESC LIMIT ?"
+)
 
 
 class Searchable:
@@ -21,23 +32,20 @@ class Searchable:
         self._db, self._errors, self._change = file.connection, file.errors, file.change
 
     def search(self, query: str, limit: int = 50) -> list[Hit]:
-        """Messages that hold every word of a query, the last one as far as it is typed; else those that hold any."""
-        asked = words.words_of(query)
-        if not asked:
+        """Messages that hold every word of a query, the last one as far as it is typed, and the first messages of
+        conversations that only their title names; else messages that hold any word.
+        """
+        if not (query := " ".join(query.split())):
             return []
-        every = " AND ".join(f'"{word}"' for word in asked) + ("*" if asked[-1].isascii() else "")
-        statement = (
-            "SELECT conversations.id, title, messages.id, role, text, score FROM "
-            "(SELECT rowid AS found, -rank AS score FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?) "
-            "JOIN messages ON messages.id = found JOIN conversations ON conversations.id = conversation "
-            "ORDER BY score DESC"
-        )
-        limit = min(limit, LARGEST)
-        for expression in (every, words.any_of(query)):
-            with self._errors():
-                rows = self._db.execute(statement, (expression, limit)).fetchall()
-            if rows:
-                break
+        asked, limit = words.words_of(query), min(limit, LARGEST)
+        every = " AND ".join(f'"{word}"' for word in asked) + ("*" if asked and asked[-1].isascii() else "")
+        with self._errors():
+            rows = self._db.execute(_SAID, (every, limit)).fetchall() if asked else []
+            said = {conversation for conversation, *_ in rows}
+            titled = self._db.execute(_TITLED, (query, limit)).fetchall()
+            rows += [row for row in titled if row[0] not in said][: limit - len(rows)]
+            if asked and not rows:
+                rows = self._db.execute(_SAID, (words.any_of(query), limit)).fetchall()
         return [Hit(a, title, b, role, words.excerpt(text, asked), score) for a, title, b, role, text, score in rows]
 
     def without_vector(self, model: str, limit: int = 256) -> list[tuple[int, str]]:

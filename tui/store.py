@@ -122,13 +122,6 @@ class Store(Searchable):
         with self._errors():
             return [kept_of(row) for row in self._db.execute(query, (*values, min(limit, LARGEST)))]
 
-    def titled(self, part: str, limit: int = 50) -> list[Kept]:
-        """Conversations with a text in their title, the newest first."""
-        where = "messages > 0 AND instr(lower(title), lower(?))"
-        query = f"SELECT {KEPT} FROM conversations WHERE {where} ORDER BY updated DESC LIMIT ?"
-        with self._errors():
-            return [kept_of(row) for row in self._db.execute(query, (part, min(limit, LARGEST)))]
-
     def latest(self) -> Kept | None:
         """The conversation that was changed last."""
         query = f"SELECT {KEPT} FROM conversations WHERE messages > 0 ORDER BY updated DESC, id DESC LIMIT 1"

@@ -85,7 +85,7 @@ def search(
     count: Annotated[int, typer.Option("-n", "--count", help="Most hits.", min=1)] = 10,
     meaning: Annotated[bool, typer.Option("--meaning", help="By the model's own embeddings.")] = False,
 ) -> None:
-    """Find messages by their words, in any language; with --meaning by what they say."""
+    """Find messages by their words or by the conversation's title; with --meaning by what they say."""
     run = Run(options)
     if not query.strip():
         raise UsageError("the query is empty", hint="such as: llm history search bees")

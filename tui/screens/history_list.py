@@ -101,7 +101,7 @@ class HistoryList(Vertical, can_focus=False):
     def _look(self, wanted: str) -> None:
         try:
             if wanted:
-                rows = self._rows(self._store.search(wanted, LISTED), self._store.titled(wanted, LISTED))
+                rows = self._rows(self._store.search(wanted, LISTED))
             else:
                 rows = [_row(kept) for kept in self._store.recent(LISTED)]
                 rows = rows or [Row(0, self._strings("history.empty"))]
@@ -109,13 +109,11 @@ class HistoryList(Vertical, can_focus=False):
             rows = [Row(0, self._strings.error(error.message))]
         self.app.call_from_thread(self._list, rows, wanted)
 
-    def _rows(self, hits: Iterable[Hit], titled: Iterable[Kept] = ()) -> list[Row]:
-        """One row a conversation, its best message first; then those that only their title names."""
+    def _rows(self, hits: Iterable[Hit]) -> list[Row]:
+        """One row a conversation, with its best message."""
         rows: dict[int, Row] = {}
         for hit in hits:
             rows.setdefault(hit.conversation, Row(hit.conversation, hit.title, hit.excerpt))
-        for kept in titled:
-            rows.setdefault(kept.id, _row(kept))
         return list(rows.values()) or [Row(0, self._strings("history.nothing"))]
 
     def found(self, hits: list[Hit]) -> None:

@@ -86,8 +86,8 @@ COMMANDS = {
     "Prints FILE:LINE: LINE SCORE, the best first.": "输出“文件:行号: 内容 分数”，最好的在前。",
     "Find, show, export and delete the conversations that are kept.": "查找、显示、导出、删除保存下来的对话。",
     "List conversations: pinned ones (*) first, then the newest.": "列出对话：置顶的（*）在前，其余由新到旧。",
-    "Find messages by their words, in any language; with --meaning by what they say.":
-        "按词查找消息，不限语言；加 --meaning 则按意思查找。",
+    "Find messages by their words or by the conversation's title; with --meaning by what they say.":
+        "按词或按对话的标题查找消息；加 --meaning 则按意思查找。",
     "Print a conversation.": "显示一个对话。",
     "Write conversations as Markdown or JSON (which `import` reads); all of them without an id.":
         "把对话写成 Markdown 或 JSON（`import` 能读回来）；不给编号就是全部。",
