@@ -40,6 +40,21 @@ def test_a_column_is_found_by_name_and_quotes_hold_line_breaks(tmp_path: Path) -
     assert [row.name[-2:] for row in read(tmp_path, "\n\r\na,b\n\n1,x\n", "csv:b")] == [":5"]
 
 
+@pytest.mark.parametrize("between", [",", ";", "\t"])
+def test_what_parts_the_cells_is_known_by_the_column_asked_for(between: str, tmp_path: Path) -> None:
+    lines = ('"id"', '"the; review"'), ("1,5", '"a; b"'), ("2", "x,\ty")
+    quoted = [[cell if between not in cell or cell[0] == '"' else f'"{cell}"' for cell in line] for line in lines]
+    rows = read(tmp_path, "".join(between.join(line) + "\n" for line in quoted), "csv:the; review")
+    assert [row.fields for row in rows] == [
+        {"id": "1,5", "the; review": "a; b"},
+        {"id": "2", "the; review": "x,\ty"},
+    ]
+    assert [row.error for row in rows] == ["", ""]
+    assert read(tmp_path, "a;b,c\n1;2,3\n", "csv:a;b")[0].text == "1;2", "a comma where the column is there by it"
+    with pytest.raises(UsageError, match="no column 'a'"):
+        read(tmp_path, "a,b\n1,2\n", "tsv:a")
+
+
 def test_a_row_that_is_no_row_keeps_its_place(tmp_path: Path) -> None:
     rows = read(tmp_path, '{"t": "a"}\nnot json\n[1]\n{"t": 3}\n{"t": ""}\n{"t": "b"}\n', "jsonl:t")
     assert [bool(row.error) for row in rows] == [False, True, True, True, True, False]

@@ -5,6 +5,7 @@ A row that can't be read is a row with an error: the others go on.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import itertools
@@ -96,13 +97,13 @@ def _split(document: Document, spec: str) -> Iterator[Row]:
     kind, _, column = spec.partition(":")
     if kind == "jsonl":
         return _json_rows(document, column)
-    return _table_rows(document, column, "," if kind == "csv" else "\t")
+    return _table_rows(document, column, ",;\t" if kind == "csv" else "\t")
 
 
-def _table_rows(document: Document, column: str, delimiter: str) -> Iterator[Row]:
-    reader = reader_of(document.text, delimiter, strict=True)
+def _table_rows(document: Document, column: str, delimiters: str) -> Iterator[Row]:
+    reader = reader_of(document.text, _delimiter(document.text, column, delimiters), strict=True)
     try:
-        header = _told_apart(next(filter(None, reader), []))  # a blank line before it is no header
+        header = _header(reader)
         if column not in header:
             known = ", ".join(header) or "none"
             raise UsageError(f"{document.name} has no column {column!r}", hint=f"its columns: {known}")
@@ -118,6 +119,22 @@ def _table_rows(document: Document, column: str, delimiter: str) -> Iterator[Row
             yield Row(text, name, fields, wrong or ("" if text.strip() else "the text is empty"))
     except csv.Error as error:
         raise InputError(f"{document.name}:{reader.line_num}: not valid CSV: {error}") from error
+
+
+def _delimiter(text: str, column: str, delimiters: str) -> str:
+    """What parts the cells: the first of these by which the header has the column, as spreadsheets write `;` for `,`
+    where that is the decimal point; the first of all where it has it by none.
+    """
+    for delimiter in delimiters:
+        with contextlib.suppress(csv.Error):
+            if column in _header(reader_of(text, delimiter, strict=True)):
+                return delimiter
+    return delimiters[0]
+
+
+def _header(reader: Reader) -> list[str]:
+    """The names of the columns; a blank line before them is no header."""
+    return _told_apart(next(filter(None, reader), []))
 
 
 def reader_of(text: str, delimiter: str, *, strict: bool = False) -> Reader:
