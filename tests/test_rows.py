@@ -60,6 +60,11 @@ def test_a_row_that_is_no_row_keeps_its_place(tmp_path: Path) -> None:
     assert [bool(row.error) for row in rows] == [False, True, True, True, True, False]
     rows = read(tmp_path, "a,b\n1,2\n1\n3,4\n", "csv:b")
     assert [row.error for row in rows] == ["", "1 value, expected 2", ""]
+    (row,) = read(tmp_path, 'a,b,c\n1,2,"x,y", and,more\n', "csv:b")
+    assert row.error == "5 values, expected 3"
+    assert row.fields == {"a": "1", "b": "2", "c": "x,y, and,more"}, "no cell is lost"
+    (row,) = read(tmp_path, "a\n1\t2\n", "tsv:a")
+    assert row.fields == {"a": "1\t2"}
 
 
 def test_a_cell_may_be_as_long_as_a_file(tmp_path: Path) -> None:

@@ -107,11 +107,13 @@ def _table_rows(document: Document, column: str, delimiters: str) -> Iterator[Ro
         if column not in header:
             known = ", ".join(header) or "none"
             raise UsageError(f"{document.name} has no column {column!r}", hint=f"its columns: {known}")
-        at = header.index(column)
+        at, last = header.index(column), len(header) - 1
         for values in reader:
             if not values:
                 continue
-            fields = dict(zip(header, [*values, *[""] * len(header)], strict=False))
+            # Cells without a column stand in the last one: none is lost.
+            cells = [*values[:last], reader.dialect.delimiter.join(values[last:])]
+            fields = dict(zip(header, cells + [""] * last, strict=False))
             name = f"{document.name}:{reader.line_num}"
             count = counted(len(values), "value")
             wrong = f"{count}, expected {len(header)}" if len(values) != len(header) else ""
