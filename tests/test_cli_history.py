@@ -69,6 +69,10 @@ def test_a_chat_is_kept_found_resumed_exported_and_deleted(home: Path, tmp_path:
     assert llm(home, "history", "export", "-o", str(target)).returncode == 0
     assert llm(home, "history", "import", str(target)).returncode == 0
     assert len(kept(home)) == 2
+    written = run(home, "history", "export", number, "-o", "./-", cwd=tmp_path)
+    assert (written.returncode, written.stdout) == (0, b"")
+    assert (tmp_path / "-").read_text().startswith("# 锂电池"), "a file, where - alone is stdout"
+    assert llm(home, "history", "export", number, "-o", "-").stdout == (tmp_path / "-").read_text()
     refused = llm(home, "history", "rm", number)
     assert (refused.returncode, len(kept(home))) == (2, 2)
     assert llm(home, "history", "rm", "--all", "--yes").returncode == 0

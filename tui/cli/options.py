@@ -128,7 +128,7 @@ _TYPES: dict[str, Any] = {
             "--output",
             help="Write the answer here, whole or not at all; - for stdout.",
             metavar="FILE",
-            callback=lambda path: None if path == Path("-") else path,
+            parser=lambda name: None if name == "-" else Path(name),  # `./-` is a file of that name
         ),
     ],
     "json": Annotated[bool, _option("-j", "--json", help="Answer in JSON, for programs.")],
