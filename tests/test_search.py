@@ -24,7 +24,10 @@ from engine.tasks.search import WORDS, best_line, fuse, identity, rank, search
 from engine.words import excerpt, rank_words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 PASSAGES = [
     "The ferry to the island leaves every morning at seven from the old harbour.",
@@ -208,6 +211,26 @@ def test_vectors_of_another_model_are_not_compared(tmp_path: Path, tiny_session:
         list(embed_missing(index, tiny_session, "old"))
         assert search(index, "xyz", count=5, session=tiny_session, model="new", words=False) == []
         assert len(search(index, "whale", count=5, session=tiny_session, model="new")) == 1
+
+
+def test_a_query_is_embedded_once_however_many_passages_it_finds(
+    tmp_path: Path, tiny_session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    embed = tiny_session.embed
+
+    def noting(texts: Sequence[str]) -> NDArray[numpy.float32]:
+        asked.extend(texts)
+        return embed(texts)
+
+    with Index(tmp_path / "index.db") as index:
+        list(add(index, write(tmp_path / "docs"), read))
+        list(embed_missing(index, tiny_session, "tiny"))
+        monkeypatch.setattr(tiny_session, "embed", noting)
+        query = f"{PASSAGES[0]} {PASSAGES[3]}"
+        hits = search(index, query, count=5, session=tiny_session, model="tiny", words=False)
+    assert asked.count(query) == 1
+    assert asked.count("Title") == len(hits) > 1, "the lines of each are compared with it"
 
 
 def test_a_search_stays_below_the_paths_that_were_named(tmp_path: Path, tiny_session: Session) -> None:

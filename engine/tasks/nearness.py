@@ -50,10 +50,9 @@ def others() -> tuple[str, ...]:
     return tuple(found)
 
 
-def nearness(session: Session, query: str, vectors: NDArray[float32]) -> list[float]:
-    """Cosines (N,) of a query with passages' vectors (N, C), as `cosines` gives them."""
-    asked = session.embed([query, *(others() if len(vectors) < FEW else ())])
-    return cosines(asked[0], vectors, asked[1:])
+def nearness(session: Session, asked: NDArray[float32], vectors: NDArray[float32]) -> list[float]:
+    """Cosines (N,) of a query's vector (C,) with passages' (N, C), as `cosines` gives them."""
+    return cosines(asked, vectors, session.embed(others()) if len(vectors) < FEW else vectors[:0])
 
 
 def nearest(session: Session, query: str, kept: bytes, count: int, most: int) -> list[tuple[int, float]]:
@@ -62,7 +61,8 @@ def nearest(session: Session, query: str, kept: bytes, count: int, most: int) ->
 
     if not count:
         return []
-    scores = nearness(session, query, numpy.frombuffer(kept, numpy.float16).astype(numpy.float32).reshape(count, -1))
+    vectors = numpy.frombuffer(kept, numpy.float16).astype(numpy.float32).reshape(count, -1)
+    scores = nearness(session, session.embed([query])[0], vectors)
     return sorted(enumerate(scores), key=lambda found: -found[1])[:most]
 
 

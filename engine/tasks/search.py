@@ -11,7 +11,7 @@ from engine.tasks.nearness import FEW, nearness
 from engine.words import rank_words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from engine.index import Index
@@ -75,8 +75,8 @@ def rank(
     chosen = _worth_reading(by_words, most)
     if not chosen:
         return []
-    vectors = session.embed([passages[index] for index in chosen])
-    by_meaning = dict(zip(chosen, nearness(session, question, vectors), strict=True))
+    vectors = session.embed([question, *(passages[index] for index in chosen)])
+    by_meaning = dict(zip(chosen, nearness(session, vectors[0], vectors[1:]), strict=True))
     return fuse(dict(enumerate(by_words)), by_meaning)
 
 
@@ -114,10 +114,17 @@ def search(
     """
     by_words = index.match(query, under) if words else {}
     by_meaning: dict[int, float] = {}
+    likeness = None
     if session is not None:
+        asked = session.embed([query])[0]
+
+        def likeness(lines: Sequence[str]) -> list[float]:
+            # Cosines as they are: less what texts share, the best sentence answered 155 of 240 questions, not 157.
+            return [float(vector @ asked) for vector in session.embed(lines)]
+
         passages, vectors = index.vectors(model, under)
         if passages:
-            by_meaning = dict(zip(passages, nearness(session, query, vectors), strict=True))
+            by_meaning = dict(zip(passages, nearness(session, asked, vectors), strict=True))
     if not by_meaning:
         found = sorted(by_words.items(), key=lambda item: (-item[1], item[0]))
     else:
@@ -128,7 +135,7 @@ def search(
     for passage, score in found[:count]:
         if (stretch := index.stretch(passage)) is None:
             continue
-        line, best = best_line(query, stretch.text, stretch.first_line, session, words=words)
+        line, best = best_line(query, stretch.text, stretch.first_line, likeness, words=words)
         hits.append(
             Hit(
                 stretch.path, line, best, score, stretch.first_line, stretch.last_line, shown(stretch.text).strip(),
@@ -139,15 +146,18 @@ def search(
 
 
 def best_line(
-    query: str, text: str, first: int, session: Session | None = None, *, words: bool = True
+    query: str,
+    text: str,
+    first: int,
+    likeness: Callable[[Sequence[str]], list[float]] | None = None,
+    *,
+    words: bool = True,
 ) -> tuple[int, str]:
     """The line of a passage that answers a query best, with its number; by meaning where no word occurs or counts."""
     # A passage's first line is the first that is not blank.
     lines = [(number, line) for number, line in numbered(text.strip(), first) if line.strip()] or [(first, "")]
-    by_words = rank_words(query, [line for _, line in lines]) if words or session is None else []
-    if not any(by_words) and session is not None and len(lines) > 1:
-        # Cosines as they are: less what texts share, the best sentence answered 155 of 240 questions, not 157.
-        asked, *vectors = session.embed([query, *(line for _, line in lines)])
-        by_words = [float(vector @ asked) for vector in vectors]
+    by_words = rank_words(query, [line for _, line in lines]) if words or likeness is None else []
+    if not any(by_words) and likeness is not None and len(lines) > 1:
+        by_words = likeness([line for _, line in lines])
     best = max(range(len(by_words)), key=lambda place: by_words[place], default=0)
     return lines[best][0], lines[best][1].strip()
