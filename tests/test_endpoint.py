@@ -247,8 +247,12 @@ def test_flags_that_it_can_not_honour_are_refused(served: Served, flags: list[st
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://x/v1", "localhost:80", "http://", "http://user:key@localhost/v1", "http://localhost/v1?key=x"]
-)
+    "url",
+    [
+        "ftp://x/v1", "localhost:80", "http://", "http://my host/v1", "http://user:key@localhost/v1",
+        "http://localhost/v1?key=x",
+    ],
+)  # fmt: skip
 def test_a_url_that_is_none_or_holds_a_key_is_refused(tmp_path: Path, url: str) -> None:
     assert llm(tmp_path, "ask", "hello", "--endpoint", url).returncode == 2
 

@@ -122,9 +122,13 @@ def test_a_file_of_other_bytes_is_an_error_not_a_traceback(tmp_path: Path) -> No
         'keep_alive = "' + "9" * 5000 + '"',
         'endpoint = "http://[x"',
         'endpoint = "http://x:99999999"',
+        'endpoint = "http://my host/v1"',
+        'endpoint = " http://localhost/v1"',
+        'endpoint = "http://localhost/v1\\n"',
+        'endpoint = "http://a..b/v1"',
     ],
 )
-def test_a_value_beyond_all_measure_is_an_error_not_a_traceback(tmp_path: Path, toml: str) -> None:
+def test_a_value_that_can_not_be_meant_is_an_error_not_a_traceback(tmp_path: Path, toml: str) -> None:
     path = tmp_path / "config.toml"
     path.write_text(toml + "\n", "utf-8")
     with pytest.raises(SettingsError, match=r"config\.toml"):

@@ -72,8 +72,9 @@ def _positive(value: int) -> None:
 def _check_url(url: str) -> None:
     try:
         parts = urlsplit(url)
-        sound = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:  # half a bracket, a port that is none
+        host = (parts.hostname or "").encode("idna")
+        sound = parts.scheme in {"http", "https"} and host and parts.port != 0 and url.isprintable() and " " not in url
+    except ValueError:  # half a bracket, a port that is none, a name without a letter between two dots
         sound = False
     if not sound:
         raise UsageError(f"expected a URL such as http://127.0.0.1:8757/v1, got {url!r}")
