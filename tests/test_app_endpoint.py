@@ -113,3 +113,21 @@ async def test_an_answer_that_can_not_be_gone_on_with_stays_as_whole_as_it_was(u
         await wait_until(pilot, lambda: app._notifications, "why it can't be")
         assert not app.chat.writings
         assert app.chat.talk.tip.finish == "stop"
+
+
+async def test_what_a_model_of_this_machine_is_loaded_with_is_refused_once_where_a_server_answers(
+    url: str, tmp_path: Path
+) -> None:
+    app = app_at(url, tmp_path)
+    async with running(app) as pilot:
+        await wait_until(pilot, lambda: app.models.name == "slow", "the server's model")
+        before = app.settings["ctx"]
+        await say(pilot, "/set ctx 2048")
+        await wait_until(pilot, lambda: app._notifications, "why it can't be")
+        app.chat.prompt.clear()
+        await say(pilot, "/set seed 7")
+        await wait_until(pilot, lambda: app.settings["seed"] == 7, "what can be")
+        said = [one.message for one in app._notifications]
+        assert [one.split("\n")[0] for one in said] == ["/set can't change ctx", "seed = 7"]
+        assert "ctx" not in said[0].split("\n")[1]
+        assert app.settings["ctx"] == before

@@ -47,6 +47,8 @@ class Models:
         self._loading = 0
         self._coming = ""
         """The model that is being loaded, or waits for that."""
+        self.at_server = False
+        """Whether a server answers, or will: what a model of this machine is loaded with says nothing to it."""
         self.pulls = Pulls(app)
 
     def change(self, name: str | None = None) -> None:
@@ -61,6 +63,7 @@ class Models:
         opening = {field: app.settings[name] for name, field in OPENING.items()}
         opening["adapter"] = self._adapter if summary.name == self._adapted else None
         self._loading, self._coming = app.runner.submit(Load(summary, opening)), summary.name
+        self.at_server = False
         app.call_after_refresh(self.say_ready)
         if app.chat.writings:
             app.note(app.strings("said.model_waits", name=summary.name))
@@ -72,6 +75,7 @@ class Models:
     def take(self, session: Session) -> None:
         """A session with a server, in place of a model of this machine."""
         self._loading, self._coming = self._app.runner.submit(Take(session)), session.name
+        self.at_server = True
 
     def _say_missing(self, error: EngineError) -> None:
         self._app.tell(error)

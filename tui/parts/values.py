@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import EngineError, UsageError
+from tui.parts.models import OPENING
 from tui.remembered import ORIGIN, Remembered
 from tui.screens.choosing import Choice, ChoosingScreen
 from tui.settings import SETTINGS, parse, sampling
@@ -74,8 +75,9 @@ class Values:
         app = self._app
         if name == "keys":
             raise UsageError(app.strings("said.keys_at_start"), hint="llm config set keys.NAME KEY")
-        if name not in LIVE:
-            raise UsageError(f"/set can't change {name}", hint=f"it can change: {', '.join(LIVE)}")
+        live = [known for known in LIVE if not (app.models.at_server and known in OPENING)]
+        if name not in live:
+            raise UsageError(f"/set can't change {name}", hint=f"it can change: {', '.join(live)}")
         if name == "theme" and value not in app.available_themes:
             raise UsageError(app.strings("said.no_theme", name=value), hint=", ".join(sorted(app.available_themes)))
         if name == "model":
@@ -83,7 +85,7 @@ class Values:
             return
         before = app.settings.origin(name)
         app.settings = app.settings.with_flags({name: value})
-        if name in {"device", "threads", "ctx"}:
+        if name in OPENING:
             app.models.reload()
         elif name == "theme":
             self.restore_theme()
