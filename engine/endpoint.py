@@ -19,6 +19,7 @@ from engine import endpoint_fields as fields
 from engine.config import TOGETHER
 from engine.endpoint_api import Api, BrokenOff, EndpointError
 from engine.errors import InputTooLong, OutputError, UsageError
+from engine.listening import listened
 from engine.schema import Chunk, Message
 
 if TYPE_CHECKING:
@@ -239,16 +240,16 @@ class EndpointSession:
     ) -> Generator[Chunk, None, None]:
         body = {"model": self.name} | body | {"stream": True, "stream_options": {"include_usage": True}}
         started = time.perf_counter()
-        events = self._api.events(path, body)
+        events = listened(lambda: self._api.events(path, body))
         # What refuses the request is raised here, before the first chunk is asked for.
-        first = next(events, None)
+        first = next((event for event in events if event is not None), None)
         return self._chunks(started, first, events, said, grammar, enough)
 
     def _chunks(
         self,
         started: float,
         first: dict[str, Any] | None,
-        events: Generator[dict[str, Any], None, None],
+        events: Generator[dict[str, Any] | None, None, None],
         said: Callable[[dict[str, Any]], str],
         grammar: Grammar | None,
         enough: Callable[[str], bool] | None,
@@ -259,6 +260,9 @@ class EndpointSession:
         pieces = 0
         with contextlib.closing(events):
             for event in _after(first, events):
+                if event is None:  # who waits can see to something else, such as a Ctrl-C
+                    yield Chunk("")
+                    continue
                 usage = fields.within(event, "usage") or usage
                 choice = fields.within(event, "choices")
                 finish = choice.get("finish_reason") or finish
@@ -284,7 +288,7 @@ class EndpointSession:
         )
 
 
-def _after(first: dict[str, Any] | None, events: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _after(first: dict[str, Any] | None, events: Iterable[dict[str, Any] | None]) -> Iterator[dict[str, Any] | None]:
     if first is not None:
         yield first
         yield from events

@@ -1,8 +1,10 @@
-"""The app in front of a server that stops talking: whoever waits can stop, ask again and leave."""
+"""The app and the commands in front of a server that stops talking: whoever waits can stop, ask again and leave."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, ClassVar
@@ -10,8 +12,11 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 from app_pilot import ask, running, say, screen_text, wait_until
 
+from engine.config import SamplingConfig
 from engine.endpoint import EndpointSession
+from engine.schema import Message
 from tui.app import LlmApp
+from tui.cli.deliver import collect
 from tui.cli.installed import open_library
 from tui.paths import places
 from tui.settings import Settings
@@ -68,6 +73,26 @@ def app_at(url: str, home: Path) -> LlmApp:
     where = places({"LOCAL_LLM_HOME": str(home)})
     settings = Settings.load(where.config_file, environ={}, folder=home)
     return LlmApp(settings, where, open_library(where), Strings("en"), remote=EndpointSession(url, "", ""))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a Ctrl-C is sent as Unix does")
+def test_ctrl_c_ends_an_answer_that_hangs_without_another_word(url: str) -> None:
+    session = EndpointSession(url, "", "")
+
+    def write(text: str) -> None:
+        if text == "two":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    result = collect(session.stream([Message("user", "two")], SamplingConfig()), write)
+    assert (result.text, result.interrupted, result.finish_reason) == ("one two", True, "stopped")
+    session.close()
+
+
+def test_a_time_limit_ends_an_answer_that_hangs(url: str) -> None:
+    session = EndpointSession(url, "", "")
+    result = collect(session.stream([Message("user", "two")], SamplingConfig()), lambda _: None, timeout=0.2)
+    assert (result.timed_out, result.finish_reason) == (True, "stopped")
+    session.close()
 
 
 @pytest.mark.parametrize(("asked", "said"), [("none", []), ("two", ["two", "one two"])])

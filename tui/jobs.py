@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import queue
 import re
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine.errors import ModelNotFound
+from engine.listening import Said, listened
 from engine.loops import ended_at_loops, request_of
 from tui.messages import (
     AlternativesFound,
@@ -41,9 +41,6 @@ TITLE_PROMPTS: dict[Language, str] = {
 }
 TITLED = 600
 """Characters of a message that a title is made from."""
-LISTEN = 0.1
-"""Seconds after which one who waits for a server looks whether it shall still wait."""
-Said = TypeVar("Said")
 RESERVE = 4
 """A quarter of the context is kept free for the answer before old turns fall out."""
 
@@ -63,41 +60,21 @@ class Job:
 
     def hear(self, room: Runner, say: Callable[[], Generator[Said, None, None]]) -> Generator[Said, None, None]:
         """What is said, until the job is stopped: a server that hangs is let go of."""
-        return say() if room.reopen else _heard(say, self.stopped)
+        return say() if room.reopen else self._heard(say)
+
+    def _heard(self, say: Callable[[], Generator[Said, None, None]]) -> Generator[Said, None, None]:
+        with contextlib.closing(listened(say)) as heard:
+            for one in heard:
+                if self.stopped.is_set():
+                    return
+                if one is not None:
+                    yield one
 
     def session_of(self, room: Runner) -> Session:
         """The loaded model. Raises ModelNotFound."""
         if room.session is None:
             raise ModelNotFound("no model is loaded", hint="/model lists the models and brings one here")
         return room.session
-
-
-def _heard(say: Callable[[], Generator[Said, None, None]], stopped: threading.Event) -> Generator[Said, None, None]:
-    """What a server says, listened to on a thread of its own, which ends when the server speaks or gives up."""
-    said: queue.SimpleQueue[Said | BaseException | None] = queue.SimpleQueue()
-
-    def listen() -> None:
-        try:
-            with contextlib.closing(say()) as heard:
-                for one in heard:
-                    said.put(one)
-                    if stopped.is_set():
-                        return
-            said.put(None)
-        except BaseException as error:  # noqa: BLE001  (it is raised where it is waited for)
-            said.put(error)
-
-    threading.Thread(target=listen, name="server", daemon=True).start()
-    while not stopped.is_set():
-        try:
-            one = said.get(timeout=LISTEN)
-        except queue.Empty:
-            continue
-        if one is None:
-            return
-        if isinstance(one, BaseException):
-            raise one
-        yield one
 
 
 @dataclass
