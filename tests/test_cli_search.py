@@ -321,7 +321,7 @@ def test_passages_without_a_vector_are_told_and_still_found_by_words(inside: Ins
     inside("index", "add", ".", "--words")
     out, err = inside("search", "zebra")
     assert out.startswith("new.txt:1: A zebra crossing.")
-    assert "1 of 3 passages are found by words alone" in err
+    assert "found by words alone: 1 of 3 passages, until" in err
 
 
 def test_embeddings_come_as_jsonl(inside: Inside, home: Path) -> None:

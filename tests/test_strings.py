@@ -73,6 +73,12 @@ def test_places_are_filled() -> None:
     assert Strings("zh")("said.wrote", path="a.md") == "已写入 a.md"
 
 
+@pytest.mark.parametrize(("count", "said"), [(0, "0 messages"), (1, "1 message"), (2, "2 messages")])
+def test_one_is_said_as_one(count: int, said: str) -> None:
+    assert Strings("en")("status.reading", count=count) == f"reading {said} …"
+    assert Strings("zh")("status.reading", count=count) == f"正在读 {count} 条消息 …"
+
+
 def errors_a_person_meets(folder: Path) -> list[EngineError]:
     """Real ones, raised where they are raised in the app."""
     (folder / "binary").write_bytes(b"a\0b")

@@ -105,7 +105,8 @@ def batch(
         finally:
             if cut:
                 where = f"{cut} of {counted(len(rows), 'row')}"
-                run.console.note(f"{where}: cut at {sampling.max_tokens} tokens; --max-tokens gives more room")
+                at = counted(sampling.max_tokens, "token")
+                run.console.note(f"{where}: cut at {at}; --max-tokens gives more room")
 
 
 def _result(model: str, said: Chunk, grammar: Grammar | None, kind: str) -> Result:

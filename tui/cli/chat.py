@@ -10,7 +10,7 @@ import typer
 
 from engine.errors import UsageError
 from tui import commands
-from tui.cli.console import Console, program
+from tui.cli.console import Console, counted, program
 from tui.cli.help import HelpfulCommand
 from tui.cli.history_file import chosen, complete_ids, open_history, take_its_model
 from tui.cli.inputs import as_read, read_file, text_or_file
@@ -100,7 +100,8 @@ def chat(
     try:
         if wanted is not None:
             line_chat.talk = line_chat.keeper.open(wanted)
-            run.console.note(f"resumed {wanted}: {len(line_chat.talk.path)} messages; /load takes up another")
+            messages = counted(len(line_chat.talk.path), "message")
+            run.console.note(f"resumed {wanted}: {messages}; /load takes up another")
             if gone:
                 run.console.note(f"{gone} wrote it and is not installed: {session.name} goes on")
         if lines.interactive:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.schema import Chunk, FinishReason
-from tui.cli.console import Console
+from tui.cli.console import Console, counted
 from tui.cli.interrupt import Stopper
 from tui.cli.keys import held_keys
 from tui.cli.options import Options
@@ -229,10 +229,11 @@ class Delivery:
         if result.timed_out:
             self.console.warn(f"stopped after {options.timeout:g} s (--timeout)")
         elif result.finish_reason == "length" and not options.json:
+            at = counted(result.output_tokens, "token")
             if context == result.prompt_tokens + result.output_tokens:
-                self.console.note(f"cut at {result.output_tokens} tokens: the context of {context} tokens is full")
+                self.console.note(f"cut at {at}: the context of {context} tokens is full")
             else:
-                self.console.note(f"cut at {result.output_tokens} tokens; --max-tokens gives more room")
+                self.console.note(f"cut at {at}; --max-tokens gives more room")
         elif result.finish_reason == "repeated" and not options.json:
             self.console.note(LOOPED)
         if result.interrupted:

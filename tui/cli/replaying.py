@@ -8,6 +8,7 @@ from engine.alike import common_prefix_length
 from engine.config import SamplingConfig
 from engine.errors import EngineError
 from engine.schema import Message
+from tui.cli.console import counted
 from tui.keeper import turn_of
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def _compare(session: Session, messages: Sequence[Message], entry: Entry) -> dic
     place = _elsewhere(session, facts)
     at = common_prefix_length(entry.ids, drawn)
     if at == len(entry.ids) and (entry.finish != "stop" or at == len(drawn)):
-        return _said(True, None, f"identical, {len(entry.ids)} tokens{place}")
+        return _said(True, None, f"identical, {counted(len(entry.ids), 'token')}{place}")
     return _said(False, at, f"differs at token {at} of {len(entry.ids)}{place}")
 
 

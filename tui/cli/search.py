@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.errors import InputError, UsageError
-from tui.cli.console import program
+from tui.cli.console import counted, program
 from tui.cli.deliver import print_json
 from tui.cli.help import HelpfulCommand
 from tui.cli.index import VECTORS, Paths, absolute, opened, shown
@@ -100,8 +100,8 @@ def _model(run: Run, index: Index, under: list[str], *, needed: bool) -> ModelSu
         passages, vectors = index.count(run.vectors_of(model), under)
         if vectors:
             if vectors < passages:
-                left = passages - vectors
-                run.console.note(f"{left} of {passages} passages are found by words alone, until: {_again(run)}")
+                left = f"{passages - vectors} of {counted(passages, 'passage')}"
+                run.console.note(f"found by words alone: {left}, until: {_again(run)}")
             return model
         others = sorted({other.split()[0] for other in index.models()})
         why = f"the index has vectors of {', '.join(others)}" if others else "the index has no vectors"

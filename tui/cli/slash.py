@@ -14,7 +14,7 @@ from engine.schema import Chunk, Document
 from engine.tasks.breaks import shown
 from tui import chat_file, commands
 from tui.cli import slash_tasks
-from tui.cli.console import Console
+from tui.cli.console import Console, counted
 from tui.cli.deliver import place_of
 from tui.cli.inputs import as_read, read_file, text_or_file
 from tui.cli.line_chat import Chat
@@ -189,13 +189,13 @@ def _load(chat: Chat, rest: str) -> None:
         return
     if (number := commands.number_of(rest)) and chat.keeper.store:
         chat.talk, chat.pending = chat.keeper.open(number), []
-        chat.run.console.note(f"resumed {rest}: {len(chat.talk.path)} messages")
+        chat.run.console.note(f"resumed {rest}: {counted(len(chat.talk.path), 'message')}")
         return
     path = chat_file.place_of(rest, folder)
     if not is_file(str(path)):
         raise InputError(f"no kept conversation {rest!r}", hint="/load lists them")
     chat.talk, chat.pending = chat_file.from_json(read_file(str(path)).text, rest), []
-    chat.run.console.note(f"loaded {rest}: {len(chat.talk.path)} messages")
+    chat.run.console.note(f"loaded {rest}: {counted(len(chat.talk.path), 'message')}")
 
 
 def _recent(chat: Chat) -> list[str]:
@@ -220,7 +220,7 @@ def _copy(chat: Chat, rest: str) -> None:
     if number > len(answers):
         raise UsageError(f"there is no answer {number}: {len(answers)} so far")
     taker = copy_text(answers[number - 1])
-    chat.run.console.note(f"copied {len(answers[number - 1])} characters to {taker}")
+    chat.run.console.note(f"copied {counted(len(answers[number - 1]), 'character')} to {taker}")
 
 
 def _file(chat: Chat, rest: str) -> None:
@@ -233,7 +233,7 @@ def _file(chat: Chat, rest: str) -> None:
     document = as_read(Document(rest, document.text), options.html)
     chat.pending.append(document)
     count = chat.session.count(shown(document.text))
-    chat.run.console.note(f"{rest}: {count} tokens, given with the next question")
+    chat.run.console.note(f"{rest}: {counted(count, 'token')}, given with the next question")
 
 
 def _context(chat: Chat, rest: str) -> None:
@@ -241,7 +241,7 @@ def _context(chat: Chat, rest: str) -> None:
     used = chat.session.count_messages(messages) if messages else 0
     waiting = sum(chat.session.count(shown(document.text)) for document in chat.pending)
     total = chat.session.context
-    text = f"{used} of {total} tokens used ({used / total:.0%}), {len(chat.talk.path)} messages"
+    text = f"{used} of {total} tokens used ({used / total:.0%}), {counted(len(chat.talk.path), 'message')}"
     chat.run.console.note(text + (f"; {waiting} more with the next question" if waiting else ""))
 
 

@@ -12,6 +12,7 @@ from engine.errors import EngineError, InputTooLong
 from engine.loops import ended_at_loops, request_of
 from engine.schema import Chunk, Document, Message
 from tui.cli import slash_tasks
+from tui.cli.console import counted
 from tui.cli.deliver import LOOPED, Result, collect, open_screen, place_of
 from tui.cli.keys import held_keys
 from tui.settings import seeded
@@ -114,7 +115,7 @@ def _say_end(chat: Chat, result: Result) -> None:
     elif result.finish_reason == "stopped":
         note("stopped; /continue goes on, /regen answers anew")
     elif result.finish_reason == "length":
-        note(f"cut at {result.output_tokens} tokens; /continue goes on")
+        note(f"cut at {counted(result.output_tokens, 'token')}; /continue goes on")
     elif result.finish_reason == "repeated":
         note(LOOPED)
     if chat.run.settings["stats"]:

@@ -35,10 +35,10 @@ FORMS = (
     (r"the first of (\d+) rows?: (.+)", "{1} 行中的第一行：{2}"),
     # How it ended
     (r"stopped after (\S+) s \(--timeout\)", "{1} 秒到了，已停止（--timeout）"),
-    (r"(\d+) of (\d+) rows?: cut at (\d+) tokens; --max-tokens gives more room",
+    (r"(\d+) of (\d+) rows?: cut at (\d+) tokens?; --max-tokens gives more room",
      "{2} 行中有 {1} 行写到 {3} 词元被截断；--max-tokens 可以调大上限"),
-    (r"cut at (\d+) tokens: the context of (\d+) tokens is full", "写到 {1} 词元被截断：{2} 词元的上下文满了"),
-    (r"cut at (\d+) tokens; --max-tokens gives more room", "写到 {1} 词元被截断；--max-tokens 可以调大上限"),
+    (r"cut at (\d+) tokens?: the context of (\d+) tokens is full", "写到 {1} 词元被截断：{2} 词元的上下文满了"),
+    (r"cut at (\d+) tokens?; --max-tokens gives more room", "写到 {1} 词元被截断；--max-tokens 可以调大上限"),
     (r"ended: it said the same again and again \((.+) lets it\)", "已结束：一直在重复同样的话（{1} 则不停）"),
     (r"stopped: (.+) was not written", "已停止：没有写入 {1!s}"),
     (r"stopped: what was read is kept, and the same command goes on from there",

@@ -39,7 +39,7 @@ FORMS = (
     (r"(\d+) of (.+), (\d+ of .+)", "{2} 的 {1} 个，{3}"),
     (r"(\d+) of ([^\s,]+)", "{2} 的 {1} 个"),
     # Search
-    (r"(\d+) of (\d+) passages are found by words alone, until: (.+)",
+    (r"found by words alone: (\d+) of (\d+) passages?, until: (.+)",
      "{2} 个段落中有 {1} 个只能按字词找到；补上：{3}"),
     (r"by words alone: (.+); for meaning: (.+)", "只按字词：{1}；要按意思：{2}"),
     (r"by words alone: (.+)", "只按字词：{1}"),
