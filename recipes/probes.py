@@ -27,7 +27,7 @@ from recipes.drawing import once
 from recipes.sources import SOURCES, plain, rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
@@ -47,7 +47,9 @@ PENALTY = 5000.0
 
 def main(words: Sequence[str] | None = None) -> None:
     """Read the arguments, learn and write. Exits with a message where that fails."""
+    from tui.cli.console import Console
     from tui.cli.installed import open_library
+    from tui.cli.progress import Progress
     from tui.paths import places
 
     parser = argparse.ArgumentParser(prog="python -m recipes.probes", description=__doc__)
@@ -61,7 +63,8 @@ def main(words: Sequence[str] | None = None) -> None:
             raise UsageError(f"{folder} was not made with the adapter that ships")
         session = Session.open(folder, device="cpu")
         chat = ChatFormat.load(folder, Tokenizer.load(folder))
-        learnt = {sentiment.probe_of(LANGUAGE): learn(session, chat, texts(arguments.data))}
+        with Progress(Console(language="en"), "texts") as progress:
+            learnt = {sentiment.probe_of(LANGUAGE): learn(session, chat, texts(arguments.data), progress.update)}
         about = {"adapter": ours.sha256, "licences": [SOURCES["uci"].attribution, "the other texts: Apache 2.0"]}
         probe.save(ours.probes_path, learnt, about)
     except (EngineError, OSError) as error:
@@ -82,15 +85,20 @@ def texts(data: Path) -> list[Judged]:
     return [(text, label == "positive", counts) for (text, label), counts in counted if label != "neutral"]
 
 
-def learn(session: Session, chat: ChatFormat, judged: Sequence[Judged]) -> probe.Probe:
-    """A probe of what the session's model makes of those texts."""
+def learn(
+    session: Session, chat: ChatFormat, judged: Sequence[Judged], tell: Callable[[int, int], object]
+) -> probe.Probe:
+    """A probe of what the session's model makes of those texts; `tell` hears how many were read, and of how many."""
     asked = sentiment.question(LANGUAGE)
     ends = [chat.encode(asked.messages(text)) for text in ("a", "b")]
     prefix, tail = shared_prefix(ends), len(shared_prefix([ids[::-1] for ids in ends]))
     nothing = torch.zeros((1 + len(MEANS)) * session.config.hidden_size)
     blank = probe.Probe(DEPTH, MEANS, tuple(prefix), tail, nothing, 0.0)
     prompts = chat.encode_many([asked.messages(text) for text, _, _ in judged])
-    seen = [row for rows_ in session.glance(blank).features(prompts) for row in rows_]
+    seen: list[Tensor | None] = []
+    for rows_ in session.glance(blank).features(prompts):
+        seen += rows_
+        tell(len(seen), len(judged))
     kept = [(row, *said) for row, (_, *said) in zip(seen, judged, strict=True) if row is not None]
     features, positive, counts = (list(column) for column in zip(*kept, strict=True))
     weight, bias = regress(torch.stack(features), torch.tensor(positive), torch.tensor(counts))

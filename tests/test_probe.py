@@ -26,7 +26,7 @@ from engine.tasks import labels, sentiment
 from tui.cli.main import run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
     from engine.model import Decoder
@@ -220,6 +220,20 @@ def test_a_file_of_rows_judged_by_replies_is_not_gone_on_with_by_a_probe(
 def test_a_short_context_holds_for_a_glance_too(probed: Session) -> None:
     probed.context = len(ids(probed, "loved it")) - 1
     assert flat(probed.glance_many("sentiment.en", [asked("loved it")])) == [None]
+
+
+def test_an_empty_text_is_refused_without_a_glance(probed: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Sequence[Message]] = []
+    glance = probed.glance_many
+
+    def noting(name: str, conversations: Sequence[Sequence[Message]]) -> Generator[list[float | None], None, None]:
+        seen.extend(conversations)
+        return glance(name, conversations)
+
+    monkeypatch.setattr(probed, "glance_many", noting)
+    results = dict(sentiment.judge_many(probed, ["", "loved it", " \n"]))
+    assert [isinstance(results[number], InputError) for number in range(3)] == [True, False, True]
+    assert seen == [asked("loved it")]
 
 
 def test_forks_have_one_glance_in_common(probed: Session) -> None:

@@ -64,8 +64,10 @@ def test_what_is_learnt_tells_texts_apart_and_is_the_same_again(
     folder = tiny_model_home / "models" / "tiny"
     chat = ChatFormat.load(folder, Tokenizer.load(folder))
     judged = [(text, text in GOOD, 1.0) for text in (*GOOD, *BAD, "long " * 900)]
-    learnt = probes.learn(tiny_session, chat, judged)
-    again = probes.learn(tiny_session, chat, judged)
+    told: list[tuple[int, int]] = []
+    learnt = probes.learn(tiny_session, chat, judged, lambda *read: told.append(read))
+    assert told[-1] == (len(judged), len(judged))
+    again = probes.learn(tiny_session, chat, judged, lambda *_: None)
     assert torch.equal(learnt.weight, again.weight)
     assert learnt.bias == again.bias
     prompts = [chat.encode(sentiment.question("en").messages(text)) for text in (*GOOD, *BAD)]

@@ -115,10 +115,11 @@ def _glance(
     language: Language, session: Session, asked: Question, texts: Sequence[str]
 ) -> Generator[tuple[int, LabelScores | EngineError], None, None]:
     """`_judge` by a probe; those that it says nothing of come last, judged by replies."""
-    passes = session.glance_many(probe_of(language), [asked.messages(text.strip()) for text in texts])
-    left: list[int] = []
-    for number, odds in enumerate(chain.from_iterable(passes)):
-        if odds is None or not texts[number].strip():
+    said = [number for number, text in enumerate(texts) if text.strip()]
+    left = [number for number, text in enumerate(texts) if not text.strip()]
+    passes = session.glance_many(probe_of(language), [asked.messages(texts[number].strip()) for number in said])
+    for number, odds in zip(said, chain.from_iterable(passes), strict=True):
+        if odds is None:
             left.append(number)
         else:
             scores = dict(zip(asked.labels, labels.softmax([odds, 0.0]), strict=True))
