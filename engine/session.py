@@ -18,7 +18,7 @@ from engine.config import TOGETHER
 from engine.counter import TextCounter, with_controls
 from engine.errors import InputTooLong, OutputError, UsageError
 from engine.lean import import_torch
-from engine.threads import wait_politely
+from engine.threads import MOST, wait_politely
 from engine.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -86,8 +86,8 @@ class Session(TextCounter):
         Raises CheckpointError for damaged folders, UsageError for a device or context that can't be had, or an
         adapter of another model.
         """
-        if threads is not None and threads < 1:
-            raise UsageError(f"threads must be at least 1, got {threads}")
+        if threads is not None and not 1 <= threads <= MOST:
+            raise UsageError(f"threads must be 1 to {MOST}, got {threads}")
         about = manifest.check(folder)
         config, quantization = model_folder.read_config(folder)
         most = config.max_context

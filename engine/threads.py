@@ -1,9 +1,14 @@
-"""How the threads of one matrix product wait for each other. Must be said before torch is first imported."""
+"""How many threads compute one matrix product, and how they wait for each other.
+
+The latter must be said before torch is first imported.
+"""
 
 from __future__ import annotations
 
 import os
 
+MOST = 1024
+"""Threads that can be asked for: what computers have, and far fewer than systems refuse to start."""
 SPINS = "2000"
 """Turns that a thread waits actively at the end of a product, some 10 microseconds.
 

@@ -56,7 +56,8 @@ def test_an_unknown_key_names_the_file_and_the_nearest(tmp_path: Path) -> None:
         ("temperature = nan", "temperature must be 0 or more"),
         ('device = "tpu"', "auto | cpu | cuda | mps"),
         ("stop = [1]", "texts"),
-        ("threads = 0", "1 or more"),
+        ("threads = 0", "1 to 1024"),
+        ("ctx = 0", "1 or more"),
         ("max_tokens = 0", "at least 1"),
         ("stats = 1", "true or false"),
         ("model = [", "config.toml"),
@@ -84,7 +85,8 @@ def test_a_wrong_variable_is_named(tmp_path: Path) -> None:
         ("temperature", "-1", "config.toml", "config.toml: temperature must be 0 or more, got -1.0"),
         ("keep_alive", "soon", "--keep-alive", "--keep-alive: expected a time such as"),
         ("keep_alive", "0s", "--keep-alive", "--keep-alive: expected a time such as"),
-        ("threads", "0", "threads.toml", "threads.toml: threads: expected 1 or more, got 0"),
+        ("threads", "0", "threads.toml", "threads.toml: threads: expected 1 to 1024, got 0"),
+        ("threads", "100000", "threads.toml", "threads.toml: threads: expected 1 to 1024, got 100000"),
     ],
 )
 def test_a_setting_whose_value_is_wrong_is_named_where_nothing_else_does(

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from engine.config import DeviceChoice, Overflow, SamplingConfig
 from engine.errors import UsageError
+from engine.threads import MOST
 from tui import keymap
 from tui.paths import project_file
 
@@ -69,6 +70,11 @@ def _positive(value: int) -> None:
         raise UsageError(f"expected 1 or more, got {value}")
 
 
+def _check_threads(value: int) -> None:
+    if not 1 <= value <= MOST:
+        raise UsageError(f"expected 1 to {MOST}, got {value}")
+
+
 def _check_url(url: str) -> None:
     try:
         parts = urlsplit(url)
@@ -100,7 +106,7 @@ SETTINGS: dict[str, Setting] = {
         Setting("chat_model", str, "the model that chats, where it is another"),
         Setting("system", str, "system prompt of ask and chat"),
         Setting("device", str, "where to compute", "auto", choices=get_args(DeviceChoice)),
-        Setting("threads", int, "CPU threads", check=_positive),
+        Setting("threads", int, "CPU threads", check=_check_threads),
         Setting("ctx", int, "context in tokens", check=_positive),
         Setting("max_tokens", int, "longest reply in tokens", check=_sampling("max_tokens")),
         Setting("temperature", float, "0 is greedy, higher is freer", check=_sampling("temperature")),

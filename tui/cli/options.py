@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import typer
 
 from engine.config import DeviceChoice, Overflow
+from engine.threads import MOST
 from tui.cli.console import ColorChoice
 from tui.pages import HtmlChoice
 
@@ -85,7 +86,7 @@ _TYPES: dict[str, Any] = {
     ],
     "system": Annotated[str | None, _option("-s", "--system", help="System prompt: text or @FILE.", metavar="TEXT")],
     "device": Annotated[DeviceChoice | None, _option("--device", help="Where to compute.")],
-    "threads": Annotated[int | None, _option("--threads", help="CPU threads.", metavar="N", min=1)],
+    "threads": Annotated[int | None, _option("--threads", help="CPU threads.", metavar="N", min=1, max=MOST)],
     "ctx": Annotated[int | None, _option("--ctx", help="Context in tokens.", metavar="N", min=16)],
     "max_tokens": Annotated[int | None, _option("--max-tokens", help="Longest reply in tokens.", metavar="N")],
     "temperature": Annotated[float | None, _option("--temperature", help="0 is greedy, higher freer.", metavar="X")],

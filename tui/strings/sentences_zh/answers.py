@@ -105,7 +105,7 @@ FORMS = (
     (r"expected at least two different labels, got (.+)", "至少需要两个不同的标签，却是 {1}"),
     (r"two labels would be the same reply", "有两个标签的回答一样"),
     (r"the context must be (\d+) to (\d+) tokens for (\S+), got (.+)", "{3} 的上下文应为 {1} 到 {2} 词元，却是 {4}"),
-    (r"threads must be at least 1, got (.+)", "线程至少为 1，却是 {1}"),
+    (r"threads must be 1 to (\d+), got (.+)", "线程应为 1 到 {1} 个，却是 {2}"),
     (r"the prompt must be longer than what the cache holds, got (.+)", "提问须比缓存里的长，却是 {1}"),
     (r'llm ask "Why is the sky blue\?"', 'llm ask "天空为什么是蓝色的？"'),
     (r'llm batch "Who is it\?" --in lines people\.txt', 'llm batch "是谁？" --in lines people.txt'),

@@ -51,6 +51,7 @@ FORMS = (
     (r"cache", "缓存"),
     # What can be wrong
     (r"llm config set keys\.NAME KEY", "llm config set keys.动作 按键"),
+    (r"expected 1 to (\d+), got (.+)", "需要 1 到 {1}，却是 {2}"),
     (r"expected 1 or more, got (.+)", "需要 1 或更大，却是 {1}"),
     (r"expected a URL such as (\S+), got (.+)", "需要 {1} 这样的网址，却是 {2}"),
     (r"expected a time such as (.+), got (.+)", "需要 {1} 这样的时间，却是 {2}"),
