@@ -14,6 +14,8 @@ from engine.errors import ModelNotFound, UsageError
 from engine.naming import matches, nearest, to_name
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from engine.schema import Language
 
 Role = Literal["chat", "base"]
@@ -215,6 +217,10 @@ CATALOG: tuple[CatalogEntry, ...] = (
 )
 
 
+COMPANY = "qwen2.5-coder-1.5b-instruct"
+"""The default is taught what the commands ask, and short-spoken in a conversation; this one is not."""
+
+
 def entries() -> tuple[CatalogEntry, ...]:
     """All models that can be pulled: first those that adapters of ours have taught, then the catalog."""
     pairs = [(by_sha256(adapter.base), adapter) for adapter in shipped.adapters()]
@@ -250,6 +256,11 @@ def _beside(entry: CatalogEntry, taught: CatalogEntry | None) -> CatalogEntry:
 def default_entry() -> CatalogEntry:
     """The model that is pulled when none is named."""
     return next(entry for entry in entries() if entry.default)
+
+
+def better_company(name: str, installed: Collection[str]) -> str:
+    """What converses better than the default model, where that is the one of this `name` and the other is not here."""
+    return COMPANY if name == default_entry().name and COMPANY not in installed else ""
 
 
 def aliases() -> dict[str, tuple[str, ...]]:

@@ -146,6 +146,8 @@ async def test_what_a_model_of_this_machine_is_loaded_with_is_refused_once_where
     app = app_at(url, tmp_path)
     async with running(app) as pilot:
         await wait_until(pilot, lambda: app.models.name == "slow", "the server's model")
+        await wait_until(pilot, lambda: "is sent to 127.0.0.1:" in screen_text(app), "where texts go")
+        assert "Everything stays on this machine" not in screen_text(app)
         before = app.settings["ctx"]
         await say(pilot, "/set ctx 2048")
         await wait_until(pilot, lambda: app._notifications, "why it can't be")

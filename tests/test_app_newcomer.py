@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from app_pilot import Hold, ask, leave_the_prompt, make_app, running, say, screen_text, settled, wait_until
 from textual.widgets import Input
 
+from engine import catalog
 from tui import palette, transfer
 from tui.jobs import tidy_title
 from tui.keeper import Keeper
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from textual.pilot import Pilot
 
+    from engine.schema import Language
     from tui.app import LlmApp
     from tui.store import Store
 
@@ -94,6 +97,25 @@ async def test_without_a_model_the_first_screen_and_the_error_say_where_they_com
         (note,) = app._notifications
         assert note.message == f"{app.strings('said.no_model')}\n→ {app.strings('hint.models')}"
         assert app.chat.prompt.text == "你好"
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+async def test_who_chats_with_the_small_default_is_told_of_better_company_that_is_not_here(
+    tmp_path: Path, tiny_model_home: Path, language: Language
+) -> None:
+    home, small = tmp_path / "home", catalog.default_entry().name
+    shutil.copytree(tiny_model_home / "models" / "tiny", home / "models" / small)
+    app = make_app(home, language)
+    async with running(app) as pilot:
+        told = app.strings("greeting.better", name=catalog.COMPANY).split(": ")[0].split("：")[0]
+
+        def said() -> bool:
+            return "".join(told.split()) in "".join(screen_text(app).split())
+
+        await wait_until(pilot, said, "the better one")
+        shutil.copytree(home / "models" / small, home / "models" / catalog.COMPANY)
+        await app.chat.show()
+        await wait_until(pilot, lambda: not said(), "nothing more of it")
 
 
 async def test_what_is_said_does_not_lie_over_the_prompt(tiny_model_home: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import sqlite3
 import stat
 import sys
@@ -15,6 +16,7 @@ import pytest
 from cli_process import COMMAND, ROOT, environment, llm
 from rich.cells import cell_len
 
+from engine import catalog
 from engine.errors import EngineError
 from tui import commands
 from tui.cli import slash
@@ -274,6 +276,18 @@ def test_another_model_may_chat_than_does_the_rest(tiny_model_home: Path) -> Non
         done = llm(tiny_model_home, *words, *short, stdin=b"hello\n", env=env)
         assert done.returncode == 3
         assert b"missing" in done.stderr
+
+
+def test_help_names_better_company_than_the_small_default_where_it_is_not_here(
+    tiny_model_home: Path, tmp_path: Path
+) -> None:
+    small = catalog.default_entry().name
+    shutil.copytree(tiny_model_home / "models" / "tiny", tmp_path / "models" / small)
+    told = f"llm models pull {catalog.COMPANY}".encode()
+    assert told in llm(tmp_path, "chat", stdin=b"/help\n").stderr
+    shutil.copytree(tmp_path / "models" / small, tmp_path / "models" / catalog.COMPANY)
+    assert told not in llm(tmp_path, "chat", stdin=b"/help\n").stderr
+    assert told not in piped(tiny_model_home, "/help").stderr
 
 
 def test_a_wrong_word_in_a_pipe_is_told_and_decides_the_exit_code(tiny_model_home: Path) -> None:

@@ -9,12 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from engine import catalog
 from engine.errors import InputError, UsageError
 from engine.schema import Chunk, Document
 from engine.tasks.breaks import shown
 from tui import chat_file, commands
 from tui.cli import slash_tasks
-from tui.cli.console import Console, counted
+from tui.cli.console import Console, counted, program
 from tui.cli.deliver import place_of
 from tui.cli.inputs import as_read, read_file, text_or_file
 from tui.cli.line_chat import Chat
@@ -51,6 +52,10 @@ def _help(chat: Chat, rest: str) -> None:
         console.quote(f"{names} {console.said(command.usage)}\n  {console.said(command.help)}")
         return
     console.quote("\n".join(help_lines(console, shutil.get_terminal_size((100, 24)).columns)))
+    here = not chat.run.settings["endpoint"]
+    if here and (better := catalog.better_company(chat.session.name, chat.run.library.names())):
+        pull = f"{program()} models pull {better}"
+        console.note(f"this small model is short-spoken; {better} is better company: {pull}")
 
 
 def help_lines(console: Console, columns: int) -> list[str]:

@@ -125,6 +125,14 @@ class Models:
         """The memory for people."""
         return f"{self.memory / 1e6:.0f} MB"
 
+    @property
+    def better(self) -> str:
+        """A model to bring here for better conversations; empty where none is known, or it is here."""
+        try:
+            return "" if self.at_server else catalog.better_company(self.name, self._app.library.names())
+        except EngineError:  # the folder can't be read: nothing can be brought there
+            return ""
+
     def count(self, text: str) -> int:
         """Tokens of a text as it is read; 0 while no model is loaded."""
         return self._counter.count(shown(text)) if self._counter else 0

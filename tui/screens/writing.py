@@ -79,7 +79,11 @@ class WritingScreen(Screen[None]):
         models = self.app.models
         model = models.name or ("…" if models.installing else strings("greeting.no_model"))
         place = "$model" if models.installing else "[$warning]$model[/]"
-        greeting = Content.from_markup(strings("greeting", model=place), model=visible(model))
+        where = "greeting.server" if models.at_server else "greeting.here"
+        said = strings("greeting", model=place, where=strings(where, place="$server"))
+        if models.better:
+            said += "\n\n" + strings("greeting.better", name=models.better)
+        greeting = Content.from_markup(said, model=visible(model), server=visible(models.place.removesuffix("/api")))
         await self.transcript.show(self.talk.path, greeting)
         self._mark_waiting()
         if not self.app.is_running:  # it was left meanwhile, and the screen is being taken down

@@ -3,10 +3,13 @@
 TEXTS = {
     "prompt.placeholder": "Ask anything   ({key[newline]} new line · / words · @ file)",
     "greeting": "[b $primary]llm[/]  ·  {model}\n\n"
-    "Everything stays on this machine.\n\n"
+    "{where}\n\n"
     "[b $accent]{key[send]}[/] sends   [b $accent]{key[newline]}[/] breaks the line   [b $accent]{key[stop]}[/] stops\n"
     "[b $accent]@[/] attaches a file   [b $accent]/[/] lists words   [b $accent]{key[history]}[/] finds old chats\n"
     "[b $accent]{key[palette]}[/] has every command   [b $accent]{key[help]}[/] explains the keys",
+    "greeting.here": "Everything stays on this machine.",
+    "greeting.server": "What you write is sent to {place}.",
+    "greeting.better": "This small model is short-spoken.\n{name} is better company: {key[models]} brings it",
     "greeting.no_model": "no model yet: {key[models]} brings one",
     "title.new": "New conversation",
     "status.loading": "loading {model} …",

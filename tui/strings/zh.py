@@ -3,10 +3,13 @@
 TEXTS = {
     "prompt.placeholder": "想问什么都行（{key[newline]} 换行 · / 命令 · @ 文件）",
     "greeting": "[b $primary]llm[/]  ·  {model}\n\n"
-    "一切都留在这台机器上。\n\n"
+    "{where}\n\n"
     "[b $accent]{key[send]}[/] 发送   [b $accent]{key[newline]}[/] 换行   [b $accent]{key[stop]}[/] 停止\n"
     "[b $accent]@[/] 附上文件   [b $accent]/[/] 列出命令   [b $accent]{key[history]}[/] 找以前的对话\n"
     "[b $accent]{key[palette]}[/] 全部功能   [b $accent]{key[help]}[/] 按键说明",
+    "greeting.here": "一切都留在这台机器上。",
+    "greeting.server": "您写的会发给 {place}。",
+    "greeting.better": "这个小模型话不多；{name} 聊得更好：按 {key[models]} 下载",
     "greeting.no_model": "还没有模型：按 {key[models]} 下载",
     "title.new": "新对话",
     "status.loading": "正在载入 {model} …",

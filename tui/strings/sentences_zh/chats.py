@@ -1,6 +1,7 @@
 """Conversations: the history, and the line chat."""
 
 FORMS = (
+    (r"this small model is short-spoken; (\S+) is better company: (.+)", "这个小模型话不多；{1} 聊得更好：{2}"),
     # History
     (r"(\d+) messages?", "{1} 条消息"),
     (r"no conversation is kept yet; (.+) begins one", "还没有保存过对话；{1} 开始一个"),
