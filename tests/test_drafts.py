@@ -149,10 +149,11 @@ def test_drafts_grow_where_they_hit_and_pause_where_they_miss() -> None:
 
 def test_what_a_draft_costs_is_timed() -> None:
     """One token of a draft is always right: worth a step that takes half as long again, not one that takes thrice."""
-    for seconds, pays in ((1.5, True), (3.0, False)):
+    # A plain step may wait for the disk, the first above all.
+    for seconds, plain, pays in ((1.5, (9.0, 1.0), True), (3.0, (9.0, 1.0), False), (3.0, (1.0, 9.0), False)):
         guesser = Drafts([1, 2, 3, 4, 1, 2, 3])
-        guesser.judge(0, 0, 9.0)  # the first waits for the disk
-        guesser.judge(0, 0, 1.0)
+        for one in plain:
+            guesser.judge(0, 0, one)
         proposed = 0
         for _ in range(20):
             if draft := guesser.propose():
@@ -185,6 +186,10 @@ def test_drafts_are_shorter_where_a_token_costs_more() -> None:
         lengths.append(len(guesser.propose()))
     assert lengths == sorted(lengths, reverse=True)
     assert len(set(lengths)) == 3
+    assert lengths[1:] == [
+        4,
+        2,
+    ]  # 0.6, the chance of one token more where one is right, to this power is worth 0.1, 0.3
 
 
 @needs_native
