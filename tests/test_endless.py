@@ -28,6 +28,11 @@ PAIR = {"type": "array", "prefixItems": [{"type": "integer"}, {"$ref": "#"}]}
         ({"$defs": {"a/b": FULL}, "$ref": "#/$defs/a~1b"}, None),
         (PAIR | {"minItems": 2}, None),
         (PAIR | {"minItems": 1}, "[1, [2]]"),
+        (PAIR | {"items": {"$ref": "#"}, "minItems": 1}, "[1]"),
+        ({"type": "array", "prefixItems": [{"type": "integer"}], "items": {"$ref": "#"}, "minItems": 2}, None),
+        ({"items": {"$ref": "#"}, "minItems": 1}, None),
+        ({"properties": {"next": {"$ref": "#"}}, "required": ["next"]}, None),
+        ({"anyOf": [LIST, {"enum": ["end"]}]}, '{"v": 1, "next": "end"}'),
         ({"$ref": "#node", "$defs": {"n": {"$anchor": "node", "type": "integer"}}}, "3"),
     ],
 )

@@ -132,3 +132,9 @@ def test_a_text_without_words_is_given_whole_where_it_is_short_and_else_refused_
     assert said == ["😀😀!"]
     with pytest.raises(InputError, match="has no words"):
         list(extract(tiny_session, Document("a", "😀" * 5000)))
+
+
+def test_of_two_that_are_as_central_the_first_of_the_text_is_taken_and_of_others_the_central() -> None:
+    order = [[1.0, 0.2, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.2], [1.0, 0.2, 0.0], [0.0, 1.0, 0.0]]
+    assert choose(unit(order), [10] * 5, 10) == [0]
+    assert choose(unit(order[1:] + order[:1]), [10] * 5, 10) == [2]

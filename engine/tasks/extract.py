@@ -110,12 +110,8 @@ def choose(
 
     The best one is always taken. `towards` (C,): centrality is likeness to this instead.
     """
-    centre = vectors.sum(0) if towards is None else towards
-    value = vectors @ centre
-    if towards is None:
-        value = (value - 1) / max(1, len(vectors) - 1)  # without the sentence itself
-    spread = float(value.std()) or 1.0
-    value = (value - value.mean()) / spread
+    value = vectors @ (vectors.sum(0) if towards is None else towards)
+    value = (value - value.mean()) / (float(value.std()) or 1.0)
     value[0] += LEAD
     likeness = np.zeros(len(vectors), dtype=np.float32)
     known: dict[int, NDArray[np.float32]] = {}
