@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import itertools
 import threading
 import time
 from dataclasses import replace
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 
 PATIENCE = 60.0
 """Seconds: only a broken app needs them."""
+KEPT = 32
+"""Apps of before whose memory may stay: each settles what is there as if it were the only one."""
+_begun = itertools.count(1)
 
 
 async def wait_until(pilot: Pilot[Any], true: Callable[[], object], what: str = "") -> None:
@@ -71,6 +76,8 @@ async def running(app: LlmApp, size: tuple[int, int] = (80, 24), *, loaded: bool
         notify(message, **how | {"timeout": PATIENCE})
 
     app.notify = stay  # type: ignore[method-assign]
+    if next(_begun) % KEPT == 0:
+        gc.unfreeze()
     async with app.run_test(size=size) as pilot:
         if loaded:
             await wait_until(pilot, lambda: app.models.name, "the model")

@@ -7,10 +7,16 @@ import os
 import queue
 import sys
 import threading
+import weakref
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tui.jobs import let_go
 from tui.runner import Runner, settle_memory
+
+if TYPE_CHECKING:
+    from engine.session import Session
 
 
 class Niceness:
@@ -42,20 +48,27 @@ def test_the_models_threads_give_way_to_the_one_that_draws() -> None:
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == ours
 
 
-def test_what_was_loaded_is_not_looked_through_again_and_what_was_let_go_of_is() -> None:
+def test_what_was_loaded_is_not_looked_through_again_and_what_was_let_go_of_is(tiny_session: Session) -> None:
     class Loaded:
         pass
 
+    runner = Runner(lambda message: None)
+    runner.session = tiny_session
     first, second = Loaded(), Loaded()
     first.other, second.other = second, first  # type: ignore[attr-defined]
     alive = {id(first), id(second)}
+    there = weakref.ref(first)
     try:
         settle_memory()
         assert gc.get_freeze_count() > 0
         assert not alive & {id(found) for found in gc.get_objects()}
         del first, second
         settle_memory()
+        assert there() is not None
+        let_go(runner)
+        settle_memory()
         gc.unfreeze()
         assert not any(type(found).__name__ == "Loaded" for found in gc.get_objects())
     finally:
         gc.unfreeze()
+        runner.close()

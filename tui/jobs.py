@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import re
 import threading
 import time
@@ -118,6 +119,7 @@ def let_go(room: Runner) -> None:
     if room.session is not None:
         room.session.close()
         room.session = None
+        gc.unfreeze()  # it was settled: see `settle_memory`
 
 
 def _bare(error: Exception) -> Exception:

@@ -35,9 +35,8 @@ def _after_the_keys() -> None:
 
 
 def settle_memory() -> None:
-    """What has been loaded stays: the garbage collector need not look through it again and again, for a tenth of a
-    second each time, in which no key is answered."""
-    gc.unfreeze()  # a model that was let go of
+    """What has been loaded stays until it is let go of: the garbage collector need not look through it again and again,
+    for a tenth of a second each time, in which no key is answered."""
     gc.collect()
     gc.freeze()
 
