@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -283,6 +284,7 @@ def test_a_killed_command_goes_on_to_the_same_weights(home: Path) -> None:
             with safe_open(kept, framework="pt") as file:
                 if json.loads(file.metadata()["training"])["step"] >= 2:
                     break
+        time.sleep(0.01)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     assert not (home / "parts").exists()

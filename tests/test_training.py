@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from engine import adapter, checkpoint, manifest
@@ -16,6 +17,7 @@ from engine.model_folder import read_config
 from engine.schema import Message
 from engine.session import Session
 from engine.training import rows, state
+from engine.training.adamw import AdamW
 from engine.training.loop import Trainer
 from engine.training.lora import LoRALinear, TrainableKernel, loss_of, open_decoder
 from engine.training.settings import TrainingConfig
@@ -198,22 +200,50 @@ def test_a_run_stopped_right_after_a_step_or_while_measuring_goes_on_to_the_same
     assert parts.read_bytes() == whole.read_bytes()
 
 
+def test_steps_are_those_of_pytorch_bit_by_bit() -> None:
+    """Two groups that decay each at their own rate, a rate that changes, and a parameter without a gradient."""
+    start = [torch.randn(5, 3), torch.randn(7), torch.randn(2)]
+    ours, theirs = ([nn.Parameter(tensor.clone()) for tensor in start] for _ in range(2))
+    optimizer = AdamW([(ours[:1], 0.1), (ours[1:], 0.0)], 0.01, betas=(0.9, 0.95))
+    groups = [{"params": theirs[:1], "weight_decay": 0.1}, {"params": theirs[1:], "weight_decay": 0.0}]
+    reference = torch.optim.AdamW(groups, lr=0.01, betas=(0.9, 0.95))
+    for step in range(6):
+        optimizer.rate = 0.01 / (1 + step)
+        for group in reference.param_groups:
+            group["lr"] = optimizer.rate
+        optimizer.zero_grad()
+        reference.zero_grad()
+        for left, right in zip(ours[:2], theirs, strict=False):
+            left.grad = torch.randn_like(left)
+            right.grad = left.grad.clone()
+        optimizer.step()
+        reference.step()
+        assert all(torch.equal(left, right) for left, right in zip(ours, theirs, strict=True))
+    assert not torch.equal(ours[0], start[0])
+    assert torch.equal(ours[2], start[2])
+    for left, right in zip(ours[:2], theirs, strict=False):
+        assert optimizer.state[left].keys() == reference.state[right].keys()
+        assert all(
+            torch.equal(optimizer.state[left][name], reference.state[right][name]) for name in reference.state[right]
+        )
+
+
 def test_a_run_stopped_amid_an_update_keeps_no_state_of_that_moment(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run(Trainer(folder, taught(), CONFIG, whole, "cpu"))
-    true_step = torch.optim.AdamW.step
+    true_step = AdamW.step
     calls = 0
 
-    def stopped(optimizer: torch.optim.AdamW) -> None:
+    def stopped(optimizer: AdamW) -> None:
         nonlocal calls
         calls += 1
         true_step(optimizer)
         if calls == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(torch.optim.AdamW, "step", stopped)
+    monkeypatch.setattr(AdamW, "step", stopped)
     with pytest.raises(KeyboardInterrupt):
         run(Trainer(folder, taught(), CONFIG, parts, "cpu"))
     monkeypatch.undo()

@@ -17,6 +17,7 @@ from engine.layout import Consecutive
 from engine.model_folder import read_config
 from engine.tokenizer import Tokenizer
 from engine.training import rows, state, stepping
+from engine.training.adamw import AdamW
 from engine.training.lora import dtype_of, loss_of, open_decoder
 from engine.training.settings import TARGETS
 
@@ -133,9 +134,7 @@ class Trainer:
         for kind in self.model.rotary.kinds:
             # Made here: a sample would make them in inference mode, where no gradient may pass.
             self.model.rotary(kind, Consecutive(0, self.config.longest, self.device), self.device)
-        optimizer = torch.optim.AdamW(
-            self.parameters.values(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay
-        )
+        optimizer = AdamW([(list(self.parameters.values()), self.config.weight_decay)], self.config.learning_rate)
         path = state.place(self.out)
         run = {"settings": self.config.to_json(), "base": manifest.read(self.folder).base, "data": self._digest}
         if self.start:
@@ -144,13 +143,12 @@ class Trainer:
         adapter.save(self.out, self.parameters, self._info(known))
         path.unlink(missing_ok=True)
 
-    def gradient(self, number: int, optimizer: torch.optim.Optimizer) -> tuple[float, int]:
+    def gradient(self, number: int, optimizer: AdamW) -> tuple[float, int]:
         """A step's clipped gradient; its loss, and its tokens."""
         batch = [self.rows[row] for row in self.steps[number]]
         learnt = sum(len(row.learnt) for row in batch)
-        for group in optimizer.param_groups:
-            group["lr"] = self.config.rate(number, len(self.steps))
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.rate = self.config.rate(number, len(self.steps))
+        optimizer.zero_grad()
         total = 0.0
         for together in rows.passes_of(batch, self.config.pass_tokens):
             loss = loss_of(self.model, *self._tensors(together)) / learnt

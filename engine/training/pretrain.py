@@ -25,6 +25,7 @@ from engine.model import Decoder
 from engine.sampling import Sampler
 from engine.tokenizer import Tokenizer
 from engine.training import state, stepping
+from engine.training.adamw import AdamW
 from engine.training.corpus import Corpus, begin_of, end_of
 from engine.training.lora import dtype_of
 
@@ -116,11 +117,8 @@ class Pretrainer:
         parameters = dict(self.model.named_parameters())
         matrices = [parameter for parameter in parameters.values() if parameter.dim() == 2]
         norms = [parameter for parameter in parameters.values() if parameter.dim() != 2]
-        optimizer = torch.optim.AdamW(
-            [{"params": matrices, "weight_decay": self.blueprint.weight_decay}, {"params": norms, "weight_decay": 0.0}],
-            lr=self.blueprint.learning_rate,
-            betas=(0.9, 0.95),
-        )
+        groups = [(matrices, self.blueprint.weight_decay), (norms, 0.0)]
+        optimizer = AdamW(groups, self.blueprint.learning_rate, betas=(0.9, 0.95))
         path = state.place(self.out)
         run = {"settings": self.blueprint.to_json(), "seed": self.seed, "data": self.corpus.digest}
         known = yield from stepping.go(self, self.steps, path, run, parameters, optimizer)
@@ -128,12 +126,11 @@ class Pretrainer:
             self._write(known)
         path.unlink(missing_ok=True)
 
-    def gradient(self, number: int, optimizer: torch.optim.Optimizer) -> tuple[float, int]:
+    def gradient(self, number: int, optimizer: AdamW) -> tuple[float, int]:
         """A step's clipped gradient, its learning rate set; its loss a token, and its tokens."""
         batch = self.corpus.batch(self._starts(number)).to(self.device)  # (B, T + 1)
-        for group in optimizer.param_groups:
-            group["lr"] = self.blueprint.rate(number, self.steps)
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.rate = self.blueprint.rate(number, self.steps)
+        optimizer.zero_grad()
         tokens, total = batch.shape[0] * (batch.shape[1] - 1), 0.0
         at_once = max(1, self.blueprint.pass_tokens // self.blueprint.context)
         for first in range(0, len(batch), at_once):

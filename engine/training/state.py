@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    import torch
     from torch import Tensor, nn
+
+    from engine.training.adamw import AdamW
 
 KEY = "training"
 
@@ -61,7 +62,7 @@ def alone(out: Path) -> Iterator[None]:
         lock.release()
 
 
-def save(path: Path, state: State, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
+def save(path: Path, state: State, parameters: Mapping[str, nn.Parameter], optimizer: AdamW) -> None:
     """Parameters and the optimizer's moments in float32, whole or not at all."""
     from safetensors.torch import save as to_bytes
 
@@ -74,9 +75,7 @@ def save(path: Path, state: State, parameters: Mapping[str, nn.Parameter], optim
     write_whole(path, to_bytes(tensors, metadata))
 
 
-def load(
-    path: Path, run: dict[str, Any], parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer
-) -> State | None:
+def load(path: Path, run: dict[str, Any], parameters: Mapping[str, nn.Parameter], optimizer: AdamW) -> State | None:
     """Put a kept state into place; None if there is none. Raises UsageError for one of another run, CheckpointError for
     a damaged one."""
     import safetensors

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
     from pathlib import Path
 
-    import torch
     from torch import nn
+
+    from engine.training.adamw import AdamW
 
 SAVE_EVERY = 60.0
 """Seconds between two saved states: what a killed run has to do again."""
@@ -49,7 +50,7 @@ class Measured:
 class Task(Protocol):
     """What a run asks of what it trains."""
 
-    def gradient(self, number: int, optimizer: torch.optim.Optimizer) -> tuple[float, int]:
+    def gradient(self, number: int, optimizer: AdamW) -> tuple[float, int]:
         """A step's clipped gradient, its learning rate set; its loss, and its tokens."""
         ...
 
@@ -64,7 +65,7 @@ def go(
     path: Path,
     run: Mapping[str, Any],
     parameters: Mapping[str, nn.Parameter],
-    optimizer: torch.optim.Optimizer,
+    optimizer: AdamW,
 ) -> Generator[Step | Measured, None, state.State]:
     """Take `count` steps, from where an earlier run was stopped; the state stays at `path` until its owner deletes it.
 
@@ -115,9 +116,9 @@ def _due(known: state.State, count: int) -> bool:
     return not measured and (known.step % every == 0 or known.step == count)
 
 
-def _require_finite(step: int, loss: float, optimizer: torch.optim.Optimizer) -> None:
+def _require_finite(step: int, loss: float, optimizer: AdamW) -> None:
     if not math.isfinite(loss):
-        rate = max(group["lr"] for group in optimizer.param_groups)
         raise UsageError(
-            f"the loss of step {step} is {loss}: training has run away", hint=f"a learning rate below {rate:g}"
+            f"the loss of step {step} is {loss}: training has run away",
+            hint=f"a learning rate below {optimizer.rate:g}",
         )
