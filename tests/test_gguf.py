@@ -8,6 +8,7 @@ import gguf
 import numpy
 import pytest
 import torch
+import toy_checkpoints
 import toy_families
 import toy_gguf
 from gguf import GGMLQuantizationType as Kind
@@ -194,6 +195,25 @@ def test_windows_of_gemma_are_where_the_file_says_and_have_its_base(
     reference = toy_families.random_model(config)
     path = toy_gguf.write(reference, tmp_path / "toy.gguf")
     torch.testing.assert_close(logits(path), reference_logits(reference, IDS), rtol=1e-4, atol=1e-4)
+
+
+def test_lists_are_what_the_gguf_package_reads_and_a_file_that_ends_in_one_is_refused(tmp_path: Path) -> None:
+    path = toy_checkpoints.write_chat_gguf(tmp_path / "tiny.gguf")
+    source, theirs = GgufSource(path), gguf.GGUFReader(path)
+    assert list(source._reader.fields) == list(theirs.fields)
+    for name, field in theirs.fields.items():
+        ours = source._reader.fields[name]
+        assert (ours.types, ours.contents(), ours.contents(slice(3))) == (
+            field.types, field.contents(), field.contents(slice(3))
+        )  # fmt: skip
+    lists = [field for field in theirs.fields.values() if field.types[0] == gguf.GGUFValueType.ARRAY]
+    assert {field.types[1].name for field in lists} == {"STRING", "FLOAT32", "INT32"}
+    for field in lists:
+        shorter = tmp_path / "shorter.gguf"
+        for left in (30, 1000, 1001):
+            shorter.write_bytes(path.read_bytes()[: field.offset + len(field.name) + left])
+            with pytest.raises(CheckpointError, match="not a readable GGUF file"):
+                GgufSource(shorter)
 
 
 def test_a_text_that_is_no_utf_8_is_refused_by_name(good: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -125,8 +126,8 @@ class GgufSource:
 @cache
 def reader() -> type[GGUFReader]:
     """The reader of the gguf package, over plain arrays: each slice of numpy's class for mapped files costs more than
-    what is read of it, and a vocabulary is a million slices."""
-    from gguf import GGUFReader
+    what is read of it. And a list at a time: a vocabulary is a million slices."""
+    from gguf import GGUFReader, GGUFValueType
     from numpy import ndarray
 
     class Reader(GGUFReader):
@@ -137,6 +138,30 @@ def reader() -> type[GGUFReader]:
         @data.setter
         def data(self, mapped: Any) -> None:
             self._data = mapped.view(ndarray)
+
+        def _get_field_parts(self, orig_offs: int, raw_type: int) -> tuple[int, list[Any], list[int], list[Any]]:
+            if raw_type != GGUFValueType.ARRAY or self.byte_order != "I":
+                return super()._get_field_parts(orig_offs, raw_type)
+            parts = [self._get(orig_offs, "u4"), self._get(orig_offs + 4, "u8")]
+            (kind,), (count,) = parts[0].tolist(), parts[1].tolist()
+            at = orig_offs + 12
+            if kind == GGUFValueType.STRING:
+                for _ in range(count):
+                    begin = at + 8
+                    at = begin + int.from_bytes(self._data[at:begin], sys.byteorder)
+                    if at > len(self._data):
+                        raise ValueError("it ends within a list")
+                    parts.append(self._data[begin:at])
+            elif kind in self.gguf_scalar_to_np:
+                values = self._get(at, self.gguf_scalar_to_np[kind], count)
+                if len(values) < count:
+                    raise ValueError("it ends within a list")
+                parts += list(values[:, None])
+                at += values.nbytes
+            else:
+                return super()._get_field_parts(orig_offs, raw_type)
+            types = [GGUFValueType.ARRAY, *[GGUFValueType(kind)] * bool(count)]
+            return at - orig_offs, parts, list(range(2, 2 + count)), types
 
     return Reader
 
