@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from engine.endless import endless
 from engine.errors import OutputError, UsageError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from engine.tokenizer import Tokenizer
 
 _DEEPEST = 64
+_IN_URIS = "#%/:?@!$&'()*+,;="
 _WAY_OUT = "what refers to itself may be null, a list that may be empty, or not required"
 _SLICES = ['[^"\\\\\\x00-\\x1F\\x7F]{1,30}']
 """Tokens that a text may go on with, kept apart: without, its mask takes milliseconds; more slices only cost time."""
@@ -55,8 +57,9 @@ def compile_schema(schema: Schema) -> Grammar:
 
     if _depth(schema) > _DEEPEST:
         raise UsageError(f"the schema is nested more than {_DEEPEST} deep")
+    addressed = _addressed(schema)
     # A limit of ours may contradict a schema that asks for long texts or large numbers in ways only a parser can see.
-    for candidate in (bounded(schema), schema):
+    for candidate in (bounded(addressed), addressed):
         try:
             # A model that may indent may write spaces for ever. One after each mark is what models know best: without
             # them the plain model got 30 of 36 fields right, with them 35. What can't be enforced is refused.
@@ -78,6 +81,19 @@ def compile_schema(schema: Schema) -> Grammar:
                 raise UsageError("the schema can't be guaranteed: each value would need another in it", hint=_WAY_OUT)
             return Grammar(schema, rules)
     raise UsageError(f"the schema can't be guaranteed: {_first_line(refused)}", hint=_advice(refused))
+
+
+def _addressed(value: Any) -> Any:
+    """The schema with its references as URIs, as the library insists: people write #/$defs/人 or #/$defs/full name."""
+    if isinstance(value, list):
+        return [_addressed(part) for part in value]
+    if not isinstance(value, dict):
+        return value
+    # What a value must be is no schema, whatever its keys are called.
+    parts = {key: part if key in {"const", "enum"} else _addressed(part) for key, part in value.items()}
+    if isinstance(reference := parts.get("$ref"), str):
+        parts["$ref"] = quote(reference, safe=_IN_URIS, errors="surrogatepass")
+    return parts
 
 
 def literally(text: str) -> Grammar:

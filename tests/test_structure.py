@@ -303,12 +303,20 @@ def test_any_text_is_a_schema_that_can_be_guaranteed_or_a_usage_error(text: str)
         {"type": "integer", "minimum": 3, "maximum": 2},
         {"$ref": "https://example.org/schema.json"},
         {"$ref": "other.json"},
+        {"$ref": "#/$defs/\ud800"},
         {"type": "object", "x-guidance": {"lenient": True}, "properties": {"a": {"not": {}}}},
     ],
 )
 def test_a_schema_that_can_not_be_guaranteed_is_refused(schema: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="can't be guaranteed"):
         compile_schema(schema)
+
+
+@pytest.mark.parametrize(("name", "reference"), [("人", "人"), ("full name", "full name"), ("a/b [x]", "a~1b%20[x]")])
+def test_a_reference_reaches_a_name_that_no_uri_holds_as_it_is(name: str, reference: str) -> None:
+    parts = {"$ref": {"$ref": f"#/$defs/{reference}"}, "c": {"const": {"$ref": "# 人"}}}
+    grammar = compile_schema({"properties": parts, "required": ["$ref", "c"], "$defs": {name: {"type": "integer"}}})
+    assert grammar.fits('{"$ref": 3, "c": {"$ref": "# 人"}}')
 
 
 def test_a_value_that_can_not_be_begun_is_refused_and_a_wrong_pattern_told() -> None:
