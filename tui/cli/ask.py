@@ -61,7 +61,7 @@ def ask(
             chunks = fill.fill(session, question, given, grammar, sampling, system=system, overflow=policy)
             show_value(run, session, grammar, chunks, on_event=sources.take, extra=sources.to_json)
             return
-        run.delivery.show(
+        result = run.delivery.show(
             answer.answer(
                 session, question, given, sampling, system=system, overflow=policy, end_loops=run.settings["end_loops"]
             ),
@@ -70,7 +70,7 @@ def ask(
             extra=sources.to_json,
             on_event=sources.take,
         )
-        tell_citations(run.console, sources.cited)
+        tell_citations(run.console, sources.cited, result.text)
 
 
 def read_question(options: Options, argument: str | None) -> tuple[str, list[Document]]:

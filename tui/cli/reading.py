@@ -77,11 +77,14 @@ def coverage_json(read: Coverage) -> dict[str, Any]:
     }
 
 
-def tell_citations(console: Console, cited: Sequence[Citation]) -> None:
-    """The lines that an answer rests on, on stderr, as `grep -n` would show them."""
+def tell_citations(console: Console, cited: Sequence[Citation], answer: str) -> None:
+    """The lines that an answer rests on, on stderr, as `grep -n` would show them: of a long one what bears it out."""
+    if not cited:
+        return
+    from engine.words import excerpt, words_of
+
     for citation in cited:
-        text = " ".join(citation.text.split())
-        console.quote(f"{citation.name}:{citation.line}: {text if len(text) <= 160 else text[:159] + '…'}")
+        console.quote(f"{citation.name}:{citation.line}: {excerpt(citation.text, words_of(answer), 160)}")
 
 
 def citations_json(cited: Sequence[Citation]) -> dict[str, Any]:
