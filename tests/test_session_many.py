@@ -173,3 +173,18 @@ def test_a_reply_ends_when_it_is_enough(session: Session) -> None:
         said[index] += chunk.text
     assert said[0] == joined(chunks)
     assert all(text.startswith(part) and len(part) >= 10 for text, part in zip(whole, said, strict=True))
+
+
+def test_what_fills_the_context_to_its_last_token_is_scored_together_as_it_is_alone(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels, asked = ["yes", "no"], several(3)
+    scored = session.score(asked[2], labels)
+    full = session.count_messages(asked[2]) + max(map(len, scored))
+    monkeypatch.setattr(session, "context", full)
+    for rows in (session.score(asked[2], labels), list(session.score_many(asked, labels))[2]):
+        assert rows == [pytest.approx(row, abs=5e-4) for row in scored]
+    monkeypatch.setattr(session, "context", full - 1)
+    with pytest.raises(InputTooLong):
+        session.score(asked[2], labels)
+    assert [isinstance(rows, InputTooLong) for rows in session.score_many(asked, labels)] == [False, False, True]
