@@ -78,6 +78,12 @@ def test_an_error_is_three_lines_at_most_and_quiet_does_not_hide_it(monkeypatch:
     assert stream.getvalue() == "llm: one\ntwo\n→ do this\na.txt: not valid UTF-8 at byte 4\n"
 
 
+def test_a_line_of_answer_ends_once(capsys: pytest.CaptureFixture[str]) -> None:
+    for text in ("a", "b\n", ""):
+        Console().line(text)
+    assert capsys.readouterr().out == "a\nb\n\n"
+
+
 def test_control_characters_are_shown_not_obeyed() -> None:
     assert visible("a\x1b[2Jb\x9bc\td\n") == "a␛[2Jb\ufffdc\td\n"
     assert visible("你好 🙂") == "你好 🙂"

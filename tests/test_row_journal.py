@@ -68,7 +68,7 @@ def test_rows_behind_a_slow_one_are_not_done_again(tmp_path: Path, die: str, kin
     text = (tmp_path / f"out.{kind}").read_text(encoding="utf-8")
     whole = tmp_path / "whole"
     whole.mkdir()
-    go(whole, ["slow", "b", "坏", "d", "e"], "", kind)
+    assert go(whole, ["slow", "b", "坏", "d", "e"], "", kind)[0] == 0
     assert text == (whole / f"out.{kind}").read_text(encoding="utf-8")
     assert sorted(path.name for path in tmp_path.glob("out*")) == [f"out.{kind}"]
 

@@ -142,6 +142,12 @@ def test_rows_that_finish_early_wait_for_those_before_them() -> None:
     assert [json.loads(line) for line in written[1:]] == [{"text": "b", "error": "no"}, {"text": "c", "label": "z"}]
 
 
+def test_a_row_with_an_error_says_nothing_as_text() -> None:
+    rows = [Row(text, fields={"text": text}) for text in "ab"]
+    output, written = table("text", rows, {0: {"error": "no"}, 1: {"label": "x"}})
+    assert (written, output.failed) == (["", "b\n"], 1)
+
+
 def test_a_column_of_the_input_keeps_its_name_and_value() -> None:
     rows = [Row("a", fields={"text": "a", "label": "gold"})]
     _, written = table("csv", rows, {0: {"label": "guess"}})

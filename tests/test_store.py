@@ -67,6 +67,19 @@ def test_what_was_kept_is_there_in_a_new_process(store: Store) -> None:
         assert (answer.ids, answer.logprobs) == ((1, 2), (-0.5, -2.0))
 
 
+def test_a_document_keeps_a_name_that_is_no_utf8(store: Store) -> None:
+    given = (os.fsdecode(b"caf\xe9.txt"), "内容")
+    conversation = store.create("t")
+    store.add(conversation, None, "user", "?", documents=[given])
+    assert store.shown(conversation)[0].documents == (given,)
+
+
+def test_the_shown_path_ends_before_what_another_process_adds_while_it_is_read(store: Store) -> None:
+    conversation, first, answer = exchange(store, "?", "!")
+    store.choose(conversation, answer, answer + 1)
+    assert [entry.id for entry in store.shown(conversation)] == [first, answer]
+
+
 def test_the_list_has_pinned_ones_first_and_goes_on_where_it_stopped(store: Store) -> None:
     ids = []
     for number in range(7):
@@ -211,9 +224,9 @@ def test_a_file_that_would_stay_mostly_empty_becomes_smaller(store: Store) -> No
 
 
 def test_age_deletes_what_is_old_and_not_pinned(store: Store) -> None:
-    long_ago = time.time() - 40 * 86400
-    old, pinned, fresh = (store.create(name, at=at) for name, at in (("a", long_ago), ("b", long_ago), ("c", None)))
-    for conversation, at in ((old, long_ago), (pinned, long_ago), (fresh, None)):
+    long_ago, lately = time.time() - 31 * 86400, time.time() - 29 * 86400
+    old, pinned, fresh = (store.create(name, at=at) for name, at in (("a", long_ago), ("b", long_ago), ("c", lately)))
+    for conversation, at in ((old, long_ago), (pinned, long_ago), (fresh, lately)):
         store.add(conversation, None, "user", "?", at=at)
     store.pin(pinned)
     assert store.expire(30) == 1
