@@ -49,6 +49,18 @@ def test_other_lines_go_to_the_model(line: str) -> None:
 
 def test_two_slashes_send_one() -> None:
     assert commands.unescaped("//help") == "/help"
+    for text in ("/help", "//help", "help /", ""):
+        assert commands.unescaped(commands.escaped(text)) == text
+        assert commands.parse(commands.escaped(text)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("1", 1), ("007", 7), ("２", 2), ("0", None), ("-1", None), ("", None), ("²", None), ("1.5", None), ("two", None),
+     ("9" * 18, 10**18 - 1), ("9" * 5000, None)],
+)  # fmt: skip
+def test_a_number_counts_from_one(text: str, number: int | None) -> None:
+    assert commands.number_of(text) == number
 
 
 def test_every_word_does_something() -> None:

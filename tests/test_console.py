@@ -87,6 +87,9 @@ def test_a_line_of_answer_ends_once(capsys: pytest.CaptureFixture[str]) -> None:
 def test_control_characters_are_shown_not_obeyed() -> None:
     assert visible("a\x1b[2Jb\x9bc\td\n") == "a␛[2Jb\ufffdc\td\n"
     assert visible("你好 🙂") == "你好 🙂"
+    assert visible("a\xa0\u202f\u2065\u206a\u3000\x1f") == "a\xa0\u202f\u2065\u206a\u3000␟"
+    for code in (0x7F, 0x80, 0x9F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)):
+        assert visible(chr(code)) == "\ufffd"
     assert visible("photo\u202egnp.exe") == "photo\ufffdgnp.exe"  # which would look like photoexe.png
 
 

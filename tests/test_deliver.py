@@ -16,7 +16,7 @@ import pytest
 from engine.errors import OutputError
 from engine.schema import Chunk, Coverage
 from tui.cli.console import Console
-from tui.cli.deliver import LOOPED, Delivery, Result, collect
+from tui.cli.deliver import LOOPED, Delivery, Result, collect, print_json
 from tui.cli.options import Options
 
 if TYPE_CHECKING:
@@ -63,18 +63,27 @@ def test_json_is_one_object_with_the_stable_keys(capsys: pytest.CaptureFixture[s
 
 def test_the_figures_are_of_the_first_token_the_end_and_what_was_read(capsys: pytest.CaptureFixture[str]) -> None:
     result = Result()
-    for chunk, elapsed in zip(CHUNKS, (0.25, 0.5, 0.75), strict=True):
+    for chunk, elapsed in zip(CHUNKS, (0.75, 1.5, 2.25), strict=True):
         result.add(replace(chunk, cached_tokens=3), elapsed)
     assert result.stats("tiny", "cpu") == (
         "tiny on cpu · prompt 7 tok (3 cached) at 8.0 tok/s · output 2 tok at 10.0 tok/s"
-        " · first token 0.25 s · total 0.75 s · stop"
+        " · first token 0.75 s · total 2.25 s · stop"
     )
     data = result.to_json("tiny")
-    assert (data["ttft_ms"], data["duration_ms"]) == (250, 750)
+    assert (data["ttft_ms"], data["duration_ms"]) == (750, 2250)
+    data = Result().to_json("tiny")
+    assert (data["prompt_tokens"], data["output_tokens"], data["mean_logprob"]) == (0, 0, None), "nobody counted"
+    told = Result(prompt_tokens=7, output_tokens=2, first_token=0.5, duration=1).stats("m", "its server")
+    assert told == "m on its server · prompt 7 tok · output 2 tok · first token 0.50 s · total 1.00 s · stop"
     started = time.monotonic()
     show(Options(json=True))
     data = json.loads(capsys.readouterr().out)
     assert 0 <= data["ttft_ms"] <= data["duration_ms"] <= 1000 * (time.monotonic() - started) + 1
+
+
+def test_a_value_is_one_line_of_utf8(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json(Console(), {"a": "你\n好"})
+    assert capsys.readouterr().out == '{"a": "你\\n好"}\n'
 
 
 def test_a_file_gets_the_whole_answer_and_stdout_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,8 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from engine.config import SamplingConfig
 from engine.errors import UsageError
-from tui.settings import SETTINGS, Settings, SettingsError, edit_file, find_key, parse, read_file
+from tui.settings import (
+    SETTINGS,
+    Settings,
+    SettingsError,
+    edit_file,
+    find_key,
+    parse,
+    read_file,
+    sampling,
+    seconds_of,
+    seeded,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,9 +27,9 @@ if TYPE_CHECKING:
 
 def load(tmp_path: Path, user: str = "", project: str = "", **environ: str) -> Settings:
     user_file = tmp_path / "config.toml"
-    user_file.write_text(user, "utf-8")
     folder = tmp_path / "project" / "inner"
     folder.mkdir(parents=True)
+    user_file.write_text(user, "utf-8")
     if project:
         (tmp_path / "project" / ".local-llm.toml").write_text(project, "utf-8")
     return Settings.load(user_file, environ=environ, folder=folder)
@@ -145,6 +157,9 @@ def test_a_missing_file_is_no_settings(tmp_path: Path) -> None:
     ("name", "text", "value"),
     [
         ("top-k", "40", 40),
+        ("threads", "1", 1),
+        ("threads", "1024", 1024),
+        ("ctx", "1", 1),
         ("temperature", "1", 1.0),
         ("stats", "on", True),
         ("markdown", "No", False),
@@ -156,6 +171,87 @@ def test_a_missing_file_is_no_settings(tmp_path: Path) -> None:
 )
 def test_texts_become_the_settings_type(name: str, text: str, value: Any) -> None:
     assert parse(find_key(name), text, "test") == value
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90s", 90),
+        ("45", 45),
+        ("30m", 1800),
+        (" 2H ", 7200),
+        ("007m", 420),
+        ("999999999", 999_999_999),
+        ("Forever", None),
+    ],
+)
+def test_a_stretch_of_time_is_in_seconds_minutes_or_hours(text: str, seconds: float | None) -> None:
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "m", "0", "00s", "-1s", "1.5h", "1d", "１m", "²s", "1 m", "1" * 10, "ever"])
+def test_what_is_no_stretch_of_time_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="such as 90s, 30m, 2h or forever"):
+        seconds_of(text)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost/v1", "https://example.org", "http://[::1]:8757/v1", "http://例子.测试/v1"]
+)
+def test_an_address_is_taken_without_a_key_in_it(url: str) -> None:
+    setting = find_key("endpoint")
+    assert parse(setting, url, "test") == url
+    for more in ("?key=1", "#key"):
+        with pytest.raises(SettingsError, match="LOCAL_LLM_API_KEY"):
+            parse(setting, url + more, "test")
+    for who in ("me@", "me:secret@", ":secret@"):
+        with pytest.raises(SettingsError, match="LOCAL_LLM_API_KEY"):
+            parse(setting, url.replace("//", f"//{who}"), "test")
+    for other in (url.replace("http", "ftp", 1), url.partition("//")[2], "http://", "http://x:0/v1", url + "\x07"):
+        with pytest.raises(SettingsError, match="expected a URL"):
+            parse(setting, other, "test")
+
+
+@pytest.mark.parametrize("toml", ['endpoint = "http://x/v1"', 'api_key_file = "key"'])
+def test_no_project_says_where_texts_are_sent(tmp_path: Path, toml: str) -> None:
+    with pytest.raises(SettingsError, match=r"local-llm\.toml: \w+ can't be set for a project"):
+        load(tmp_path / "a", project=toml)
+    settings = load(tmp_path / "b", user=toml)
+    assert settings.origin(toml.split(maxsplit=1)[0]).endswith("config.toml")
+
+
+def test_what_is_broken_hides_nothing_that_is_sound(tmp_path: Path) -> None:
+    user_file = tmp_path / "config.toml"
+    user_file.write_text("seed = 1\nnonsense = 1\n")
+    (tmp_path / ".local-llm.toml").write_text("top_k = 5\n")
+    environ = {"LOCAL_LLM_MIN_P": "much", "LOCAL_LLM_TOP_P": "0.5", "LOCAL_LLM_SEED": ""}
+    settings, broken = Settings.examine(user_file, environ=environ, folder=tmp_path)
+    assert [error.message.split(":")[0].split("/")[-1] for error in broken] == ["config.toml", "LOCAL_LLM_MIN_P"]
+    assert [settings[name] for name in ("seed", "top_k", "min_p", "top_p")] == [None, 5, None, 0.5]
+
+
+def test_what_is_put_below_stands_where_nobody_said_anything(tmp_path: Path) -> None:
+    settings = load(tmp_path, user="top_k = 1\n").with_values_below({"top_k": 2, "seed": 3}, "the last run")
+    assert [(settings[name], settings.origin(name)) for name in ("seed", "min_p")] == [
+        (3, "the last run"),
+        (None, "default"),
+    ]
+    assert settings["top_k"] == 1
+    back = settings.without("top_k").without("markdown")
+    assert [(back[name], back.origin(name)) for name in ("top_k", "markdown")] == [
+        (None, "default"),
+        (True, "default"),
+    ]
+
+
+def test_sampling_is_what_was_said_else_what_the_command_wants(tmp_path: Path) -> None:
+    said = load(tmp_path, user='temperature = 0\nrepeat_penalty = 1.5\nstop = ["a", "b"]\n')
+    assert sampling(said, temperature=0.7, max_tokens=9) == SamplingConfig(
+        temperature=0, repetition_penalty=1.5, stop=("a", "b"), max_tokens=9
+    )
+    assert seeded(SamplingConfig(seed=0)).seed == 0
+    assert seeded(SamplingConfig()).seed is not None
+    assert seeded(SamplingConfig()) != seeded(SamplingConfig())
 
 
 def test_editing_keeps_comments(tmp_path: Path) -> None:
