@@ -167,9 +167,11 @@ def test_an_argument_of_invalid_bytes_is_an_error() -> None:
         argument_text(os.fsdecode(b"a\xff"))
 
 
-def test_an_option_takes_text_or_a_file(tmp_path: Path) -> None:
-    (tmp_path / "prompt").write_text("be brief\n")
-    assert text_or_file(f"@{tmp_path}/prompt", "--system") == "be brief"
+def test_an_option_takes_text_or_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "p").write_text("be brief\n")
+    monkeypatch.chdir(tmp_path)
+    for name in ("@p", f"@{tmp_path}/p"):
+        assert text_or_file(name, "--system") == "be brief"
     assert text_or_file("@", "--system") == "@"
 
 

@@ -5,12 +5,23 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from engine.errors import InputError
-from tui.paths import PlaceError, at_home, check_output, ensure, places, write_output, write_private
+from tui.paths import (
+    PlaceError,
+    at_home,
+    check_output,
+    ensure,
+    ensure_private,
+    places,
+    project_file,
+    write_output,
+    write_private,
+)
 
 posix = pytest.mark.skipif(os.name != "posix", reason="modes and XDG are Unix's")
 
@@ -76,6 +87,53 @@ def test_an_output_file_keeps_its_mode_and_its_link(tmp_path: Path) -> None:
     assert link.is_symlink()
     assert path.read_text() == "new"
     assert mode(path) == 0o640
+
+
+@posix
+def test_a_new_output_has_the_mode_of_any_new_file(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_output(tmp_path / "out.txt", b"text")
+        assert os.umask(0o027) == 0o027
+    finally:
+        os.umask(before)
+    assert mode(tmp_path / "out.txt") == 0o640
+
+
+@posix
+def test_a_folder_for_sockets_is_nobody_elses(tmp_path: Path) -> None:
+    assert mode(ensure_private(tmp_path / "new")) == 0o700
+    (tmp_path / "open").mkdir(mode=0o755)
+    assert mode(ensure_private(tmp_path / "open")) == 0o700
+    (tmp_path / "link").symlink_to(tmp_path / "new")
+    with pytest.raises(PlaceError, match="belongs to someone else"):
+        ensure_private(tmp_path / "link")
+    assert mode(tmp_path / "link") == 0o700
+
+
+@posix
+def test_the_path_of_a_socket_is_short(tmp_path: Path) -> None:
+    def runtime(home: str, session: str = "") -> Path:
+        folder = places({"LOCAL_LLM_HOME": home, "XDG_RUNTIME_DIR": session}).runtime
+        assert len(os.fsencode(folder)) <= 90
+        return folder
+
+    assert runtime("/h") == Path("/h/state/run")
+    assert runtime("/" + "h" * 79) == Path("/" + "h" * 79 + "/state/run")
+    deep = [runtime("/" + "h" * length) for length in (80, 81)]
+    assert [folder.parent for folder in deep] == [Path(tempfile.gettempdir())] * 2
+    assert len(set(deep)) == 2, "each home has its own"
+    assert runtime("", "/run/user/7") == Path("/run/user/7/local-llm")
+    assert runtime("", "user/7").is_absolute()
+
+
+def test_the_nearest_file_of_a_project_counts(tmp_path: Path) -> None:
+    inner = tmp_path / "a" / "b" / "c"
+    inner.mkdir(parents=True)
+    (inner / ".local-llm.toml").mkdir()  # no file
+    for folder in (tmp_path, tmp_path / "a"):
+        (folder / ".local-llm.toml").touch()
+        assert project_file(inner) == folder / ".local-llm.toml"
 
 
 def test_an_output_in_a_missing_folder_is_an_input_error_and_leaves_nothing(tmp_path: Path) -> None:

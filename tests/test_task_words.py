@@ -63,10 +63,9 @@ def test_a_text_that_can_be_no_file_is_none(name: str) -> None:
 
 
 def test_several_lines_belong_to_a_word_that_takes_a_text() -> None:
-    found = commands.parse("/translate\nOne.\nTwo.\n")
-    assert found is not None
-    assert (found[0].name, found[1]) == ("translate", "One.\nTwo.")
-    assert commands.parse("/help\nme with this") is None
+    for word in commands.words():
+        name, found = commands.find(word).name, commands.parse(f"{word}\nOne.\nTwo.\n")
+        assert (found and (found[0].name, found[1])) == ((name, "One.\nTwo.") if name in WORDS else None)
     assert commands.parse("/usr/bin\n/usr/lib") is None
 
 
