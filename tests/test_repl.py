@@ -230,7 +230,7 @@ def test_ctrl_c_amid_other_work_than_an_answer_ends_that_alone(
         converse(a_chat(tiny_session, Written("/compact", interactive=False)))
 
 
-@pytest.mark.parametrize("start", ["/multi", '"""one'])
+@pytest.mark.parametrize("start", ["/multi", " /MULTI ", '"""one'])
 def test_ctrl_c_amid_several_lines_throws_them_away_and_stays(tiny_session: Session, start: str) -> None:
     chat = a_chat(tiny_session, Written(start, "two", CTRL_C, "/system be brief"))
     assert (converse(chat), chat.talk.system, chat.talk.path) == (0, "be brief", [])

@@ -46,7 +46,7 @@ def _tell(chat: Chat, error: EngineError) -> None:
 def _read(chat: Chat) -> str:
     """A turn: a line, or several between fences. Raises EOFError, and KeyboardInterrupt for Ctrl-C at an empty line."""
     line = chat.lines.read(PROMPT)
-    if line.strip() == "/multi":
+    if line.strip().lower() == "/multi":
         return _fenced(chat, "")
     if line.lstrip().startswith(FENCE):
         start = line.lstrip().removeprefix(FENCE)
