@@ -104,6 +104,8 @@ def test_binary_files_are_refused_with_the_byte(tmp_path: Path) -> None:
     path.write_bytes(b"\x89PNG\x00")
     with pytest.raises(InputError, match=r"binary.*byte 4"):
         read_file(str(path))
+    with pytest.raises(InputError, match=r"binary.*byte 0"):
+        decode(b"\0\0", "x")
 
 
 @pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16", "utf-32"])
@@ -157,6 +159,8 @@ def test_a_name_that_no_file_can_have_is_an_error() -> None:
 
 def test_huge_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "MAX_BYTES", 10)
+    (tmp_path / "big").write_bytes(b"x" * 10)
+    assert read_file(str(tmp_path / "big")).text == "x" * 10
     (tmp_path / "big").write_bytes(b"x" * 11)
     with pytest.raises(InputError, match="larger than"):
         read_file(str(tmp_path / "big"))

@@ -27,3 +27,27 @@ def test_lines_are_judged_in_order_whatever_is_read_again(
         chunk.text for chunk in judged(tiny_session, Document("x", "\n".join(lines)), Strings("en", Keys({})))
     )
     assert [int(found) for found in re.findall(r"` (?:row |第)(\d+)", said)] == list(range(20))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\n  One line. \n\n", [""]),
+        (f"{'x' * 60}\n\n  {'y' * 61}\n", [f" {'x' * 60}", f" {'y' * 59}…"]),
+    ],
+)
+def test_a_line_alone_is_not_said_again_and_of_several_each_is_cut(
+    tiny_session: Session, text: str, shown: list[str]
+) -> None:
+    chunks = list(judged(tiny_session, Document("x", text), Strings("en", Keys({}))))
+    assert [chunk.finish_reason for chunk in chunks[-1:]] == ["stop"]
+    found = [
+        re.fullmatch(r"(- )?\*\*\w+\*\* ([01]\.\d\d) `(█* *)`(.*)", line)
+        for line in "".join(chunk.text for chunk in chunks).splitlines()
+    ]
+    assert [line and line[4] for line in found] == shown
+    for line in found:
+        assert line
+        assert bool(line[1]) == (len(shown) > 1)
+        assert len(line[3]) == 20
+        assert abs(line[3].count("█") - 20 * float(line[2])) <= 0.6, "rounded twice"

@@ -67,19 +67,6 @@ def test_what_was_kept_is_there_in_a_new_process(store: Store) -> None:
         assert (answer.ids, answer.logprobs) == ((1, 2), (-0.5, -2.0))
 
 
-def test_a_document_keeps_a_name_that_is_no_utf8(store: Store) -> None:
-    given = (os.fsdecode(b"caf\xe9.txt"), "内容")
-    conversation = store.create("t")
-    store.add(conversation, None, "user", "?", documents=[given])
-    assert store.shown(conversation)[0].documents == (given,)
-
-
-def test_the_shown_path_ends_before_what_another_process_adds_while_it_is_read(store: Store) -> None:
-    conversation, first, answer = exchange(store, "?", "!")
-    store.choose(conversation, answer, answer + 1)
-    assert [entry.id for entry in store.shown(conversation)] == [first, answer]
-
-
 def test_the_list_has_pinned_ones_first_and_goes_on_where_it_stopped(store: Store) -> None:
     ids = []
     for number in range(7):

@@ -10,9 +10,11 @@ from cli_process import llm
 
 from engine.schema import Document
 from tui import commands
-from tui.files import is_file
+from tui.files import is_file, read_file
 from tui.screens.files import FilesScreen
-from tui.task_words import WORDS, Given, given
+from tui.strings import Strings
+from tui.talk import Turn
+from tui.task_words import WORDS, Given, asked_of, document_of, given, line_of
 from tui.widgets.attachments import Attachments
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from textual.pilot import Pilot
 
     from engine.schema import Language
+    from tui.task_words import TaskKind
 
 TEXT = "The meeting was moved to Tuesday at three."
 
@@ -67,6 +70,46 @@ def test_several_lines_belong_to_a_word_that_takes_a_text() -> None:
         name, found = commands.find(word).name, commands.parse(f"{word}\nOne.\nTwo.\n")
         assert (found and (found[0].name, found[1])) == ((name, "One.\nTwo.") if name in WORDS else None)
     assert commands.parse("/usr/bin\n/usr/lib") is None
+
+
+@pytest.mark.parametrize(
+    ("question", "line"),
+    [
+        (Turn("user", "why?"), "why?"),
+        (Turn("user", "/usr is full"), "//usr is full"),
+        (Turn("user", "About a.txt: why?", task=("ask", "a.txt", "why?")), "@a.txt why?"),
+        (Turn("user", "Summarize a.txt", task=("summarize", "a.txt", "short")), "/summarize short a.txt"),
+        (Turn("user", "Judge this text\n\nGood.\n\nBad.", task=("judge", "", "")), "/sentiment Good.\n\nBad."),
+        (Turn("user", "Translate a", task=("translate", "", ""), documents=(("a", "text"),)), "/translate"),
+    ],
+)
+def test_a_question_goes_back_to_the_line_that_asked_it(question: Turn, line: str) -> None:
+    assert line_of(question) == line
+    if question.task and question.task[0] != "ask":
+        found = commands.parse(line)
+        assert found
+        kind = WORDS[found[0].name]
+        _, path, argument = question.task
+        text = "" if path or question.documents else document_of(question, read_file).text
+        assert (kind, given(kind, found[1])) == (question.task[0], Given(argument, path, text))
+
+
+@pytest.mark.parametrize("kind", ["summarize", "translate", "judge"])
+def test_what_a_task_is_about_is_its_file_as_it_is_now_else_what_was_given_else_the_text(
+    kind: TaskKind, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("now")
+    given_too = (("b.txt", "given"), ("c.txt", "more"))
+    text = asked_of(kind, "One.\n\nTwo.", "short", Strings("en"))
+    found = [
+        document_of(Turn("user", text, task=(kind, path, "short"), documents=documents), read_file)
+        for path, documents in ((str(tmp_path / "a.txt"), given_too), ("", given_too), ("", ()))
+    ]
+    assert [(document.name, document.text) for document in found] == [
+        (str(tmp_path / "a.txt"), "now"),
+        ("b.txt", "given"),
+        ("text", "One.\n\nTwo."),
+    ]
 
 
 def told(app: LlmApp) -> str:
