@@ -7,6 +7,8 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+from prompt_toolkit.completion import CompleteEvent
+from prompt_toolkit.document import Document
 
 from engine.errors import EngineError
 from tui import commands
@@ -15,6 +17,7 @@ from tui.cli.line_chat import Chat
 from tui.cli.opening import Run
 from tui.cli.options import Options
 from tui.cli.prompt import PipedLines
+from tui.cli.prompt import _completer as completer
 from tui.keeper import Keeper
 from tui.talk import Talk
 
@@ -77,3 +80,28 @@ def test_an_answer_is_copied_by_its_number_from_the_end(
     assert capsys.readouterr().err == "copied 1 character to pbcopy\ncopied 6 characters to pbcopy\n"
     with pytest.raises(EngineError, match="there is no answer 3: 2 so far"):
         obey(chat, "/copy 3")
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("/re", ["/regen", "/retry", "/read"]),
+        ("/help re", ["regen", "retry", "read"]),
+        ("/model t", ["tiny"]),
+        ("/set m", ["max_tokens", "min_p", "markdown"]),
+        ("/file n", ["otes.txt"]),
+        ("/system @n", ["otes.txt"]),
+        ("/system n", []),
+        ("/stats o", []),
+        ("/nothing n", []),
+        ("/file n\n", []),
+        ("n", []),
+    ],
+)
+def test_tab_offers_what_a_word_takes(
+    typed: str, offered: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "notes.txt").touch()
+    monkeypatch.chdir(tmp_path)
+    found = completer(lambda: ["tiny", "other"]).get_completions(Document(typed), CompleteEvent())
+    assert [one.text for one in found] == offered

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from engine.errors import InputError, UsageError
 from tui import commands
 from tui.cli.console import is_terminal
+from tui.cli.slash import CHANGEABLE
 from tui.paths import PlaceError, ensure
-from tui.settings import SETTINGS
 
 if TYPE_CHECKING:
     from prompt_toolkit.history import History
@@ -126,7 +126,7 @@ def _completer(model_names: Callable[[], Iterable[str]]) -> Any:
                 inner = rest.removeprefix("@") if kind == "text" else rest
                 yield from PathCompleter(expanduser=True).get_completions(Document(inner), complete_event)
             else:
-                known = {"model": model_names, "setting": lambda: SETTINGS, "word": _bare_words}.get(kind)
+                known = {"model": model_names, "setting": lambda: CHANGEABLE, "word": _bare_words}.get(kind)
                 yield from _matching(rest, known() if known else ())
 
     def _matching(start: str, names: Iterable[str]) -> Iterable[Completion]:
