@@ -151,10 +151,26 @@ def test_folders_missing_and_empty_files_are_named(tmp_path: Path) -> None:
 
 
 def test_a_name_that_no_file_can_have_is_an_error() -> None:
-    with pytest.raises(InputError):
-        read_file("a\0b")
-    with pytest.raises(InputError):
-        read_file("x" * 5000)
+    for name, hint in (("a\0b", "check the path"), ("x" * 5000, "a text itself is piped in")):
+        with pytest.raises(InputError) as caught:
+            read_file(name)
+        assert caught.value.hint.startswith(hint)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="named pipes are Unix's")
+def test_what_a_person_would_wait_for_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").touch()
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "a.txt", tmp_path, tmp_path / "none", "a\0b"):
+        assert files.ends(str(path)) == str(path)
+    for path in (tmp_path / "pipe", "/dev/null"):
+        with pytest.raises(InputError, match="is a pipe or a device"):
+            files.ends(str(path))
+
+
+def test_an_empty_file_is_said_to_be_good_for_nothing() -> None:
+    assert files.empty_file("a").message == "a is empty"
+    assert files.empty_file("a", "translate").message == "a is empty: nothing to translate"
 
 
 def test_huge_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

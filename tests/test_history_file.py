@@ -9,7 +9,7 @@ import pytest
 from cli_process import llm, told
 
 from engine.errors import UsageError
-from tui.cli.history_file import chosen, complete_ids, model_of, open_history
+from tui.cli.history_file import chosen, complete_ids, model_of, open_history, take_its_model
 from tui.cli.opening import Run
 from tui.cli.options import Options
 from tui.store import Store
@@ -63,6 +63,23 @@ def test_its_model_is_that_of_its_last_answer_else_the_one_it_began_with(store: 
         at = store.add(conversation, at, "assistant", "!", finish="stop", facts={"model": model} if model else {})
         at = store.add(conversation, at, "user", "?")
     assert model_of(store.kept(conversation), store.shown(conversation)) == "third"
+
+
+def test_a_conversation_goes_on_with_its_own_model_unless_another_is_named(
+    store: Store, tiny_model_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCAL_LLM_HOME", str(tiny_model_home))
+    for model, option, endpoint, gone, goes_on_with in (
+        ("tiny", None, "", "", "tiny"),
+        ("gone", None, "", "gone", None),
+        ("gone", "other", "", "", "other"),
+        ("tiny", "other", "", "", "other"),
+        ("tiny", None, "http://127.0.0.1:1/v1", "", None),
+    ):
+        monkeypatch.setenv("LOCAL_LLM_ENDPOINT", endpoint)
+        run = Run(Options(model=option))
+        assert take_its_model(run, store, store.create("a", model=model)) == gone
+        assert run.settings["model"] == goes_on_with
 
 
 def test_tab_offers_numbers_that_begin_so() -> None:

@@ -167,14 +167,15 @@ def test_a_failed_write_leaves_the_old_file_whole(tmp_path: Path, monkeypatch: p
 @posix
 @pytest.mark.parametrize("name", ["a" * 300, "nul\0byte", "round"])
 def test_a_name_that_can_be_none_is_an_input_error(tmp_path: Path, name: str) -> None:
+    reason = "can't write (?s:.*): (?!None$)."
     (tmp_path / "round").symlink_to(tmp_path / "round")
-    with pytest.raises(InputError, match="can't write"):
+    with pytest.raises(InputError, match=reason):
         write_output(tmp_path / name, b"text")
     if "\0" not in name:  # no argument holds one
-        with pytest.raises(InputError, match="can't write"):
+        with pytest.raises(InputError, match=reason):
             check_output(tmp_path / name)
     if name != "round":
-        with pytest.raises(PlaceError, match="can't write"):
+        with pytest.raises(PlaceError, match=reason):
             write_private(tmp_path / name, b"text")
 
 

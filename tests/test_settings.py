@@ -261,6 +261,11 @@ def test_editing_keeps_comments(tmp_path: Path) -> None:
     assert text == "# mine\ntop_k = 2  # few\n"
 
 
+def test_unasked_all_is_kept_and_nothing_is_sent_or_runs_on() -> None:
+    usual = {"history": True, "history_days": None, "endpoint": None, "api_key_file": None, "warm": False}
+    assert {name: SETTINGS[name].default for name in usual} == usual
+
+
 def test_every_default_is_valid() -> None:
     for setting in SETTINGS.values():
         assert setting.default is None or isinstance(setting.default, setting.kind)

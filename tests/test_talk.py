@@ -70,6 +70,8 @@ class Conversations(RuleBasedStateMachine):
         for _ in range(pieces):
             turn.text += self.text()
             self.keeper.keep(self.talk)
+            assert self.talk.kept
+            assert turn.text in {entry.text for entry in self.store.messages(self.talk.kept)}
         turn.finish = "stop" if ends else "stopped"
         assert turn.place[0] == turn.place[1]
         self.keeper.keep(self.talk)

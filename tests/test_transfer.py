@@ -110,6 +110,20 @@ def test_the_branches_of_a_chatgpt_export_come_in_and_its_hidden_messages_do_not
         ["问题", "old answer", "first half\n\nsecond half", "and?"]
     )
     assert store.kept(conversation).created == 1.5e9
+    assert {(e.role, e.finish) for e in store.messages(conversation)} == {("user", None), ("assistant", "stop")}
+
+
+def test_two_ways_to_go_on_with_an_answer_stay_two(store: Store) -> None:
+    mapping = {
+        "q": item("q", None, ["a"], "user", "why?"),
+        "a": item("a", "q", ["b", "c"], "assistant", "because"),
+        "b": item("b", "a", [], "assistant", "of this"),
+        "c": item("c", "a", [], "assistant", "of that"),
+    }
+    (incoming,) = transfer.read(json.dumps([{"mapping": mapping, "current_node": "b"}]), "conversations.json")
+    conversation = transfer.put(store, incoming)
+    assert [e.text for e in store.shown(conversation)] == ["why?", "because", "of this"]
+    assert [e.text for e in store.messages(conversation)] == ["why?", "because", "of this", "of that"]
 
 
 def test_a_message_that_its_parent_does_not_name_and_what_was_spoken_are_not_lost(store: Store) -> None:
