@@ -40,3 +40,13 @@ def test_the_shown_path_ends_before_what_another_process_adds_while_it_is_read(s
     answer = store.add(conversation, question, "assistant", "!", finish="stop")
     store.choose(conversation, answer, answer + 1)
     assert [entry.id for entry in store.shown(conversation)] == [question, answer]
+
+
+def test_a_question_is_found_at_once_and_an_answer_when_it_has_come_to_its_end(store: Store) -> None:
+    conversation = store.create("t")
+    question = store.add(conversation, None, "user", "marmalade?")
+    answer = store.add(conversation, question, "assistant", "a zebra")
+    assert [hit.message for hit in store.search("marmalade")] == [question]
+    assert store.search("zebra") == []
+    store.finish(answer, "a zebra", "stop")
+    assert [hit.message for hit in store.search("zebra")] == [answer]
