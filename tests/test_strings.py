@@ -12,7 +12,8 @@ import pytest
 from engine.errors import EngineError
 from tui import commands, settings, transfer
 from tui.files import MAX_BYTES, read_file
-from tui.language import language_of_locale
+from tui.language import language_of_locale, language_of_settings
+from tui.paths import places as user_places
 from tui.paths import write_output
 from tui.store import Store
 from tui.strings import TABLES, Strings
@@ -67,6 +68,25 @@ def test_every_text_is_asked_for() -> None:
 )
 def test_the_locale_chooses(environ: dict[str, str], language: str) -> None:
     assert language_of_locale(environ) == language
+
+
+@pytest.mark.parametrize("where", ["variable", "user", "project"])
+@pytest.mark.parametrize(
+    ("lang", "locale", "language"),
+    [("zh", "C", "zh"), ("en", "zh_CN.UTF-8", "en"), ("auto", "zh_CN.UTF-8", "zh"), ("broken", "zh_CN.UTF-8", "zh")],
+)
+def test_the_setting_stands_above_the_locale_where_it_can_be_read(
+    where: str, lang: str, locale: str, language: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LANG", locale)
+    if where == "variable":
+        monkeypatch.setenv("LOCAL_LLM_LANG", lang)
+    else:
+        path = user_places().config_file if where == "user" else tmp_path / ".local-llm.toml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"lang = '{lang}'\n")
+    assert language_of_settings() == language
 
 
 def test_places_are_filled() -> None:
