@@ -132,6 +132,10 @@ SETTINGS: dict[str, Setting] = {
         Setting("keys", dict, 'keys of the app by action, such as new = "ctrl+t"', {}, check=keymap.check),
     )
 }
+# Those that the line chat can still change: a loaded session takes them.
+CHANGEABLE = (
+    "max_tokens", "temperature", "top_p", "top_k", "min_p", "repeat_penalty", "seed", "stop", "markdown", "stats",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

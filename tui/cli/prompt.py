@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from engine.errors import InputError, UsageError
 from tui import commands
 from tui.cli.console import is_terminal
-from tui.cli.slash import CHANGEABLE
 from tui.paths import PlaceError, ensure
+from tui.settings import CHANGEABLE
 
 if TYPE_CHECKING:
     from prompt_toolkit.history import History

@@ -27,14 +27,9 @@ from tui.commands import Command
 from tui.editor import run_editor
 from tui.files import empty_file, is_file
 from tui.paths import at_home
-from tui.settings import SETTINGS, find_key, parse
+from tui.settings import CHANGEABLE, SETTINGS, find_key, parse
 from tui.talk import Talk
 from tui.task_words import WORDS
-
-# Settings that a loaded session can still take.
-CHANGEABLE = (
-    "max_tokens", "temperature", "top_p", "top_k", "min_p", "repeat_penalty", "seed", "stop", "markdown", "stats",
-)  # fmt: skip
 
 
 def obey(chat: Chat, command: Command, rest: str) -> bool:
