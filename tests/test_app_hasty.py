@@ -113,6 +113,14 @@ async def test_turns_may_be_drawn_while_the_app_is_left(tiny_model_home: Path, t
             await app.chat.show()
 
 
+async def test_what_was_put_off_finds_nobody_home_once_the_app_is_left(tiny_model_home: Path) -> None:
+    app = make_app(tiny_model_home)
+    async with running(app):
+        for _ in range(20):
+            app.call_later(app.chat.show)
+            app.call_later(app.models.say_ready)
+
+
 async def test_an_esc_that_comes_just_after_the_end_leaves_the_prompt_where_it_is(
     tiny_model_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

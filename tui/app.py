@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import constants
+from textual import constants, events
 from textual.app import SuspendNotSupported
 from textual.binding import BindingType
 
@@ -138,7 +138,12 @@ class LlmApp(InTurn):
     @property
     def left(self) -> bool:
         """Whether the app is being left: what comes from the model's thread finds nobody home."""
-        return not self.chat.children
+        return not (self.is_running and self.chat.children)
+
+    async def on_callback(self, event: events.Callback) -> None:
+        """What was put off; Textual, which hears of it next, would do it in a screen that is being taken down."""
+        if not self.is_running:
+            event.prevent_default()
 
     def on_model_loaded(self, event: messages.ModelLoaded) -> None:
         """A model is ready."""

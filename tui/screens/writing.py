@@ -85,9 +85,9 @@ class WritingScreen(Screen[None]):
             said += "\n\n" + strings("greeting.better", name=models.better)
         greeting = Content.from_markup(said, model=visible(model), server=visible(models.place.removesuffix("/api")))
         await self.transcript.show(self.talk.path, greeting)
-        self._mark_waiting()
-        if not self.app.is_running:  # it was left meanwhile, and the screen is being taken down
+        if self.app.left:  # meanwhile
             return
+        self._mark_waiting()
         self.query_one(TitleBar).show(self.talk.title, self.app.models.name)
         self.app.values.fill_panel()
         self.app.meter.measure()
