@@ -23,7 +23,7 @@ run: $(VENV)/.installed
 # Modules are compiled once for all of these processes, even where a setting forbids to keep what is compiled.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.test-installed
-	nice -n 5 $(BIN)/python tests/real_models.py & pull=$$!; trap "kill $$pull 2>/dev/null" EXIT INT TERM; \
+	$(BIN)/python tests/real_models.py & pull=$$!; trap "kill $$pull 2>/dev/null" EXIT INT TERM; \
 	$(MAKE) check && $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal -m "not weights" && { wait $$pull || true; }
 	$(BIN)/python -m pytest -m weights
 
